@@ -1,0 +1,35 @@
+# Defines the imported target LibTorch from LIBTORCH_ROOT, the folder that holds LibTorch's include/ and lib/
+# (a libtorch archive, or site-packages/torch of any Python). LibTorch's own CMake package is not used: with a CUDA
+# build it demands the CUDA toolkit's compiler, which a program that compiles no CUDA code does not need.
+
+set(LIBTORCH_ROOT "" CACHE PATH "Folder with LibTorch's include/ and lib/ (scripts/setup.sh sets it)")
+
+find_path(LIBTORCH_INCLUDE_DIR ATen/ATen.h
+  HINTS "${LIBTORCH_ROOT}/include" ENV LIBTORCH_ROOT PATH_SUFFIXES include NO_CACHE)
+find_library(LIBTORCH_CPU_LIBRARY torch_cpu
+  HINTS "${LIBTORCH_ROOT}/lib" ENV LIBTORCH_ROOT PATH_SUFFIXES lib NO_CACHE)
+if(NOT LIBTORCH_INCLUDE_DIR OR NOT LIBTORCH_CPU_LIBRARY)
+  message(FATAL_ERROR "LibTorch was not found in LIBTORCH_ROOT='${LIBTORCH_ROOT}'. Run scripts/setup.sh, "
+                      "or give -DLIBTORCH_ROOT=<folder with include/ and lib/>.")
+endif()
+get_filename_component(LIBTORCH_LIBRARY_DIR "${LIBTORCH_CPU_LIBRARY}" DIRECTORY)
+
+# A CUDA build registers its device from libtorch_cuda, which nothing refers to by symbol: link it whole.
+set(libtorch_libraries "")
+foreach(name IN ITEMS torch torch_cpu c10 torch_cuda c10_cuda)
+  find_library(library_${name} ${name} PATHS "${LIBTORCH_LIBRARY_DIR}" NO_DEFAULT_PATH NO_CACHE)
+  if(library_${name})
+    list(APPEND libtorch_libraries "${library_${name}}")
+  endif()
+endforeach()
+
+add_library(LibTorch INTERFACE)
+target_include_directories(LibTorch SYSTEM INTERFACE
+  "${LIBTORCH_INCLUDE_DIR}" "${LIBTORCH_INCLUDE_DIR}/torch/csrc/api/include")
+if(APPLE)
+  target_link_libraries(LibTorch INTERFACE ${libtorch_libraries})
+else()
+  target_link_options(LibTorch INTERFACE "LINKER:--no-as-needed")
+  target_link_libraries(LibTorch INTERFACE ${libtorch_libraries})
+endif()
+message(STATUS "LibTorch: ${LIBTORCH_LIBRARY_DIR}")

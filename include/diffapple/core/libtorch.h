@@ -1,0 +1,51 @@
+// Every call into LibTorch that is not part of its public interface and may change between versions lives behind this
+// header: accelerator hooks, allocator statistics, the reader of torch's zip archives.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace diffapple::libtorch {
+
+/// LibTorch's version, for example "2.13.0".
+std::string version();
+
+/// Number of usable devices of a type, 0 where LibTorch was built without it or the machine has none.
+int device_count(c10::DeviceType type);
+
+/// The device's own name where LibTorch tells it (else empty).
+std::string device_model(c10::Device device);
+
+void synchronize(c10::Device device);
+void empty_cache(c10::Device device);
+
+/// Memory of a device in bytes, each absent where the device does not tell.
+struct Memory {
+    std::optional<uint64_t> total, free, recommended, peak;
+};
+Memory memory(c10::Device device);
+
+/// Records of a zip archive written by torch.save (the format since torch 1.6).
+class ZipArchive {
+public:
+    /// Throws Error naming the file when it is not such an archive.
+    explicit ZipArchive(const std::string& path);
+    ~ZipArchive();
+    ZipArchive(ZipArchive&&) noexcept;
+    ZipArchive& operator=(ZipArchive&&) noexcept;
+
+    bool has(const std::string& record) const;
+    uint64_t size(const std::string& record) const;                       ///< bytes, uncompressed
+    void read(const std::string& record, void* destination, uint64_t bytes) const;
+
+private:
+    struct Reader;
+    std::unique_ptr<Reader> reader_;
+};
+
+}  // namespace diffapple::libtorch

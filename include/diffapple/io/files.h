@@ -1,0 +1,25 @@
+// Files that appear whole under their name or not at all.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <iosfwd>
+#include <span>
+#include <string>
+
+namespace diffapple {
+
+/// Writes bytes to a temporary file in the same folder (name starts with "." and ends in ".tmp"), syncs it and renames
+/// it to `path`; creates missing parent folders. On any failure, the temporary file is removed and an Error names the
+/// path and the reason (no permission, disk full, a folder in the way) .
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
+void write_file_atomically(const std::filesystem::path& path, const std::string& text);
+
+/// The same for content written piece by piece to a stream.
+void write_file_atomically(const std::filesystem::path& path, const std::function<void(std::ostream&)>& write);
+
+/// The whole of a file; throws Error when it cannot be read or is larger than `limit` bytes.
+std::string read_file(const std::filesystem::path& path, uintmax_t limit);
+
+}  // namespace diffapple

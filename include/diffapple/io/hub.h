@@ -1,0 +1,27 @@
+// Model folders: the project's models/ folder and the local cache of the Hugging Face Hub. Never touches the network.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace diffapple {
+
+/// Folders that may hold the Hub's cache, in order: $HF_HUB_CACHE, $HF_HOME/hub, ~/.cache/huggingface/hub.
+std::vector<std::filesystem::path> hub_cache_folders();
+
+/// The snapshot folder of a Hub id ("org/name", optionally "org/name@revision") in the local cache: the revision that
+/// refs/<revision> (default main) points to, else the only or newest snapshot. Empty when it is not there.
+std::optional<std::filesystem::path> find_hub_snapshot(const std::string& id);
+
+/// A snapshot of the Hub cache.
+struct HubModel {
+    std::string id;                    ///< org/name
+    std::filesystem::path snapshot;
+    std::filesystem::path repository;  ///< the models--org--name folder: what removing the model removes
+};
+/// All models of the Hub's cache.
+std::vector<HubModel> list_hub_models();
+
+}  // namespace diffapple

@@ -1,0 +1,68 @@
+// Tensors stored in files: safetensors (mapped into memory) and torch .bin (restricted unpickler), single or sharded.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace diffapple {
+
+/// One tensor of a weights file, described without reading its data.
+struct StoredTensor {
+    c10::ScalarType dtype;
+    std::vector<int64_t> shape;
+    uint64_t bytes = 0;              ///< of its data
+    std::filesystem::path file;
+    /// Reads the data: a contiguous CPU tensor in the stored dtype. It may borrow the mapped file's pages.
+    std::function<at::Tensor()> read;
+    /// Gives the pages that `read` touched back to the system; tensors that borrow them must not be used afterwards.
+    std::function<void()> release;
+};
+
+/// Tensors by name, in name order.
+using StoredTensors = std::map<std::string, StoredTensor>;
+
+/// Reads the header of a .safetensors file and maps the file. Every offset, shape, dtype and name is checked against
+/// the file's real size before anything is used (the format's rules: header at most 100 MB, no overlap, no hole, no
+/// duplicate). Throws Error naming file and tensor.
+StoredTensors open_safetensors(const std::filesystem::path& path);
+
+/// Reads a state dict saved by torch.save (zip form). The unpickler can build tensors, dicts, lists, tuples, strings
+/// and numbers and nothing else; any other global, an overflow, a lying storage size, deep nesting or a legacy
+/// (pre-1.6) file is an Error that says what to do.
+StoredTensors open_torch_bin(const std::filesystem::path& path);
+
+/// Files that hold one component's weights, all named in `files`; `index` is set when they are shards.
+struct WeightFiles {
+    std::vector<std::filesystem::path> files;
+    std::filesystem::path index;
+    uint64_t total_bytes() const;
+};
+
+/// Finds a component's weights in its folder. `stem` is "diffusion_pytorch_model" or "model" (text encoders; there
+/// "pytorch_model" for .bin). Order: <stem>.safetensors, <stem>.safetensors.index.json, <stem>.fp16.safetensors,
+/// <stem>.fp16.safetensors.index.json (also the spelling <stem>.safetensors.index.fp16.json), then the same with .bin.
+/// With `prefer_half` the fp16 variants come first. Throws Error listing the names looked for when there is none, and
+/// naming the missing shard when an index refers to an absent file (an index may only name files of its own folder).
+WeightFiles find_weight_files(const std::filesystem::path& folder, const std::string& stem, bool prefer_half = false);
+
+/// Opens all files of a component; a tensor present in two shards, or listed in the index but absent (or the reverse),
+/// is an Error.
+StoredTensors open_weights(const WeightFiles& files);
+
+/// Writes tensors as safetensors (atomically); `metadata` becomes __metadata__.
+void save_safetensors(const std::filesystem::path& path, const std::map<std::string, at::Tensor>& tensors,
+                      const std::map<std::string, std::string>& metadata = {});
+
+/// Hex sha256 over a component's files. Taken from the Hub cache's blob name where a file is a link into `blobs/`
+/// (64 hex digits), else computed once and kept in <cache>/diffapple/sha256.json by path, size and modification time
+/// (<cache> is $XDG_CACHE_HOME or ~/.cache; an unwritable cache is no error). Several files: sha256 of their digests
+/// joined by newlines in name order.
+std::string weights_sha256(const WeightFiles& files);
+
+}  // namespace diffapple
