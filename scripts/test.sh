@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Sets up (see setup.sh) and runs all tests. Ends with "N passed, N failed" and fails if anything did.
+#
+# usage: scripts/test.sh [--full] [options of setup.sh]
+#   --full  also the full-size models, clang-tidy, and the C++ tests and long fuzzing under the address and
+#           undefined-behaviour sanitizers (about an hour on 2 cores)
+
+scripts=$(dirname -- "${BASH_SOURCE[0]}")
+. "$scripts/lib/common.sh"
+. "$scripts/lib/packages.sh"
+. "$scripts/lib/venv.sh"
+
+results=build/test-results
+fuzz_iterations=2000000
+full=no
+declare -a setup_options=()
+
+read_options() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --full) full=yes ;;
+        -h | --help) usage && exit ;;
+        *) setup_options[${#setup_options[@]}]=$1 ;;
+        esac
+        shift
+    done
+}
+
+# Runs one part of the tests; a failure is counted and the next part still runs. A part that reports its single tests
+# in JUnit's form does so in $results/NAME.xml.
+part() { # NAME COMMAND...
+    local name=$1 start=$SECONDS status=passed
+    shift
+    say "== $name"
+    "$@" || status=failed
+    say "$status" >"$results/$name.status"
+    say "== $name: $status ($((SECONDS - start)) s)"
+}
+
+# Two processes at a time with one thread each: more threads than cores make each other wait.
+pytest_part() { # NAME MARKER_EXPRESSION PROCESSES
+    OMP_NUM_THREADS=1 part "$1" .venv/test/bin/python -m pytest tests/python -q -m "$2" -n "$3" \
+        --junitxml "$results/$1.xml"
+}
+
+ctest_part() { # NAME PRESET
+    OMP_NUM_THREADS=1 part "$1" ctest --preset "$2" --parallel "$(parallel_jobs)" --output-junit "$project/$results/$1.xml"
+}
+
+fuzz() { # BUILD_DIR
+    local target
+    for target in $("$1/tests/fuzz_io" --list); do
+        say "$target" && "$1/tests/fuzz_io" "$target" "$fuzz_iterations" 1 || return 1
+    done
+}
+
+sanitized_parts() {
+    part build-asan build_preset asan
+    ctest_part unit-asan asan
+    part fuzz-asan fuzz build-asan
+}
+
+build_preset() { # PRESET
+    cmake --preset "$1" -DLIBTORCH_ROOT="$(cache_entry build LIBTORCH_ROOT)" &&
+        cmake --build --preset "$1" --parallel "$(parallel_jobs)"
+}
+
+main() {
+    read_options "$@"
+    "$scripts/setup.sh" ${setup_options[@]+"${setup_options[@]}"}
+    make_venv .venv/test 11 "$(cat tests/requirements.txt)" -r tests/requirements.txt
+    rm -rf "$results" && mkdir -p "$results"
+
+    part lint "$scripts/lint.sh"
+    part build cmake --build build --parallel "$(parallel_jobs)"
+    ctest_part unit release
+    pytest_part python 'not full' 2
+    if [ "$full" = yes ]; then
+        pytest_part python-full full 0
+        part tidy "$scripts/lint.sh" --tidy
+        sanitized_parts
+    fi
+    .venv/test/bin/python scripts/lib/count_results.py "$results"
+}
+
+main "$@"
