@@ -17,7 +17,7 @@ std::optional<std::filesystem::path> find_hub_snapshot(const std::string& id);
 
 /// A snapshot of the Hub cache.
 struct HubModel {
-    std::string id;                    ///< org/name
+    std::string id;  ///< org/name
     std::filesystem::path snapshot;
     std::filesystem::path repository;  ///< the models--org--name folder: what removing the model removes
 };

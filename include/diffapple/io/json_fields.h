@@ -14,6 +14,10 @@ namespace diffapple {
 /// 16 MiB, nested deeper than 64 levels or not valid JSON (with line and column).
 nlohmann::json read_json_file(const std::filesystem::path& path);
 
+/// The same for text in memory; `where` starts the error message. With `unique_keys`, a key given twice in one object
+/// is an Error; else the last one counts.
+nlohmann::json parse_json(const std::string& text, const std::string& where, bool unique_keys = false);
+
 /// A view of one JSON object. A key that is absent or null counts as not given: the fallback is returned, or an Error
 /// is thrown by the overloads without one. The object must outlive the view.
 class JsonFields {
@@ -21,10 +25,12 @@ public:
     /// `where` starts every error message: "unet/config.json" gives "unet/config.json: key 'act_fn' ...".
     JsonFields(const nlohmann::json& object, std::string where);
 
-    bool has(const std::string& key) const;  ///< given and not null
+    bool given(const std::string& key) const;  ///< present, perhaps as null
+    bool has(const std::string& key) const;    ///< present and not null
 
     /// An integer in [minimum, maximum]; 3.0 is accepted, 3.5, true and "3" are not.
-    int64_t integer(const std::string& key, int64_t minimum, int64_t maximum, std::optional<int64_t> fallback = {}) const;
+    int64_t integer(const std::string& key, int64_t minimum, int64_t maximum,
+                    std::optional<int64_t> fallback = {}) const;
     /// A finite number.
     double number(const std::string& key, std::optional<double> fallback = {}) const;
     bool boolean(const std::string& key, std::optional<bool> fallback = {}) const;
@@ -46,8 +52,19 @@ public:
     [[noreturn]] void reject(const std::string& key, const std::string& problem) const;
 
 private:
+    JsonFields(const nlohmann::json& object, std::string where, std::string prefix);
+
+    const nlohmann::json* find(const std::string& key) const;  ///< null pointer when not given
+    [[noreturn]] void reject_value(const std::string& key, const std::string& wanted, const nlohmann::json& got) const;
+    int64_t to_integer(const std::string& key, const nlohmann::json& value, int64_t minimum, int64_t maximum) const;
+    double to_number(const std::string& key, const nlohmann::json& value) const;
+    std::string to_text(const std::string& key, const nlohmann::json& value) const;
+    template <typename Convert>
+    auto to_list(const std::string& key, const std::string& wanted, Convert convert) const;
+
     const nlohmann::json* object_;
     std::string where_;
+    std::string prefix_;  ///< path of this object inside the file, "" or "outer.inner."
 };
 
 }  // namespace diffapple

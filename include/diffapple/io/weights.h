@@ -16,7 +16,7 @@ namespace diffapple {
 struct StoredTensor {
     c10::ScalarType dtype;
     std::vector<int64_t> shape;
-    uint64_t bytes = 0;              ///< of its data
+    uint64_t bytes = 0;  ///< of its data
     std::filesystem::path file;
     /// Reads the data: a contiguous CPU tensor in the stored dtype. It may borrow the mapped file's pages.
     std::function<at::Tensor()> read;

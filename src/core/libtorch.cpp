@@ -1,0 +1,178 @@
+// Calls into the parts of LibTorch that are not its public interface (see the header for why they live here).
+#include "diffapple/core/libtorch.h"
+
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <ATen/detail/MPSHooksInterface.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <caffe2/serialize/file_adapter.h>
+#include <caffe2/serialize/inline_container.h>
+#include <dlfcn.h>
+#include <torch/headeronly/version.h>
+
+#include <array>
+#include <filesystem>
+
+#include "diffapple/core/error.h"
+
+namespace diffapple::libtorch {
+namespace {
+
+/// The function's result, or nothing where it throws: builds without a device throw from most of its hooks.
+template <typename Function>
+auto try_call(Function function) -> std::optional<decltype(function())> {
+    try {
+        return function();
+    } catch (const std::exception&) {
+        return std::nullopt;
+    }
+}
+
+/// The number that LibTorch's guards and allocators want: the current device for "cuda" without one.
+c10::DeviceIndex index_of(c10::Device device) {
+    return device.has_index() ? device.index() : c10::impl::VirtualGuardImpl(device.type()).getDevice().index();
+}
+
+std::optional<uint64_t> peak_allocated(c10::Device device) {
+    return try_call([&]() -> uint64_t {
+        const auto stats = c10::getDeviceAllocator(device.type())->getDeviceStats(index_of(device));
+        return static_cast<uint64_t>(stats.allocated_bytes.at(0).peak);
+    });
+}
+
+Memory cuda_memory(c10::Device device) {
+    Memory memory;
+    const auto free_and_total =
+        try_call([&] { return c10::getDeviceAllocator(device.type())->getMemoryInfo(index_of(device)); });
+    if (free_and_total) {
+        memory.free = free_and_total->first;
+        memory.total = free_and_total->second;
+    }
+    memory.peak = peak_allocated(device);
+    return memory;
+}
+
+Memory mps_memory(c10::Device device) {
+    const at::MPSHooksInterface& hooks = at::detail::getMPSHooks();
+    Memory memory;
+    memory.recommended = try_call([&]() -> uint64_t { return hooks.getRecommendedMaxMemory(); });
+    const auto driver = try_call([&]() -> uint64_t { return hooks.getDriverAllocatedMemory(); });
+    if (memory.recommended && driver) {
+        memory.free = *memory.recommended - std::min(*memory.recommended, *driver);
+    }
+    memory.peak = peak_allocated(device);
+    if (memory.peak.value_or(0) == 0) memory.peak = driver;  // an allocator that keeps no statistics
+    return memory;
+}
+
+}  // namespace
+
+std::string version() {
+    return TORCH_VERSION;
+}
+
+int device_count(c10::DeviceType type) {
+    const auto count = try_call([&]() -> int {
+        if (type == c10::DeviceType::CPU) return 1;
+        if (type == c10::DeviceType::MPS) return at::detail::getMPSHooks().hasMPS() ? 1 : 0;
+        if (type == c10::DeviceType::CUDA) return at::detail::getCUDAHooks().getNumGPUs();
+        return 0;
+    });
+    return count.value_or(0);
+}
+
+std::string device_model(c10::Device device) {
+    if (!device.is_cuda() || device_count(device.type()) == 0) return {};
+    // LibTorch tells a CUDA device's name only to code built with CUDA's headers; the driver, which LibTorch has loaded
+    // already, tells it to anyone.
+    void* driver = dlopen("libcuda.so.1", RTLD_LAZY);
+    if (!driver) return {};
+    const auto get_device = reinterpret_cast<int (*)(int*, int)>(dlsym(driver, "cuDeviceGet"));
+    const auto get_name = reinterpret_cast<int (*)(char*, int, int)>(dlsym(driver, "cuDeviceGetName"));
+    std::array<char, 256> name{};
+    int handle = 0;
+    if (!get_device || !get_name || get_device(&handle, index_of(device)) != 0) return {};
+    return get_name(name.data(), static_cast<int>(name.size()) - 1, handle) == 0 ? name.data() : "";
+}
+
+void synchronize(c10::Device device) {
+    if (device.is_cpu()) return;
+    try {
+        c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(index_of(device));
+    } catch (const std::exception& error) {
+        fail(device.str(), ": work on the device failed: ", first_line(error));
+    }
+}
+
+void empty_cache(c10::Device device) {
+    if (device.is_cpu()) return;
+    try_call([&] {
+        if (device.is_mps()) {
+            at::detail::getMPSHooks().emptyCache();
+        } else {
+            c10::getDeviceAllocator(device.type())->emptyCache();
+        }
+        return true;
+    });
+}
+
+Memory memory(c10::Device device) {
+    if (device.is_mps()) return mps_memory(device);
+    if (device.is_cuda()) return cuda_memory(device);
+    return {};
+}
+
+struct ZipArchive::Reader {
+    std::string path;
+    uint64_t file_size;
+    mutable caffe2::serialize::PyTorchStreamReader stream;
+
+    explicit Reader(const std::string& file)
+        : path(file),
+          file_size(std::filesystem::file_size(file)),
+          stream(std::make_shared<caffe2::serialize::FileAdapter>(file)) {}
+
+    /// Runs a call of the reader; its exceptions become an Error that names the file.
+    template <typename Function>
+    auto call(const std::string& record, Function function) const {
+        try {
+            return function(stream);
+        } catch (const std::exception& error) {
+            fail(path, ": cannot read record '", record, "': ", first_line(error));
+        }
+    }
+};
+
+ZipArchive::ZipArchive(const std::string& path) {
+    // A folder opens like a file and has a size near 2^63.
+    if (!std::filesystem::is_regular_file(path)) fail(path, ": is not a file");
+    try {
+        reader_ = std::make_unique<Reader>(path);
+    } catch (const std::exception& error) {
+        fail(path, ": is not an archive written by torch.save: ", first_line(error));
+    }
+}
+
+ZipArchive::~ZipArchive() = default;
+ZipArchive::ZipArchive(ZipArchive&&) noexcept = default;
+ZipArchive& ZipArchive::operator=(ZipArchive&&) noexcept = default;
+
+bool ZipArchive::has(const std::string& record) const {
+    return reader_->call(record, [&](auto& stream) { return stream.hasRecord(record); });
+}
+
+uint64_t ZipArchive::size(const std::string& record) const {
+    const uint64_t size = reader_->call(record, [&](auto& stream) -> uint64_t { return stream.getRecordSize(record); });
+    // torch.save never compresses, so a record larger than its file is a lie (or a bomb).
+    if (size > reader_->file_size) {
+        fail(reader_->path, ": record '", record, "' claims ", size, " bytes, more than the file has");
+    }
+    return size;
+}
+
+void ZipArchive::read(const std::string& record, void* destination, uint64_t bytes) const {
+    if (size(record) != bytes) fail(reader_->path, ": record '", record, "' has not the expected ", bytes, " bytes");
+    reader_->call(record, [&](auto& stream) { return stream.getRecord(record, destination, bytes); });
+}
+
+}  // namespace diffapple::libtorch

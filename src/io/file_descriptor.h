@@ -1,0 +1,50 @@
+// A POSIX file descriptor that closes itself. Private to the io layer.
+#pragma once
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "diffapple/core/error.h"
+
+namespace diffapple {
+
+class FileDescriptor {
+public:
+    /// Takes over an open descriptor.
+    explicit FileDescriptor(int descriptor) : descriptor_(descriptor) {}
+    ~FileDescriptor() {
+        if (descriptor_ >= 0) ::close(descriptor_);
+    }
+    FileDescriptor(FileDescriptor&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+    FileDescriptor& operator=(FileDescriptor&&) = delete;
+
+    int get() const { return descriptor_; }
+    /// Closes now; false (with errno set) when the system reports a late write error.
+    bool close() { return ::close(std::exchange(descriptor_, -1)) == 0; }
+
+    /// Opens an existing file for reading; throws Error naming it.
+    static FileDescriptor open_for_reading(const std::filesystem::path& path) {
+        FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        if (file.get() < 0) fail(path.string(), ": cannot open: ", std::strerror(errno));
+        return file;
+    }
+
+    /// Reads up to `bytes` bytes; 0 at the end of the file. Throws Error naming `path`.
+    size_t read(void* destination, size_t bytes, const std::filesystem::path& path) const {
+        for (;;) {
+            const ssize_t count = ::read(descriptor_, destination, bytes);
+            if (count >= 0) return static_cast<size_t>(count);
+            if (errno != EINTR) fail(path.string(), ": cannot read: ", std::strerror(errno));
+        }
+    }
+
+private:
+    int descriptor_;
+};
+
+}  // namespace diffapple

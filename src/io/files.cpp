@@ -1,0 +1,130 @@
+// Atomic file writing (temporary file, sync, rename) and bounded reading.
+#include "diffapple/io/files.h"
+
+#include <array>
+#include <ostream>
+#include <streambuf>
+#include <vector>
+
+#include "file_descriptor.h"
+
+namespace diffapple {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail_write(const fs::path& path, int error) {
+    fail(path.string(), ": cannot write: ", std::strerror(error));
+}
+
+/// A new file beside `path`, removed again unless it is renamed to it.
+class TemporaryFile {
+public:
+    explicit TemporaryFile(const fs::path& path) : path_(path), file_(create()) {}
+    ~TemporaryFile() {
+        if (!temporary_.empty()) ::unlink(temporary_.c_str());
+    }
+    TemporaryFile(const TemporaryFile&) = delete;
+    TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+    void write(const char* data, size_t bytes) {
+        while (bytes > 0) {
+            // Some systems refuse a single write of 2 GiB or more.
+            const ssize_t count = ::write(file_.get(), data, std::min<size_t>(bytes, size_t{1} << 30));
+            if (count < 0 && errno == EINTR) continue;
+            if (count < 0) fail_write(path_, errno);
+            data += count;
+            bytes -= static_cast<size_t>(count);
+        }
+    }
+
+    /// Makes the content durable and gives it its name.
+    void commit() {
+        if (::fsync(file_.get()) != 0) fail_write(path_, errno);
+        if (!file_.close()) fail_write(path_, errno);
+        if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_write(path_, errno);
+        temporary_.clear();
+    }
+
+private:
+    FileDescriptor create() {
+        std::error_code error;
+        if (!path_.has_filename()) fail(path_.string(), ": cannot write: not a file name");
+        if (fs::is_directory(path_, error)) fail(path_.string(), ": cannot write: a folder has this name");
+        const fs::path folder = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
+        fs::create_directories(folder, error);
+        if (error && !fs::is_directory(folder)) fail(folder.string(), ": cannot create folder: ", error.message());
+        // A name can be taken by another thread, or left over from a process that was killed: take the next one.
+        for (int attempt = 0;; ++attempt) {
+            temporary_ = folder / concat(".", ::getpid(), "-", attempt, ".tmp");
+            FileDescriptor file(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+            if (file.get() >= 0) return file;
+            const int reason = errno;
+            if (reason == EEXIST) continue;
+            temporary_.clear();
+            fail_write(path_, reason);
+        }
+    }
+
+    fs::path path_, temporary_;
+    FileDescriptor file_;
+};
+
+/// Feeds a std::ostream's output to a temporary file. Its errors pass through the stream, which must let them.
+class TemporaryFileBuffer : public std::streambuf {
+public:
+    explicit TemporaryFileBuffer(TemporaryFile& file) : file_(file) {
+        setp(buffer_.data(), buffer_.data() + buffer_.size());
+    }
+
+protected:
+    int_type overflow(int_type character) override {
+        sync();
+        if (!traits_type::eq_int_type(character, traits_type::eof())) sputc(traits_type::to_char_type(character));
+        return traits_type::not_eof(character);
+    }
+    int sync() override {
+        file_.write(pbase(), static_cast<size_t>(pptr() - pbase()));
+        setp(buffer_.data(), buffer_.data() + buffer_.size());
+        return 0;
+    }
+
+private:
+    TemporaryFile& file_;
+    std::vector<char> buffer_ = std::vector<char>(1 << 16);
+};
+
+}  // namespace
+
+void write_file_atomically(const fs::path& path, std::span<const std::byte> bytes) {
+    TemporaryFile file(path);
+    file.write(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    file.commit();
+}
+
+void write_file_atomically(const fs::path& path, const std::string& text) {
+    write_file_atomically(path, std::as_bytes(std::span(text)));
+}
+
+void write_file_atomically(const fs::path& path, const std::function<void(std::ostream&)>& write) {
+    TemporaryFile file(path);
+    TemporaryFileBuffer buffer(file);
+    std::ostream stream(&buffer);
+    stream.exceptions(std::ios::badbit | std::ios::failbit);  // so that the buffer's Error reaches the caller
+    write(stream);
+    stream.flush();
+    file.commit();
+}
+
+std::string read_file(const fs::path& path, uintmax_t limit) {
+    const FileDescriptor file = FileDescriptor::open_for_reading(path);
+    std::string content;
+    std::array<char, 1 << 16> buffer;
+    while (const size_t count = file.read(buffer.data(), buffer.size(), path)) {
+        if (content.size() + count > limit) fail(path.string(), ": is larger than ", limit, " bytes");
+        content.append(buffer.data(), count);
+    }
+    return content;
+}
+
+}  // namespace diffapple

@@ -1,0 +1,19 @@
+// Help against files that are not what their name says. Private to the io layer.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+#include "mapped_file.h"
+
+namespace diffapple {
+
+/// Throws an Error with advice when the file is the small text that Git LFS leaves in place of a large file.
+void reject_git_lfs_pointer(const MappedFile& file, const std::string& where);
+
+/// An uninitialised contiguous CPU tensor; an Error naming `where` when there is not enough memory for it.
+at::Tensor allocate_tensor(const std::vector<int64_t>& shape, c10::ScalarType dtype, const std::string& where);
+
+}  // namespace diffapple

@@ -1,0 +1,287 @@
+// PNG writing (stb_image_write plus our text chunks) and reading of a PNG's size and text.
+#include "diffapple/io/png.h"
+
+#include <stb_image_write.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <limits>
+#include <optional>
+#include <string_view>
+
+#include "diffapple/core/error.h"
+#include "mapped_file.h"
+#include "quoted.h"
+
+namespace diffapple {
+namespace {
+
+constexpr std::string_view signature = "\x89PNG\r\n\x1a\n";
+constexpr size_t header_end = 8 + 12 + 13;  // signature and IHDR chunk
+constexpr size_t largest_text = 16 << 20;
+constexpr uint32_t largest_length = 0x7fffffff;  // of a chunk, and of a side, says the standard
+
+// ---- Latin-1 and UTF-8
+
+void append_utf8(std::string& text, uint32_t code_point) {
+    if (code_point < 0x80) {
+        text += static_cast<char>(code_point);
+    } else {  // Latin-1 needs two bytes at most
+        text += static_cast<char>(0xc0 | code_point >> 6);
+        text += static_cast<char>(0x80 | (code_point & 0x3f));
+    }
+}
+
+std::string latin1_to_utf8(std::string_view text) {
+    std::string result;
+    for (const char character : text) append_utf8(result, static_cast<unsigned char>(character));
+    return result;
+}
+
+/// The code points of UTF-8 text, or nothing when it is malformed (overlong forms and surrogates included).
+std::optional<std::u32string> decode_utf8(std::string_view text) {
+    std::u32string code_points;
+    for (size_t i = 0; i < text.size();) {
+        const auto lead = static_cast<unsigned char>(text[i++]);
+        const int continuation = lead < 0x80 ? 0 : lead >> 5 == 6 ? 1 : lead >> 4 == 14 ? 2 : lead >> 3 == 30 ? 3 : -1;
+        if (continuation < 0 || text.size() - i < static_cast<size_t>(continuation)) return std::nullopt;
+        char32_t code_point = continuation == 0 ? lead : lead & (0x3f >> continuation);
+        for (int k = 0; k < continuation; ++k) {
+            const auto byte = static_cast<unsigned char>(text[i++]);
+            if (byte >> 6 != 2) return std::nullopt;
+            code_point = code_point << 6 | (byte & 0x3f);
+        }
+        constexpr std::array<char32_t, 4> smallest = {0, 0x80, 0x800, 0x10000};
+        const bool surrogate = code_point >= 0xd800 && code_point < 0xe000;
+        if (code_point < smallest[continuation] || code_point > 0x10ffff || surrogate) return std::nullopt;
+        code_points += code_point;
+    }
+    return code_points;
+}
+
+/// Characters that a tEXt chunk may hold.
+bool is_latin1_text(char32_t c) {
+    return c == '\n' || (c >= 0x20 && c < 0x7f) || (c >= 0xa0 && c <= 0xff);
+}
+
+std::string to_latin1(const std::u32string& code_points) {
+    std::string text;
+    for (const char32_t code_point : code_points) text += static_cast<char>(code_point);
+    return text;
+}
+
+// ---- Writing
+
+void append_big_endian(std::string& bytes, uint32_t value) {
+    for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(value >> shift & 0xff);
+}
+
+uint32_t crc_of(std::string_view bytes) {
+    return static_cast<uint32_t>(crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
+
+void append_chunk(std::string& png, std::string_view type, std::string_view data) {
+    if (data.size() > largest_text) fail("PNG text is larger than ", largest_text, " bytes");
+    append_big_endian(png, static_cast<uint32_t>(data.size()));
+    const size_t start = png.size();
+    png.append(type).append(data);
+    append_big_endian(png, crc_of(std::string_view(png).substr(start)));
+}
+
+void append_text_chunk(std::string& png, const TextChunk& chunk) {
+    const auto keyword = decode_utf8(chunk.keyword);
+    const auto text = decode_utf8(chunk.text);
+    if (!keyword || keyword->empty() || keyword->size() > 79 || keyword->front() == ' ' || keyword->back() == ' ' ||
+        !std::all_of(keyword->begin(), keyword->end(), [](char32_t c) { return c != '\n' && is_latin1_text(c); })) {
+        fail("PNG keyword ", quoted(chunk.keyword), " is not 1 to 79 Latin-1 characters without outer spaces");
+    }
+    if (!text || text->find(U'\0') != std::u32string::npos) {
+        fail("PNG text of ", quoted(chunk.keyword), " is not UTF-8 text without NUL characters");
+    }
+    std::string data = to_latin1(*keyword) + '\0';
+    if (std::all_of(text->begin(), text->end(), is_latin1_text)) {
+        append_chunk(png, "tEXt", data + to_latin1(*text));
+    } else {
+        data.append(4, '\0');  // not compressed, method 0, no language tag, no translated keyword
+        append_chunk(png, "iTXt", data + chunk.text);
+    }
+}
+
+void check_image(const Image& image) {
+    const auto [width, height, channels, pixels] = image;
+    if (channels != 1 && channels != 3 && channels != 4) fail("a PNG cannot have ", channels, " channels");
+    // stb_image_write counts bytes in int: one filter byte per row, and up to 1/1000 more after compression.
+    constexpr int64_t limit = INT_MAX - INT_MAX / 500;
+    const bool fits = width > 0 && height > 0 && width < INT_MAX / channels && height <= limit / (width * channels + 1);
+    if (!fits) fail("a PNG of ", width, "x", height, " pixels cannot be written");
+    if (pixels.size() != static_cast<uint64_t>(width * height * channels)) {
+        fail("a picture of ", width, "x", height, "x", channels, " has ", pixels.size(), " bytes of pixels");
+    }
+}
+
+void append_bytes(void* bytes, void* data, int size) {
+    static_cast<std::string*>(bytes)->append(static_cast<const char*>(data), static_cast<size_t>(size));
+}
+
+std::string encode_pixels(const Image& image) {
+    check_image(image);
+    const auto width = static_cast<int>(image.width), channels = static_cast<int>(image.channels);
+    std::string png;
+    const int ok = stbi_write_png_to_func(append_bytes, &png, width, static_cast<int>(image.height), channels,
+                                          image.pixels.data(), width * channels);
+    if (!ok || png.size() < header_end || !png.starts_with(signature) || png.substr(12, 4) != "IHDR") {
+        fail("cannot encode a PNG of ", image.width, "x", image.height, " pixels: out of memory?");
+    }
+    return png;
+}
+
+// ---- Reading
+
+/// Walks over the chunks of a PNG file in memory; every error names the file.
+class ChunkReader {
+public:
+    ChunkReader(const std::filesystem::path& path, std::string_view bytes) : path_(path.string()), rest_(bytes) {
+        if (!rest_.starts_with(signature)) reject("is not a PNG file");
+        rest_.remove_prefix(signature.size());
+    }
+
+    struct Chunk {
+        std::string_view type, data;
+    };
+
+    Chunk next() {
+        if (rest_.size() < 12) reject("ends before the picture does");
+        const uint32_t length = big_endian(rest_);
+        if (length > largest_length || length > rest_.size() - 12) reject("has a chunk that is cut off");
+        const Chunk chunk{rest_.substr(4, 4), rest_.substr(8, length)};
+        if (crc_of(rest_.substr(4, 4 + size_t{length})) != big_endian(rest_.substr(8 + size_t{length}))) {
+            reject(concat("is damaged: wrong checksum of chunk ", quoted(chunk.type)));
+        }
+        rest_.remove_prefix(12 + size_t{length});
+        return chunk;
+    }
+
+    static uint32_t big_endian(std::string_view bytes) {
+        uint32_t value = 0;
+        for (int i = 0; i < 4; ++i) value = value << 8 | static_cast<unsigned char>(bytes[i]);
+        return value;
+    }
+
+    [[noreturn]] void reject(const std::string& problem) const { fail(path_, ": ", problem); }
+
+private:
+    std::string path_;
+    std::string_view rest_;
+};
+
+/// Decodes text chunks and counts what they take.
+class TextReader {
+public:
+    explicit TextReader(const ChunkReader& chunks) : chunks_(chunks) {}
+
+    TextChunk read(const ChunkReader::Chunk& chunk) {
+        std::string_view rest = chunk.data;
+        TextChunk result{latin1_to_utf8(take_until_nul(rest)), {}};
+        if (result.keyword.empty() || result.keyword.size() > 2 * 79) reject();
+        if (chunk.type == "tEXt") {
+            count(rest.size());
+            result.text = latin1_to_utf8(rest);
+        } else if (chunk.type == "zTXt") {
+            if (rest.empty() || rest[0] != 0) reject();
+            result.text = latin1_to_utf8(inflate(rest.substr(1)));
+        } else {
+            result.text = read_international(rest);
+        }
+        return result;
+    }
+
+private:
+    [[noreturn]] void reject() const { chunks_.reject("has a malformed text chunk"); }
+
+    void count(size_t bytes) {
+        total_ += bytes;
+        if (total_ > largest_text) chunks_.reject(concat("has more than ", largest_text, " bytes of text"));
+    }
+
+    std::string_view take_until_nul(std::string_view& rest) const {
+        const size_t end = rest.find('\0');
+        if (end == std::string_view::npos) reject();
+        const std::string_view taken = rest.substr(0, end);
+        rest.remove_prefix(end + 1);
+        return taken;
+    }
+
+    /// The part of an iTXt chunk after its keyword.
+    std::string read_international(std::string_view rest) {
+        if (rest.size() < 2 || rest[0] < 0 || rest[0] > 1 || rest[1] != 0) reject();
+        const bool compressed = rest[0] == 1;
+        rest.remove_prefix(2);
+        take_until_nul(rest);  // language tag
+        take_until_nul(rest);  // translated keyword
+        if (!compressed) count(rest.size());
+        std::string text = compressed ? inflate(rest) : std::string(rest);
+        if (!decode_utf8(text)) reject();
+        return text;
+    }
+
+    /// Decompresses piece by piece, so that a small chunk cannot fill the memory.
+    std::string inflate(std::string_view data) {
+        z_stream stream{};
+        if (inflateInit(&stream) != Z_OK) chunks_.reject("has compressed text, which zlib cannot read");
+        const auto end = std::unique_ptr<z_stream, int (*)(z_stream*)>(&stream, inflateEnd);
+        stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(data.data()));
+        stream.avail_in = static_cast<uInt>(data.size());
+        std::string text;
+        std::array<char, 1 << 14> buffer;
+        for (int status = Z_OK; status != Z_STREAM_END;) {
+            stream.next_out = reinterpret_cast<Bytef*>(buffer.data());
+            stream.avail_out = buffer.size();
+            status = ::inflate(&stream, Z_NO_FLUSH);
+            if (status != Z_OK && status != Z_STREAM_END) reject();
+            const size_t produced = buffer.size() - stream.avail_out;
+            count(produced);
+            text.append(buffer.data(), produced);
+        }
+        return text;
+    }
+
+    const ChunkReader& chunks_;
+    size_t total_ = 0;
+};
+
+}  // namespace
+
+std::vector<std::byte> encode_png(const Image& image, const std::vector<TextChunk>& text) {
+    const std::string pixels = encode_pixels(image);
+    std::string png = pixels.substr(0, header_end);
+    for (const TextChunk& chunk : text) append_text_chunk(png, chunk);
+    png.append(pixels, header_end);
+    const auto bytes = std::as_bytes(std::span(png));
+    return {bytes.begin(), bytes.end()};
+}
+
+PngInfo read_png_info(const std::filesystem::path& path) {
+    const MappedFile file(path);
+    ChunkReader chunks(path, {reinterpret_cast<const char*>(file.data()), file.size()});
+    const auto header = chunks.next();
+    if (header.type != "IHDR" || header.data.size() != 13) chunks.reject("is not a PNG file: it has no header chunk");
+    PngInfo info;
+    info.width = ChunkReader::big_endian(header.data);
+    info.height = ChunkReader::big_endian(header.data.substr(4));
+    if (info.width < 1 || info.height < 1 || info.width > largest_length || info.height > largest_length) {
+        chunks.reject("has a picture of an impossible size");
+    }
+    TextReader reader(chunks);
+    bool pixels = false;
+    for (auto chunk = chunks.next(); chunk.type != "IEND"; chunk = chunks.next()) {
+        pixels |= chunk.type == "IDAT";
+        if (chunk.type == "tEXt" || chunk.type == "zTXt" || chunk.type == "iTXt")
+            info.text.push_back(reader.read(chunk));
+    }
+    if (!pixels) chunks.reject("has no picture in it");
+    return info;
+}
+
+}  // namespace diffapple
