@@ -1,0 +1,56 @@
+// A model's folder in diffusers layout: finding it by name, and the files of its components.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "diffapple/io/weights.h"
+
+namespace diffapple {
+
+/// One model component that has weights: its config and its weight files.
+struct Component {
+    std::string name;  ///< "unet", "vae", "text_encoder", ...
+    std::filesystem::path config_file;
+    std::filesystem::path folder;
+    nlohmann::json config;
+
+    /// "unet/config.json": how messages call the config.
+    std::string where() const;
+    /// The weight files; half-precision variants first when they are what will be computed with.
+    WeightFiles weights(bool prefer_half = false) const;
+};
+
+/// A model's folder. Either one folder per component beside model_index.json, or (google/ddpm-*) the files of the one
+/// component in the root.
+struct Checkpoint {
+    std::string name;  ///< Hub id or folder name: no path of this machine
+    std::filesystem::path folder;
+
+    /// Throws Error naming what is missing.
+    Component component(const std::string& component_name) const;
+    /// Names of all components that have a config.json, "unet" for a root layout.
+    std::vector<std::string> component_names() const;
+    /// scheduler_config.json, from scheduler/ or the root. Throws Error when it is missing or not a JSON object.
+    nlohmann::json scheduler_config() const;
+    /// True for the demo checkpoints that come with the program.
+    bool is_demo() const;
+};
+
+/// Folders searched for models by name: models/ here, beside the program's build folder, and of an installed tree.
+std::vector<std::filesystem::path> model_search_folders();
+
+/// The checkpoint meant by --model: a folder, a name under models/, or a Hub id in the local Hub cache.
+/// Absent when there is none of that name; throws Error for something that is there but is no model folder.
+std::optional<Checkpoint> find_checkpoint(const std::string& model);
+
+/// As find_checkpoint; a missing one is an Error that says where it was looked for and how to get it.
+Checkpoint require_checkpoint(const std::string& model);
+
+/// Every model under models/ and in the Hub cache.
+std::vector<Checkpoint> list_checkpoints();
+
+}  // namespace diffapple

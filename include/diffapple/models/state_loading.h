@@ -1,0 +1,38 @@
+// Fills a module's parameters from stored tensors: old keys renamed, everything checked, nothing kept twice.
+#pragma once
+
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+#include <torch/nn/module.h>
+
+#include <string>
+
+#include "diffapple/io/weights.h"
+
+namespace diffapple {
+
+/// Where parameters live and in which floating-point type.
+struct Placement {
+    c10::Device device;
+    c10::ScalarType dtype;
+};
+
+/// Renames attention keys of old checkpoints (query, key, value, proj_attn) to to_q, to_k, to_v and to_out.0.
+std::string current_attention_key(const std::string& key);
+
+/// Loads `stored` into every parameter of `module`, converted to `placement` (convolution weights in the device's image
+/// layout), one tensor at a time so that no second copy of the weights exists. Stored names are first passed through
+/// current_attention_key; a stored [out, in, 1, 1] convolution is accepted for an [out, in] linear weight.
+/// Throws one Error that lists every missing, unexpected and wrongly shaped tensor; `component` names the model in it.
+/// Obeys a stop request.
+void load_state(torch::nn::Module& module, const StoredTensors& stored, const std::string& component,
+                const Placement& placement);
+
+/// Fills every parameter with random values made from a seed: weights normal with standard deviation 1/sqrt(fan in),
+/// norms near 1, biases near 0 but off it. The same values for every device and dtype.
+void load_random_state(torch::nn::Module& module, uint64_t seed, const Placement& placement);
+
+/// Number of elements of all parameters of a module.
+int64_t parameter_count(const torch::nn::Module& module);
+
+}  // namespace diffapple

@@ -1,0 +1,34 @@
+// Embeddings of the timestep.
+#pragma once
+
+#include "diffapple/nn/layers.h"
+
+namespace diffapple::nn {
+
+/// Sinusoidal embedding of one timestep (Ho et al. 2020, after Vaswani et al. 2017, section 3.5), as diffusers'
+/// get_timestep_embedding: frequencies 10000^(-i / (dimension / 2 - freq_shift)), sines before cosines unless flipped.
+/// Returns [1, dimension], fp32 on the CPU, where it is the same for every device.
+at::Tensor sinusoidal_embedding(double timestep, int64_t dimension, bool flip_sin_to_cos, double freq_shift);
+
+/// Random Fourier features of log t (Song et al. 2021, score SDE; diffusers' GaussianFourierProjection):
+/// [sin, cos](2 pi w log t) with w stored in the checkpoint.
+class GaussianFourierProjection : public torch::nn::Module {
+public:
+    explicit GaussianFourierProjection(int64_t embedding_size);
+    /// Returns [1, 2 * embedding_size], fp32. Like diffusers, not finite at t = 0.
+    at::Tensor forward(double timestep);
+
+    at::Tensor weight;  ///< [embedding_size]
+};
+
+/// Two linear layers with SiLU between: [N, in_channels] to [N, time_embed_dim].
+class TimestepEmbedding : public torch::nn::Module {
+public:
+    TimestepEmbedding(int64_t in_channels, int64_t time_embed_dim);
+    at::Tensor forward(const at::Tensor& x);
+
+private:
+    std::shared_ptr<Linear> linear_1_, linear_2_;
+};
+
+}  // namespace diffapple::nn

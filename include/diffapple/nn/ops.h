@@ -1,0 +1,46 @@
+// The few tensor operations that modules are written on: the one place where a device's fast path is chosen.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+namespace diffapple::nn {
+
+/// Pointwise non-linearities by the names that configs use.
+enum class Activation { none, silu, mish, gelu, relu };
+
+/// "silu" or "swish", "mish", "gelu" (exact, by erf), "relu"; throws Error naming the choices otherwise.
+Activation find_activation(const std::string& name);
+
+namespace ops {
+
+/// x W^T + b. x [..., in], weight [out, in], bias [out] or undefined; result [..., out].
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+
+/// 2-D convolution (cross-correlation), zero padding. x [N, in, H, W], weight [out, in, k, k], bias [out].
+at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, int64_t stride,
+                  int64_t padding);
+
+/// Group normalisation (Wu & He 2018) followed by an activation. x [N, C, H, W]; weight, bias [C].
+at::Tensor group_norm(const at::Tensor& x, int64_t groups, const at::Tensor& weight, const at::Tensor& bias, double eps,
+                      Activation activation = Activation::none);
+
+/// Applies the activation; the argument's storage is reused for the result.
+at::Tensor activate(at::Tensor x, Activation activation);
+
+/// Softmax(Q K^T / sqrt(d)) V (Vaswani et al. 2017, eq. 1) over `heads` heads.
+/// query [N, L, heads * d], key and value [N, S, heads * d]; result [N, L, heads * d].
+at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads);
+
+/// Doubles height and width, each pixel becoming four. x [N, C, H, W].
+at::Tensor upsample_nearest(const at::Tensor& x);
+
+/// [N, C, H, W] to [N, H W, C]: a view where x is channels_last, a copy otherwise.
+at::Tensor image_to_sequence(const at::Tensor& x);
+
+/// [N, H W, C] to [N, C, H, W] in the layout that suits the device (core/device.h, image_memory_format).
+at::Tensor sequence_to_image(const at::Tensor& x, int64_t height, int64_t width);
+
+}  // namespace ops
+}  // namespace diffapple::nn

@@ -1,0 +1,67 @@
+// The down, mid and up blocks of unconditional UNets.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "diffapple/nn/attention.h"
+#include "diffapple/nn/resnet.h"
+
+namespace diffapple::nn {
+
+/// How a block changes the image's size after its layers.
+enum class Sampler { none, conv, resnet };
+
+/// What the blocks of one UNet have in common, and one block's own numbers.
+struct BlockConfig {
+    int64_t layers;
+    int64_t in_channels, out_channels;
+    int64_t skip_channels = 0;              ///< up blocks: channels coming from the block below
+    ResnetConfig resnet;                    ///< in_channels, out_channels and resample are set per layer
+    std::optional<int64_t> attention_head_dim;  ///< present: an attention after each layer
+    std::optional<int64_t> attention_groups;    ///< absent: attention without a norm
+    Sampler sampler = Sampler::none;
+    int64_t downsample_padding = 1;
+};
+
+/// DownBlock2D, AttnDownBlock2D and ResnetDownsampleBlock2D of diffusers.
+class DownBlock2D : public torch::nn::Module {
+public:
+    explicit DownBlock2D(const BlockConfig& config);
+    /// Returns the block's result; appends each layer's result (and the halved image) to `skips`.
+    at::Tensor forward(at::Tensor x, const at::Tensor& temb, std::vector<at::Tensor>& skips);
+
+private:
+    std::shared_ptr<ModuleList<ResnetBlock2D>> resnets_;
+    std::shared_ptr<ModuleList<Attention>> attentions_;
+    std::shared_ptr<ModuleList<Downsample2D>> conv_downsamplers_;
+    std::shared_ptr<ModuleList<ResnetBlock2D>> resnet_downsamplers_;
+};
+
+/// UpBlock2D, AttnUpBlock2D and ResnetUpsampleBlock2D of diffusers.
+class UpBlock2D : public torch::nn::Module {
+public:
+    explicit UpBlock2D(const BlockConfig& config);
+    /// Takes as many skips from the back of `skips` as it has layers.
+    at::Tensor forward(at::Tensor x, const at::Tensor& temb, std::vector<at::Tensor>& skips);
+
+private:
+    std::shared_ptr<ModuleList<ResnetBlock2D>> resnets_;
+    std::shared_ptr<ModuleList<Attention>> attentions_;
+    std::shared_ptr<ModuleList<Upsample2D>> conv_upsamplers_;
+    std::shared_ptr<ModuleList<ResnetBlock2D>> resnet_upsamplers_;
+};
+
+/// UNetMidBlock2D of diffusers: a resnet, then `layers` times attention (if any) and a resnet.
+class UNetMidBlock2D : public torch::nn::Module {
+public:
+    explicit UNetMidBlock2D(const BlockConfig& config);
+    at::Tensor forward(at::Tensor x, const at::Tensor& temb);
+
+private:
+    std::shared_ptr<ModuleList<ResnetBlock2D>> resnets_;
+    std::shared_ptr<ModuleList<Attention>> attentions_;
+};
+
+}  // namespace diffapple::nn

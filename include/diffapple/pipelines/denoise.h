@@ -1,0 +1,35 @@
+// The one denoising loop of all pipelines.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+
+#include "diffapple/core/random.h"
+#include "diffapple/schedulers/scheduler.h"
+
+namespace diffapple {
+
+/// The model's prediction for a sample [N, C, H, W] (already scaled by the scheduler) at a timestep. Takes fp32 on the
+/// pipeline's device and returns fp32.
+using Predict = std::function<at::Tensor(const at::Tensor& sample, double timestep)>;
+
+/// Called after each turn with the number of turns done and in all.
+using OnTurn = std::function<void(size_t done, size_t total)>;
+
+/// What the loop made.
+struct Denoised {
+    at::Tensor sample;  ///< fp32, on the device
+    double seconds;     ///< of the loop, with the device synchronised at both ends
+    size_t turns;
+};
+
+/// Runs the scheduler's turns from the start sample (fp32, already multiplied by init_noise_sigma). The sample stays in
+/// fp32 whatever the model computes in. Obeys a stop request between turns. Throws Error when the result is not finite.
+Denoised denoise(at::Tensor sample, Scheduler& scheduler, const Predict& predict, NoiseSource& noise,
+                 const OnTurn& on_turn);
+
+/// Throws Error naming the stage and a way out when a tensor holds a NaN or an infinity.
+void require_finite(const at::Tensor& tensor, const std::string& stage);
+
+}  // namespace diffapple

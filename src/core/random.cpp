@@ -1,0 +1,15 @@
+#include "diffapple/core/random.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/randn.h>
+
+namespace diffapple {
+
+NoiseSource::NoiseSource(uint64_t seed) : generator_(at::detail::createCPUGenerator(seed)) {}
+
+at::Tensor NoiseSource::normal(at::IntArrayRef shape, c10::Device device, c10::ScalarType dtype) {
+    const auto options = at::TensorOptions().dtype(at::kFloat).device(at::kCPU);
+    return at::randn(shape, generator_, options).to(device, dtype);
+}
+
+}  // namespace diffapple

@@ -1,0 +1,29 @@
+// The stop flag: the one piece of state that a signal handler must be able to reach.
+#include "diffapple/core/stop.h"
+
+#include <csignal>
+
+namespace diffapple {
+namespace {
+
+volatile std::sig_atomic_t stop_flag = 0;
+
+extern "C" void handle_stop_signal(int signal) {
+    stop_flag = 1;
+    std::signal(signal, SIG_DFL);  // a second signal ends the process at once
+}
+
+}  // namespace
+
+void install_stop_handlers() {
+    std::signal(SIGINT, handle_stop_signal);
+    std::signal(SIGTERM, handle_stop_signal);
+}
+
+bool stop_requested() noexcept { return stop_flag != 0; }
+
+void check_stop() {
+    if (stop_requested()) throw Interrupted();
+}
+
+}  // namespace diffapple

@@ -1,0 +1,169 @@
+#include "diffapple/models/checkpoint.h"
+
+#ifdef __APPLE__
+#include <mach-o/dyld.h>
+#endif
+
+#include <algorithm>
+#include <array>
+
+#include "diffapple/core/error.h"
+#include "diffapple/io/hub.h"
+#include "diffapple/io/json_fields.h"
+
+namespace diffapple {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+bool is_file(const fs::path& path) {
+    std::error_code ignored;
+    return fs::is_regular_file(path, ignored);
+}
+
+bool is_folder(const fs::path& path) {
+    std::error_code ignored;
+    return fs::is_directory(path, ignored);
+}
+
+fs::path program_folder() {
+    std::error_code error;
+#ifdef __APPLE__
+    std::array<char, 4096> buffer{};
+    uint32_t size = buffer.size();
+    const fs::path program = _NSGetExecutablePath(buffer.data(), &size) == 0 ? buffer.data() : "";
+#else
+    const fs::path program = "/proc/self/exe";
+#endif
+    const fs::path resolved = fs::canonical(program, error);
+    return error ? fs::path() : resolved.parent_path();
+}
+
+bool is_model_folder(const fs::path& folder) {
+    return is_file(folder / "model_index.json") || is_file(folder / "config.json") ||
+           is_file(folder / "unet" / "config.json");
+}
+
+Checkpoint open_folder(const fs::path& folder, const std::string& name) {
+    if (!is_model_folder(folder))
+        fail("--model ", name, ": ", folder.string(),
+             " is no model folder: it has neither model_index.json nor config.json (diffusers layout)");
+    return {.name = name, .folder = folder};
+}
+
+/// The last part of a folder's path, also for "x/" and ".".
+std::string folder_name(const fs::path& folder) {
+    std::error_code ignored;
+    const fs::path absolute = fs::weakly_canonical(folder, ignored);
+    const std::string name = absolute.filename().string();
+    return name.empty() ? "model" : name;
+}
+
+std::vector<fs::path> sorted_subfolders(const fs::path& folder) {
+    std::vector<fs::path> found;
+    std::error_code error;
+    for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+        if (is_folder(entry->path())) found.push_back(entry->path());
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
+}  // namespace
+
+std::string Component::where() const {
+    const fs::path parent = config_file.parent_path();
+    return parent.filename() == name ? name + "/config.json" : "config.json";
+}
+
+WeightFiles Component::weights(bool prefer_half) const {
+    const bool text_encoder = name.starts_with("text_encoder");
+    return find_weight_files(folder, text_encoder ? "model" : "diffusion_pytorch_model", prefer_half);
+}
+
+Component Checkpoint::component(const std::string& component_name) const {
+    fs::path component_folder = folder / component_name;
+    const bool root_layout = !is_folder(component_folder) && component_name == "unet" && is_file(folder / "config.json");
+    if (root_layout) component_folder = folder;
+    Component found{.name = component_name, .config_file = component_folder / "config.json", .folder = component_folder};
+    if (!is_file(found.config_file))
+        fail("model ", name, ": its ", component_name, " is missing (no ", component_name, "/config.json in ",
+             folder.string(), "); download the model again, or give another --model");
+    found.config = read_json_file(found.config_file);
+    return found;
+}
+
+std::vector<std::string> Checkpoint::component_names() const {
+    std::vector<std::string> names;
+    for (const auto& subfolder : sorted_subfolders(folder))
+        if (is_file(subfolder / "config.json")) names.push_back(subfolder.filename().string());
+    if (names.empty() && is_file(folder / "config.json")) names.emplace_back("unet");
+    return names;
+}
+
+nlohmann::json Checkpoint::scheduler_config() const {
+    for (const auto& file : {folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"})
+        if (is_file(file)) return read_json_file(file);
+    fail("model ", name, ": its scheduler is missing (no scheduler/scheduler_config.json in ", folder.string(),
+         "); download the model again, or give another --model");
+}
+
+bool Checkpoint::is_demo() const { return name.ends_with("-demo"); }
+
+std::vector<fs::path> model_search_folders() {
+    std::vector<fs::path> folders{"models"};
+    const fs::path program = program_folder();
+    if (!program.empty()) {
+        folders.push_back(program.parent_path() / "models");
+        folders.push_back(program.parent_path() / "share" / "diffapple" / "models");
+    }
+    return folders;
+}
+
+std::optional<Checkpoint> find_checkpoint(const std::string& model) {
+    if (model.empty()) fail_usage("--model: the name is empty");
+    if (is_folder(model)) return open_folder(model, folder_name(model));
+    if (is_file(model))
+        fail("--model ", model, ": is a file, and single-file checkpoints are not read yet; give a folder in diffusers "
+             "layout");
+    for (const auto& models : model_search_folders())
+        for (const auto& folder : {models / model, models / fs::path(model).filename()})
+            if (is_model_folder(folder)) return Checkpoint{.name = model, .folder = folder};
+    if (const auto snapshot = find_hub_snapshot(model)) return open_folder(*snapshot, model);
+    return std::nullopt;
+}
+
+Checkpoint require_checkpoint(const std::string& model) {
+    if (auto found = find_checkpoint(model)) return *found;
+    const bool is_hub_id = std::count(model.begin(), model.end(), '/') == 1 && model.front() != '/' &&
+                           model.front() != '.' && model.back() != '/';
+    const std::string advice =
+        is_hub_id ? "download it with the Hub's client (hf download " + model + "), or put its files into models/" +
+                        fs::path(model).filename().string() + "/"
+                  : "`diffapple models` lists what is here";
+    fail("--model ", model, ": there is no such folder, no such name under models/, and no such model in the Hub cache; ",
+         advice);
+}
+
+std::vector<Checkpoint> list_checkpoints() {
+    std::vector<Checkpoint> found;
+    std::vector<fs::path> seen;
+    const auto add = [&](const fs::path& folder, const std::string& name) {
+        std::error_code ignored;
+        const fs::path resolved = fs::canonical(folder, ignored);
+        if (!is_model_folder(folder) || std::find(seen.begin(), seen.end(), resolved) != seen.end()) return;
+        seen.push_back(resolved);
+        found.push_back({.name = name, .folder = folder});
+    };
+    for (const auto& models : model_search_folders())
+        for (const auto& folder : sorted_subfolders(models)) {
+            add(folder, folder.filename().string());
+            if (is_model_folder(folder)) continue;
+            for (const auto& nested : sorted_subfolders(folder))
+                add(nested, folder.filename().string() + "/" + nested.filename().string());
+        }
+    for (const auto& model : list_hub_models()) add(model.snapshot, model.id);
+    return found;
+}
+
+}  // namespace diffapple

@@ -1,0 +1,125 @@
+#include "diffapple/models/state_loading.h"
+
+#include <ATen/ATen.h>
+
+#include <array>
+#include <cmath>
+#include <vector>
+
+#include "diffapple/core/device.h"
+#include "diffapple/core/error.h"
+#include "diffapple/core/random.h"
+#include "diffapple/core/stop.h"
+
+namespace diffapple {
+namespace {
+
+using Shape = std::vector<int64_t>;
+
+/// A stored weight of an old LDM attention, a 1x1 convolution, stands for a linear weight.
+bool is_linear_as_convolution(const Shape& stored, at::IntArrayRef expected) {
+    return stored.size() == 4 && expected.size() == 2 && stored[2] == 1 && stored[3] == 1 &&
+           stored[0] == expected[0] && stored[1] == expected[1];
+}
+
+StoredTensors with_current_keys(const StoredTensors& stored, const std::string& component) {
+    StoredTensors renamed;
+    for (const auto& [name, tensor] : stored)
+        if (!renamed.emplace(current_attention_key(name), tensor).second)
+            fail(component, ": tensor '", current_attention_key(name),
+                 "' is stored twice, under its old and its present name; convert the checkpoint with diffusers again");
+    return renamed;
+}
+
+/// Everything about `stored` that does not fit the module's parameters; empty when all is well.
+std::vector<std::string> find_misfits(const torch::OrderedDict<std::string, at::Tensor>& parameters,
+                                      const StoredTensors& stored) {
+    std::vector<std::string> misfits;
+    for (const auto& parameter : parameters) {
+        const auto found = stored.find(parameter.key());
+        const at::IntArrayRef expected = parameter.value().sizes();
+        if (found == stored.end())
+            misfits.push_back(concat("missing ", parameter.key(), ' ', expected));
+        else if (at::IntArrayRef(found->second.shape) != expected &&
+                 !is_linear_as_convolution(found->second.shape, expected))
+            misfits.push_back(concat("wrong shape ", parameter.key(), " expected ", expected, " found ",
+                                     at::IntArrayRef(found->second.shape)));
+        else if (!c10::isFloatingType(found->second.dtype))
+            misfits.push_back(concat("wrong type ", parameter.key(), " expected floating point found ",
+                                     c10::toString(found->second.dtype)));
+    }
+    for (const auto& [name, tensor] : stored)
+        if (!parameters.contains(name))
+            misfits.push_back(concat("unexpected ", name, ' ', at::IntArrayRef(tensor.shape)));
+    return misfits;
+}
+
+std::string join(const std::vector<std::string>& parts) {
+    std::string joined;
+    for (const auto& part : parts) joined += (joined.empty() ? "" : "; ") + part;
+    return joined;
+}
+
+c10::MemoryFormat format_of(const at::Tensor& tensor, c10::Device device) {
+    return tensor.dim() == 4 ? image_memory_format(device) : c10::MemoryFormat::Contiguous;
+}
+
+/// A tensor of its own memory, in the wanted place, type and layout.
+at::Tensor place(const at::Tensor& tensor, const Placement& placement) {
+    return tensor.to(at::TensorOptions(placement.device).dtype(placement.dtype), /*non_blocking=*/false,
+                     /*copy=*/true, format_of(tensor, placement.device));
+}
+
+}  // namespace
+
+std::string current_attention_key(const std::string& key) {
+    constexpr std::array<std::array<const char*, 2>, 4> renames{
+        {{"query", "to_q"}, {"key", "to_k"}, {"value", "to_v"}, {"proj_attn", "to_out.0"}}};
+    const size_t last_dot = key.rfind('.');
+    if (last_dot == std::string::npos || last_dot == 0) return key;
+    const size_t previous_dot = key.rfind('.', last_dot - 1);
+    const size_t begin = previous_dot == std::string::npos ? 0 : previous_dot + 1;
+    for (const auto& [old_name, new_name] : renames)
+        if (key.compare(begin, last_dot - begin, old_name) == 0)
+            return key.substr(0, begin) + new_name + key.substr(last_dot);
+    return key;
+}
+
+void load_state(torch::nn::Module& module, const StoredTensors& stored, const std::string& component,
+                const Placement& placement) {
+    const StoredTensors tensors = with_current_keys(stored, component);
+    auto parameters = module.named_parameters(/*recurse=*/true);
+    const auto misfits = find_misfits(parameters, tensors);
+    if (!misfits.empty()) {
+        const std::string where = tensors.empty() ? "" : " (" + tensors.begin()->second.file.filename().string() + ")";
+        fail(component, where, ": ", misfits.size(), " of ", parameters.size(),
+             " tensors do not fit the config; give the config.json that belongs to these weights: ", join(misfits));
+    }
+    for (auto& parameter : parameters) {
+        check_stop();
+        const StoredTensor& source = tensors.at(parameter.key());
+        parameter.value().set_data(place(source.read().reshape(parameter.value().sizes()), placement));
+        source.release();
+    }
+}
+
+void load_random_state(torch::nn::Module& module, uint64_t seed, const Placement& placement) {
+    NoiseSource noise(seed);
+    for (auto& parameter : module.named_parameters(/*recurse=*/true)) {
+        at::Tensor& tensor = parameter.value();
+        at::Tensor values = noise.normal(tensor.sizes(), at::kCPU, at::kFloat);
+        if (tensor.dim() >= 2)
+            values.div_(std::sqrt(static_cast<double>(tensor[0].numel())));
+        else
+            values.mul_(0.1).add_(parameter.key().ends_with("weight") ? 1.0 : 0.0);
+        tensor.set_data(place(values, placement));
+    }
+}
+
+int64_t parameter_count(const torch::nn::Module& module) {
+    int64_t count = 0;
+    for (const auto& parameter : module.parameters()) count += parameter.numel();
+    return count;
+}
+
+}  // namespace diffapple

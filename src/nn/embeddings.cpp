@@ -1,0 +1,39 @@
+#include "diffapple/nn/embeddings.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <numbers>
+
+namespace diffapple::nn {
+
+at::Tensor sinusoidal_embedding(double timestep, int64_t dimension, bool flip_sin_to_cos, double freq_shift) {
+    constexpr double max_period = 10000.0;
+    const int64_t half = dimension / 2;
+    const auto exponent = at::arange(half, at::kFloat).mul(-std::log(max_period)).div(half - freq_shift);
+    const auto angles = at::exp(exponent).mul(timestep).unsqueeze(0);
+    const auto sine = at::sin(angles), cosine = at::cos(angles);
+    const auto embedding = flip_sin_to_cos ? at::cat({cosine, sine}, 1) : at::cat({sine, cosine}, 1);
+    return at::pad(embedding, {0, dimension % 2});
+}
+
+GaussianFourierProjection::GaussianFourierProjection(int64_t embedding_size) {
+    weight = declare_parameter(*this, "weight", {embedding_size});
+}
+
+at::Tensor GaussianFourierProjection::forward(double timestep) {
+    const auto angles =
+        weight.to(at::kFloat).mul(std::log(timestep)).mul(2).mul(std::numbers::pi).unsqueeze(0);
+    return at::cat({at::sin(angles), at::cos(angles)}, 1);
+}
+
+TimestepEmbedding::TimestepEmbedding(int64_t in_channels, int64_t time_embed_dim) {
+    linear_1_ = register_module("linear_1", std::make_shared<Linear>(in_channels, time_embed_dim));
+    linear_2_ = register_module("linear_2", std::make_shared<Linear>(time_embed_dim, time_embed_dim));
+}
+
+at::Tensor TimestepEmbedding::forward(const at::Tensor& x) {
+    return linear_2_->forward(ops::activate(linear_1_->forward(x), Activation::silu));
+}
+
+}  // namespace diffapple::nn

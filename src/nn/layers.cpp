@@ -1,0 +1,34 @@
+#include "diffapple/nn/layers.h"
+
+#include <ATen/ATen.h>
+
+#include "diffapple/core/error.h"
+
+namespace diffapple::nn {
+
+at::Tensor declare_parameter(torch::nn::Module& module, const std::string& name, at::IntArrayRef shape) {
+    // One float seen through zero strides: it has the shape that loading checks, and no memory of its own.
+    const at::Tensor placeholder = at::zeros({1}).expand(at::IntArrayRef(shape));
+    return module.register_parameter(name, placeholder, /*requires_grad=*/false);
+}
+
+Linear::Linear(int64_t in_features, int64_t out_features, bool with_bias) {
+    weight = declare_parameter(*this, "weight", {out_features, in_features});
+    if (with_bias) bias = declare_parameter(*this, "bias", {out_features});
+}
+
+Conv2d::Conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel_size, int64_t stride, int64_t padding)
+    : stride_(stride), padding_(padding) {
+    weight = declare_parameter(*this, "weight", {out_channels, in_channels, kernel_size, kernel_size});
+    bias = declare_parameter(*this, "bias", {out_channels});
+}
+
+GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps) : groups_(groups), eps_(eps) {
+    if (channels % groups != 0)
+        fail("group normalisation: ", channels, " channels cannot be split into ", groups,
+             " groups; check norm_num_groups and block_out_channels in the config");
+    weight = declare_parameter(*this, "weight", {channels});
+    bias = declare_parameter(*this, "bias", {channels});
+}
+
+}  // namespace diffapple::nn

@@ -1,0 +1,77 @@
+#include "diffapple/pipelines/ddpm.h"
+
+#include <ATen/ATen.h>
+
+#include "diffapple/core/error.h"
+
+namespace diffapple {
+namespace {
+
+std::shared_ptr<UNet2DModel> load_unet(const Checkpoint& checkpoint, const Placement& placement) {
+    const Component component = checkpoint.component("unet");
+    const JsonFields fields(component.config, component.where());
+    auto unet = std::make_shared<UNet2DModel>(UNet2DConfig::from_json(fields));
+    const bool half = placement.dtype == at::kHalf;
+    load_state(*unet, open_weights(component.weights(half)), "unet", placement);
+    return unet;
+}
+
+}  // namespace
+
+DDPMPipeline::DDPMPipeline(const Checkpoint& checkpoint, const Placement& placement)
+    : DDPMPipeline(load_unet(checkpoint, placement), placement) {}
+
+DDPMPipeline::DDPMPipeline(std::shared_ptr<UNet2DModel> unet, const Placement& placement)
+    : unet_(std::move(unet)), placement_(placement) {}
+
+Denoised DDPMPipeline::sample(const Request& request, Scheduler& scheduler, NoiseSource& noise,
+                              const OnTurn& on_turn) {
+    const at::InferenceMode inference;
+    const std::vector<int64_t> shape{request.batch_size, unet_config().in_channels, request.height, request.width};
+    if (request.start_noise && request.start_noise->sizes() != at::IntArrayRef(shape))
+        fail("--latents: the tensor has shape ", request.start_noise->sizes(), ", but this run needs ",
+             at::IntArrayRef(shape));
+    const auto start = request.start_noise ? request.start_noise->to(placement_.device, at::kFloat)
+                                           : noise.normal(shape, placement_.device, at::kFloat);
+    const Predict predict = [this](const at::Tensor& sample, double timestep) {
+        return unet_->forward(sample.to(placement_.dtype), timestep).to(at::kFloat);
+    };
+    return denoise(start.mul(scheduler.init_noise_sigma()), scheduler, predict, noise, on_turn);
+}
+
+std::pair<int64_t, int64_t> DDPMPipeline::picture_size(const UNet2DConfig& config, std::optional<int64_t> width,
+                                                       std::optional<int64_t> height) {
+    if (!width) width = config.sample_width;
+    if (!height) height = config.sample_height;
+    if (!width || !height)
+        fail_usage("--width and --height: the UNet's config has no sample_size, so both must be given");
+    const int64_t factor = config.size_factor();
+    for (const auto& [option, size] : {std::pair{"--width", *width}, std::pair{"--height", *height}})
+        if (size < factor || size % factor != 0)
+            fail_usage(option, ' ', size, ": this UNet makes sizes that are multiples of ", factor);
+    return {*width, *height};
+}
+
+std::vector<Image> to_images(const at::Tensor& batch) {
+    const auto bytes = batch.to(at::kFloat)
+                           .div(2)
+                           .add_(0.5)
+                           .clamp_(0, 1)
+                           .mul_(255)
+                           .round_()
+                           .permute({0, 2, 3, 1})
+                           .to(at::kCPU, at::kByte)
+                           .contiguous();
+    std::vector<Image> images;
+    for (int64_t i = 0; i < bytes.size(0); ++i) {
+        const auto picture = bytes[i];
+        const uint8_t* const begin = picture.const_data_ptr<uint8_t>();
+        images.push_back({.width = picture.size(1),
+                          .height = picture.size(0),
+                          .channels = picture.size(2),
+                          .pixels = {begin, begin + picture.numel()}});
+    }
+    return images;
+}
+
+}  // namespace diffapple

@@ -1,0 +1,105 @@
+#include "diffapple/schedulers/ddpm.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "diffapple/core/error.h"
+
+namespace diffapple {
+
+/// Coefficients of one step. Computed in float, not double: 1 - alpha_t / alpha_{t-1} is about 1e-4 at small t, where
+/// float's rounding moves it by 3e-4 of itself, and the picture should be the one that diffusers makes.
+struct DDPMScheduler::Coefficients {
+    float alpha_prod;             ///< alpha_bar_t
+    float current_beta;           ///< beta_t between this timestep and the next one of the list
+    float original_sample;        ///< factor of x_0 in mu_t (eq. 7)
+    float sample;                 ///< factor of x_t in mu_t (eq. 7)
+    float posterior_variance;     ///< beta~_t (eq. 7), at least 1e-20
+};
+
+DDPMScheduler::Variance DDPMScheduler::read_variance_type(const JsonFields& config) {
+    const auto name = config.choice(
+        "variance_type",
+        {"fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range"}, "fixed_small");
+    if (name == "fixed_small") return Variance::fixed_small;
+    if (name == "fixed_small_log") return Variance::fixed_small_log;
+    if (name == "learned") return Variance::learned;
+    return name == "learned_range" ? Variance::learned_range : Variance::fixed_large;
+}
+
+DDPMScheduler::DDPMScheduler(const JsonFields& config, int64_t steps)
+    : schedule_(NoiseSchedule::from_json(config, 0.0001, 0.02, "linear")),
+      prediction_type_(read_prediction_type(config)),
+      variance_(read_variance_type(config)),
+      clip_sample_(config.boolean("clip_sample", true)),
+      thresholding_(config.boolean("thresholding", false)),
+      clip_sample_range_(config.number("clip_sample_range", 1.0)),
+      dynamic_thresholding_ratio_(config.number("dynamic_thresholding_ratio", 0.995)),
+      sample_max_value_(config.number("sample_max_value", 1.0)) {
+    if (dynamic_thresholding_ratio_ < 0 || dynamic_thresholding_ratio_ > 1)
+        config.reject("dynamic_thresholding_ratio", "must be between 0 and 1");
+    const int64_t offset = config.integer("steps_offset", 0, schedule_.num_train_timesteps(), 0);
+    const auto timesteps = inference_timesteps(read_timestep_spacing(config, "leading"), steps,
+                                               schedule_.num_train_timesteps(), offset);
+    timesteps_.assign(timesteps.begin(), timesteps.end());
+}
+
+DDPMScheduler::Coefficients DDPMScheduler::coefficients(size_t index) const {
+    const auto alpha_bar = [this](size_t i) {
+        return i < timesteps_.size()
+                   ? static_cast<float>(schedule_.alphas_cumprod[static_cast<size_t>(timesteps_[i])])
+                   : 1.0F;
+    };
+    const float alpha_prod = alpha_bar(index), alpha_prod_prev = alpha_bar(index + 1);
+    const float beta_prod = 1 - alpha_prod, beta_prod_prev = 1 - alpha_prod_prev;
+    const float current_alpha = alpha_prod / alpha_prod_prev, current_beta = 1 - current_alpha;
+    return {.alpha_prod = alpha_prod,
+            .current_beta = current_beta,
+            .original_sample = std::sqrt(alpha_prod_prev) * current_beta / beta_prod,
+            .sample = std::sqrt(current_alpha) * beta_prod_prev / beta_prod,
+            .posterior_variance = std::max(beta_prod_prev / beta_prod * current_beta, 1e-20F)};
+}
+
+at::Tensor DDPMScheduler::clip(at::Tensor original_sample) const {
+    if (thresholding_) return threshold_sample(original_sample, dynamic_thresholding_ratio_, sample_max_value_);
+    return clip_sample_ ? original_sample.clamp_(-clip_sample_range_, clip_sample_range_) : original_sample;
+}
+
+at::Tensor DDPMScheduler::standard_deviation(const Coefficients& c, const at::Tensor& predicted_variance) const {
+    const auto constant = [](double value) { return at::scalar_tensor(value, at::kFloat); };
+    switch (variance_) {
+        case Variance::fixed_small: return constant(std::sqrt(c.posterior_variance));
+        case Variance::fixed_small_log: return constant(std::exp(0.5F * std::log(c.posterior_variance)));
+        case Variance::fixed_large: return constant(std::sqrt(c.current_beta));
+        case Variance::learned: return predicted_variance.sqrt();
+        case Variance::learned_range: {
+            // Nichol & Dhariwal 2021, eq. 15, with the network's v in [-1, 1]
+            const float min_log = std::log(c.posterior_variance), max_log = std::log(c.current_beta);
+            const auto fraction = predicted_variance.add(1).div_(2);
+            return fraction.mul(max_log).add_((1 - fraction).mul_(min_log)).mul_(0.5).exp_();
+        }
+    }
+    return {};
+}
+
+at::Tensor DDPMScheduler::step(const at::Tensor& model_output, size_t index, const at::Tensor& sample,
+                               NoiseSource& noise) {
+    const bool learned = variance_ == Variance::learned || variance_ == Variance::learned_range;
+    const int64_t channels = sample.size(1);
+    if (model_output.size(1) != (learned ? 2 : 1) * channels)
+        fail("the scheduler's variance_type ", learned ? "learns" : "fixes", " the variance, so the UNet must have ",
+             (learned ? 2 : 1) * channels, " output channels, but it has ", model_output.size(1),
+             "; check the scheduler_config.json of this model");
+    const auto predicted = model_output.slice(1, 0, channels);
+    const Coefficients c = coefficients(index);
+    // "predicted x_0" (eq. 15), clipped; then the mean mu_t (eq. 7)
+    const auto original = clip(predict_original_sample(prediction_type_, predicted, sample, c.alpha_prod));
+    auto previous = original.mul(c.original_sample).add_(sample, c.sample);
+    if (timesteps_[index] <= 0) return previous;
+    const auto z = noise.normal(sample.sizes(), sample.device(), at::kFloat);
+    return previous.add_(z.mul_(standard_deviation(c, model_output.slice(1, channels))));
+}
+
+}  // namespace diffapple
