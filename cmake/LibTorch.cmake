@@ -4,10 +4,10 @@
 
 set(LIBTORCH_ROOT "" CACHE PATH "Folder with LibTorch's include/ and lib/ (scripts/setup.sh sets it)")
 
-find_path(LIBTORCH_INCLUDE_DIR ATen/ATen.h
-  HINTS "${LIBTORCH_ROOT}/include" ENV LIBTORCH_ROOT PATH_SUFFIXES include NO_CACHE)
-find_library(LIBTORCH_CPU_LIBRARY torch_cpu
-  HINTS "${LIBTORCH_ROOT}/lib" ENV LIBTORCH_ROOT PATH_SUFFIXES lib NO_CACHE)
+file(GLOB private_torch "${CMAKE_CURRENT_SOURCE_DIR}/.venv/torch/lib/python3*/site-packages/torch")
+set(libtorch_roots "${LIBTORCH_ROOT}" "$ENV{LIBTORCH_ROOT}" ${private_torch})
+find_path(LIBTORCH_INCLUDE_DIR ATen/ATen.h PATHS ${libtorch_roots} PATH_SUFFIXES include NO_DEFAULT_PATH NO_CACHE)
+find_library(LIBTORCH_CPU_LIBRARY torch_cpu PATHS ${libtorch_roots} PATH_SUFFIXES lib NO_DEFAULT_PATH NO_CACHE)
 if(NOT LIBTORCH_INCLUDE_DIR OR NOT LIBTORCH_CPU_LIBRARY)
   message(FATAL_ERROR "LibTorch was not found in LIBTORCH_ROOT='${LIBTORCH_ROOT}'. Run scripts/setup.sh, "
                       "or give -DLIBTORCH_ROOT=<folder with include/ and lib/>.")

@@ -100,7 +100,7 @@ install_packages() { # ASSUME_YES PACKAGES...
         if [ "$(id -u)" != 0 ]; then
             command="sudo sh -c '$command'"
             if [ "$assume_yes" = no ]; then
-                [ -t 0 ] || die "as root, packages are to be installed: run  $command  and this script again"
+                [ -t 0 ] || die "system packages are missing: run  $command  and then this script again"
                 printf 'Run  %s  ? [y/N] ' "$command"
                 read -r answer
                 case $answer in [yY]*) ;; *) die "not installed: run that command yourself, then this script again" ;; esac

@@ -1,0 +1,24 @@
+# `cmake --install build --prefix X` makes a folder that can be moved: bin/diffapple finds the LibTorch libraries that
+# it needs, all of them in lib/, by a relative path, and the demo checkpoint in ../share/diffapple/models.
+
+set(origin "$<IF:$<PLATFORM_ID:Darwin>,@loader_path,$ORIGIN>")
+set_target_properties(diffapple PROPERTIES INSTALL_RPATH "${origin}/../lib")
+
+# LibTorch's libraries and their companions (libgomp, with a hash in its name; CUDA's packages beside torch/), and
+# nothing of the system.
+get_filename_component(libtorch_surroundings "${LIBTORCH_LIBRARY_DIR}/../.." REALPATH)
+string(REGEX REPLACE "([][+.*()^?|\\])" "\\\\\\1" libtorch_surroundings "${libtorch_surroundings}")
+install(TARGETS diffapple
+  RUNTIME_DEPENDENCIES
+    PRE_EXCLUDE_REGEXES "^/usr/lib/" "^/System/" "^ld-linux" "^lib(c|m|dl|rt|pthread|stdc\\+\\+|gcc_s|cuda)\\.so"
+    POST_INCLUDE_REGEXES "^${libtorch_surroundings}/"
+    POST_EXCLUDE_REGEXES ".*"
+  RUNTIME DESTINATION bin
+  LIBRARY DESTINATION lib)
+
+file(GLOB libtorch_licenses "${LIBTORCH_LIBRARY_DIR}/../../torch-*.dist-info/licenses")
+if(libtorch_licenses)
+  install(DIRECTORY "${libtorch_licenses}/" DESTINATION share/diffapple/licenses/libtorch)
+endif()
+install(FILES LICENSE THIRD_PARTY_NOTICES.md DESTINATION share/diffapple)
+install(DIRECTORY models/ddpm-cat-demo DESTINATION share/diffapple/models)
