@@ -1,0 +1,17 @@
+// The commands of the program. Each function adds one to the command-line parser; parsing then runs it.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace diffapple {
+
+void add_ddpm_command(CLI::App& app);
+void add_selftest_command(CLI::App& app);
+void add_devices_command(CLI::App& app);
+void add_models_command(CLI::App& app);
+void add_inspect_command(CLI::App& app);
+void add_show_command(CLI::App& app);
+
+}  // namespace diffapple

@@ -1,0 +1,41 @@
+// A recipe: everything that determines a picture, as data, and what is only known about it.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+namespace diffapple {
+
+/// Version of the recipe's JSON.
+constexpr int recipe_schema = 1;
+
+/// The two parts of a recipe. `determining` holds whatever changes the picture:
+///   schema, experiment, model {name, weights {component: sha256}}, dtypes {component: fp32|fp16|bf16}, device (type),
+///   scheduler {name, config}, settings {seed, index, steps, batch_size, width, height, latents (sha256 of the file)}.
+/// `known` holds the rest: seconds, it_per_s, peak_bytes, device model, threads, versions, date.
+struct Recipe {
+    nlohmann::json determining = nlohmann::json::object();
+    nlohmann::json known = nlohmann::json::object();
+
+    /// 16 hex digits of the sha256 of `determining` as compact JSON with sorted keys.
+    std::string id() const;
+
+    /// {"schema", "id", "recipe": determining, "known": known} as one line of JSON.
+    std::string to_text() const;
+    /// Reads to_text's form. Throws Error (starting with `where`) when it is not a recipe, its schema is newer than this
+    /// program, or its id does not belong to it.
+    static Recipe from_text(const std::string& text, const std::string& where);
+};
+
+/// The settings in which two recipes differ, as "settings.steps 50 instead of 100; ..." (the second's value first).
+std::string describe_difference(const Recipe& existing, const Recipe& wanted);
+
+/// The text of A1111's web UI: settings on the last line, `Steps` first, no comma inside a value.
+std::string a1111_parameters(const Recipe& recipe);
+
+/// Today in UTC as 2026-11-23T04:05:06Z.
+std::string current_date();
+
+}  // namespace diffapple
