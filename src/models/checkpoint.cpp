@@ -108,7 +108,7 @@ nlohmann::json Checkpoint::scheduler_config() const {
          "); download the model again, or give another --model");
 }
 
-bool Checkpoint::is_demo() const { return name.ends_with("-demo"); }
+bool Checkpoint::is_demo() const { return fs::path(name).filename() == "ddpm-cat-demo"; }
 
 std::vector<fs::path> model_search_folders() {
     std::vector<fs::path> folders{"models"};

@@ -1,0 +1,19 @@
+// Lists on the command line: "0,2,4,8", and ranges of integers "0..3" that include both ends.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace diffapple {
+
+/// Integers from `minimum` to `maximum`, in the order given, each once. Throws Error (exit code 2) naming the option for
+/// anything else, or for more than 100,000 values.
+std::vector<int64_t> parse_integers(const std::string& option, const std::string& text, int64_t minimum,
+                                    int64_t maximum);
+
+/// Words separated by commas, each one of `choices`.
+std::vector<std::string> parse_choices(const std::string& option, const std::string& text,
+                                       const std::vector<std::string>& choices);
+
+}  // namespace diffapple

@@ -1,0 +1,28 @@
+// How a running experiment tells its caller what it does.
+#pragma once
+
+#include <cstddef>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+namespace diffapple {
+
+class Reporter {
+public:
+    virtual ~Reporter() = default;
+
+    /// Something the user should know.
+    virtual void note(const std::string& message) = 0;
+    /// Something that only --verbose shows.
+    virtual void detail(const std::string& message) = 0;
+    /// Denoising of batch `number` (from 1) of `count` begins.
+    virtual void begin_batch(const std::string& label, size_t number, size_t count) = 0;
+    /// A turn of the loop is done.
+    virtual void turn(size_t done, size_t total) = 0;
+    /// The batch is done, or was given up.
+    virtual void end_batch() = 0;
+    /// A picture is saved, or was there already: the object of --json.
+    virtual void picture(const nlohmann::json& report) = 0;
+};
+
+}  // namespace diffapple

@@ -1,0 +1,66 @@
+#include "diffapple/cli/lists.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "diffapple/core/error.h"
+
+namespace diffapple {
+namespace {
+
+std::vector<std::string> split(const std::string& text) {
+    std::vector<std::string> parts;
+    size_t begin = 0;
+    for (size_t comma; (comma = text.find(',', begin)) != std::string::npos; begin = comma + 1)
+        parts.push_back(text.substr(begin, comma - begin));
+    parts.push_back(text.substr(begin));
+    return parts;
+}
+
+int64_t parse_integer(const std::string& option, const std::string& text, int64_t minimum, int64_t maximum) {
+    int64_t value = 0;
+    const char* const end = text.data() + text.size();
+    const auto [parsed, error] = std::from_chars(text.data(), end, value);
+    if (error == std::errc::result_out_of_range)
+        fail_usage(option, " '", text, "': must be from ", minimum, " to ", maximum);
+    if (error != std::errc() || parsed != end)
+        fail_usage(option, " '", text, "': expected a whole number, a list 0,2,4 or a range 0..3");
+    if (value < minimum || value > maximum)
+        fail_usage(option, ' ', value, ": must be from ", minimum, " to ", maximum);
+    return value;
+}
+
+}  // namespace
+
+std::vector<int64_t> parse_integers(const std::string& option, const std::string& text, int64_t minimum,
+                                    int64_t maximum) {
+    constexpr int64_t max_values = 100'000;
+    std::vector<int64_t> values;
+    for (const auto& part : split(text)) {
+        const size_t dots = part.find("..");
+        const bool range = dots != std::string::npos;
+        const int64_t first = parse_integer(option, range ? part.substr(0, dots) : part, minimum, maximum);
+        const int64_t last = range ? parse_integer(option, part.substr(dots + 2), minimum, maximum) : first;
+        if (last < first) fail_usage(option, " '", part, "': the range ends before it begins");
+        if (last - first >= max_values - static_cast<int64_t>(values.size()))
+            fail_usage(option, " '", part, "': more than ", max_values, " values");
+        for (int64_t value = first; value <= last; ++value)
+            if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
+    }
+    return values;
+}
+
+std::vector<std::string> parse_choices(const std::string& option, const std::string& text,
+                                       const std::vector<std::string>& choices) {
+    std::string known;
+    for (const auto& choice : choices) known += (known.empty() ? "" : ", ") + choice;
+    std::vector<std::string> words;
+    for (const auto& word : split(text)) {
+        if (std::find(choices.begin(), choices.end(), word) == choices.end())
+            fail_usage(option, " '", word, "': must be one of ", known);
+        if (std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
+    }
+    return words;
+}
+
+}  // namespace diffapple

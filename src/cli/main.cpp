@@ -1,0 +1,82 @@
+// The program: parses the command line, runs one command, turns every failure into one line and an exit code.
+#include <c10/util/Exception.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+#include <new>
+
+#include "diffapple/cli/commands.h"
+#include "diffapple/cli/output.h"
+#include "diffapple/core/error.h"
+#include "diffapple/core/stop.h"
+
+namespace {
+
+using diffapple::ExitCode;
+
+int report(const std::string& message, ExitCode code) {
+    std::string line = message;
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    diffapple::print_message("diffapple: " + diffapple::printable(line));
+    return static_cast<int>(code);
+}
+
+int report_out_of_memory() {
+    return report("out of memory: there is not enough for this run; try a smaller --batch-size or size, --dtype bf16, or "
+                  "close other programs",
+                  ExitCode::failure);
+}
+
+/// An error of LibTorch's that no layer foresaw, without its backtrace.
+int report_libtorch_error(const c10::Error& error) {
+    const std::string message = error.what_without_backtrace();
+    const bool out_of_memory = message.find("out of memory") != std::string::npos ||
+                               message.find("can't allocate memory") != std::string::npos;
+    if (out_of_memory) return report_out_of_memory();
+    return report("LibTorch reports: " + message.substr(0, message.find('\n')) +
+                      " (run `diffapple selftest` to check this machine)",
+                  ExitCode::failure);
+}
+
+int parse_and_run(int argc, char** argv) {
+    CLI::App app("Diffusion experiments on Apple silicon, CUDA and the CPU", "diffapple");
+    app.set_version_flag("--version", std::string("diffapple ") + DIFFAPPLE_VERSION);
+    app.require_subcommand(1);
+    diffapple::add_ddpm_command(app);
+    diffapple::add_selftest_command(app);
+    diffapple::add_devices_command(app);
+    diffapple::add_models_command(app);
+    diffapple::add_inspect_command(app);
+    diffapple::add_show_command(app);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::Success& help) {
+        return app.exit(help);
+    } catch (const CLI::ParseError& error) {
+        return report(std::string(error.what()) + " (`diffapple --help` and `diffapple COMMAND --help` show what there is)",
+                      ExitCode::usage);
+    }
+    return static_cast<int>(ExitCode::ok);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    diffapple::install_stop_handlers();
+    try {
+        return parse_and_run(argc, argv);
+    } catch (const diffapple::Interrupted&) {
+        return report("interrupted; finished pictures are kept, and the same command goes on from there",
+                      ExitCode::interrupted);
+    } catch (const diffapple::Error& error) {
+        return report(error.what(), error.code());
+    } catch (const std::bad_alloc&) {
+        return report_out_of_memory();
+    } catch (const c10::Error& error) {
+        return report_libtorch_error(error);
+    } catch (const std::exception& error) {
+        return report(diffapple::first_line(error), ExitCode::failure);
+    }
+}

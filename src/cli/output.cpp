@@ -1,0 +1,73 @@
+#include "diffapple/cli/output.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "diffapple/core/error.h"
+
+namespace diffapple {
+
+void print_result(const std::string& line) {
+    const bool written = std::fwrite(line.data(), 1, line.size(), stdout) == line.size() &&
+                         std::fputc('\n', stdout) != EOF && std::fflush(stdout) == 0;
+    if (!written) fail("standard output cannot be written: ", std::strerror(errno));
+}
+
+void print_json(const nlohmann::json& object) {
+    print_result(object.dump(-1, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace));
+}
+
+void print_message(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
+
+namespace {
+
+size_t count_characters(const std::string& utf8) {
+    return static_cast<size_t>(std::count_if(utf8.begin(), utf8.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+}
+
+}  // namespace
+
+std::string format_table(const std::vector<std::vector<std::string>>& rows) {
+    std::vector<size_t> widths;
+    for (const auto& row : rows)
+        for (size_t i = 0; i < row.size(); ++i) {
+            if (i >= widths.size()) widths.push_back(0);
+            widths[i] = std::max(widths[i], count_characters(row[i]));
+        }
+    std::string table;
+    for (const auto& row : rows) {
+        std::string line;
+        for (size_t i = 0; i < row.size(); ++i) {
+            line += row[i];
+            if (i + 1 < row.size()) line += std::string(widths[i] + 2 - count_characters(row[i]), ' ');
+        }
+        table += (table.empty() ? "" : "\n") + line;
+    }
+    return table;
+}
+
+std::string format_bytes(double bytes) {
+    constexpr const char* units[] = {"B", "kB", "MB", "GB", "TB"};
+    size_t unit = 0;
+    for (; bytes >= 999.5 && unit + 1 < std::size(units); ++unit) bytes /= 1000;
+    char text[32];
+    std::snprintf(text, sizeof(text), bytes < 9.95 && unit > 0 ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+    return text;
+}
+
+std::string printable(const std::string& text) {
+    std::string shown;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        const bool control = (byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f;
+        char escaped[8];
+        std::snprintf(escaped, sizeof(escaped), "\\x%02x", byte);
+        shown += control ? std::string(escaped) : std::string(1, c);
+    }
+    return shown;
+}
+
+}  // namespace diffapple
