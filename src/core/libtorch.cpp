@@ -145,7 +145,8 @@ struct ZipArchive::Reader {
 
 ZipArchive::ZipArchive(const std::string& path) {
     // A folder opens like a file and has a size near 2^63.
-    if (!std::filesystem::is_regular_file(path)) fail(path, ": is not a file");
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(path, error)) fail(path, ": is not a file");
     try {
         reader_ = std::make_unique<Reader>(path);
     } catch (const std::exception& error) {

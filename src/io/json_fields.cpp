@@ -99,7 +99,9 @@ const json* JsonFields::find(const std::string& key) const {
     return found == object_->end() || found->is_null() ? nullptr : &*found;
 }
 
-bool JsonFields::given(const std::string& key) const { return object_->contains(key); }
+bool JsonFields::given(const std::string& key) const {
+    return object_->contains(key);
+}
 
 bool JsonFields::has(const std::string& key) const {
     return find(key) != nullptr;

@@ -58,14 +58,12 @@ struct Entry {
 
 /// The bytes of a tensor, or nothing when the number does not fit into 63 bits.
 std::optional<uint64_t> count_bytes(const std::vector<int64_t>& shape, c10::ScalarType dtype) {
-    // An empty dimension makes the product 0 whatever the others are.
-    if (std::count(shape.begin(), shape.end(), 0)) return 0;
     auto bytes = static_cast<int64_t>(c10::elementSize(dtype));
     for (const int64_t size : shape) {
-        if (bytes > std::numeric_limits<int64_t>::max() / size) return std::nullopt;
-        bytes *= size;
+        // LibTorch multiplies the other sizes of an empty tensor too (for its strides): they must fit as well.
+        if (__builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes)) return std::nullopt;
     }
-    return static_cast<uint64_t>(bytes);
+    return std::count(shape.begin(), shape.end(), 0) ? 0 : static_cast<uint64_t>(bytes);
 }
 
 c10::ScalarType find_dtype(const JsonFields& fields) {

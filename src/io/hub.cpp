@@ -1,0 +1,133 @@
+// The folder layout of the Hub's cache: models--org--name/{blobs,refs,snapshots/<revision>}.
+#include "diffapple/io/hub.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "diffapple/core/error.h"
+#include "diffapple/io/files.h"
+
+namespace diffapple {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view folder_prefix = "models--";
+
+/// Letters, digits, '-', '_', '.', as the Hub allows; not "." or "..", and with nothing that leads to another folder.
+bool is_plain_name(const std::string& name) {
+    const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
+               c == '.';
+    });
+    return plain && !name.empty() && name != "." && name != "..";
+}
+
+/// "org/name" as the cache spells it, "models--org--name"; empty when it is no such id.
+std::string folder_name(const std::string& id) {
+    const size_t slash = id.find('/');
+    if (slash == std::string::npos) return "";
+    const std::string organisation = id.substr(0, slash), name = id.substr(slash + 1);
+    if (!is_plain_name(organisation) || !is_plain_name(name)) return "";
+    return concat(folder_prefix, organisation, "--", name);
+}
+
+/// The inverse of folder_name; empty when the folder is no model's.
+std::string model_id(const std::string& folder) {
+    if (!folder.starts_with(folder_prefix)) return "";
+    const std::string names = folder.substr(folder_prefix.size());
+    const size_t separator = names.find("--");
+    if (separator == std::string::npos) return "";
+    const std::string id = concat(names.substr(0, separator), "/", names.substr(separator + 2));
+    return folder_name(id) == folder ? id : "";
+}
+
+std::optional<fs::path> snapshot(const fs::path& repository, const std::string& revision) {
+    const fs::path folder = repository / "snapshots" / revision;
+    std::error_code error;
+    if (!is_plain_name(revision) || !fs::is_directory(folder, error)) return std::nullopt;
+    return folder;
+}
+
+/// The snapshot that a branch or tag points to.
+std::optional<fs::path> referred_snapshot(const fs::path& repository, const std::string& reference) {
+    const fs::path relative(reference);
+    const bool safe = std::all_of(relative.begin(), relative.end(), [](const fs::path& p) { return is_plain_name(p); });
+    const fs::path file = repository / "refs" / relative;
+    std::error_code error;
+    if (!safe || !fs::is_regular_file(file, error)) return std::nullopt;
+    std::string revision = read_file(file, 4096);
+    while (!revision.empty() && std::isspace(static_cast<unsigned char>(revision.back()))) revision.pop_back();
+    return snapshot(repository, revision);
+}
+
+std::vector<fs::path> folders_in(const fs::path& parent) {
+    std::vector<fs::path> folders;
+    std::error_code error;
+    for (fs::directory_iterator entry(parent, error), end; !error && entry != end; entry.increment(error)) {
+        std::error_code ignored;
+        if (entry->is_directory(ignored)) folders.push_back(entry->path());
+    }
+    std::sort(folders.begin(), folders.end());
+    return folders;
+}
+
+std::optional<fs::path> newest_snapshot(const fs::path& repository) {
+    const std::vector<fs::path> snapshots = folders_in(repository / "snapshots");
+    const auto written = [](const fs::path& path) {
+        std::error_code error;
+        return fs::last_write_time(path, error);
+    };
+    const auto newest = std::max_element(snapshots.begin(), snapshots.end(),
+                                         [&](const fs::path& a, const fs::path& b) { return written(a) < written(b); });
+    return newest == snapshots.end() ? std::nullopt : std::optional(*newest);
+}
+
+std::optional<fs::path> default_snapshot(const fs::path& repository) {
+    const auto main = referred_snapshot(repository, "main");
+    return main ? main : newest_snapshot(repository);
+}
+
+}  // namespace
+
+std::vector<fs::path> hub_cache_folders() {
+    std::vector<fs::path> folders;
+    const auto add = [&](const char* variable, const fs::path& below) {
+        const char* value = std::getenv(variable);
+        if (!value || !*value) return;
+        const fs::path folder = below.empty() ? fs::path(value) : value / below;
+        if (std::find(folders.begin(), folders.end(), folder) == folders.end()) folders.push_back(folder);
+    };
+    add("HF_HUB_CACHE", "");
+    add("HF_HOME", "hub");
+    add("HOME", fs::path(".cache") / "huggingface" / "hub");
+    return folders;
+}
+
+std::optional<fs::path> find_hub_snapshot(const std::string& id) {
+    const size_t at = id.find('@');
+    const std::string folder = folder_name(id.substr(0, at));
+    if (folder.empty()) return std::nullopt;
+    for (const fs::path& cache : hub_cache_folders()) {
+        const fs::path repository = cache / folder;
+        auto found = at == std::string::npos ? default_snapshot(repository) : snapshot(repository, id.substr(at + 1));
+        if (!found && at != std::string::npos) found = referred_snapshot(repository, id.substr(at + 1));
+        if (found) return found;
+    }
+    return std::nullopt;
+}
+
+std::vector<HubModel> list_hub_models() {
+    std::vector<HubModel> models;
+    for (const fs::path& cache : hub_cache_folders()) {
+        for (const fs::path& repository : folders_in(cache)) {
+            const std::string id = model_id(repository.filename().string());
+            const auto found = id.empty() ? std::nullopt : default_snapshot(repository);
+            const bool known = std::any_of(models.begin(), models.end(), [&](const HubModel& m) { return m.id == id; });
+            if (found && !known) models.push_back({id, *found, repository});
+        }
+    }
+    return models;
+}
+
+}  // namespace diffapple

@@ -1,0 +1,156 @@
+// Reading of state dicts written by torch.save: the restricted unpickler finds the tensors, the zip archive holds them.
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+#include "diffapple/core/error.h"
+#include "diffapple/core/libtorch.h"
+#include "diffapple/io/weights.h"
+#include "foreign_files.h"
+#include "quoted.h"
+#include "unpickler.h"
+
+namespace diffapple {
+namespace {
+
+using libtorch::ZipArchive;
+
+constexpr uint64_t largest_pickle = 16 << 20;  // Stable Diffusion's needs less than 1 MB
+constexpr size_t largest_rank = 64;            // what LibTorch can index
+
+/// Rejects what is no zip archive with advice; PyTorchStreamReader's own messages would say little.
+void check_magic(const std::filesystem::path& path) {
+    const MappedFile file(path);
+    const std::string where = path.string();
+    reject_git_lfs_pointer(file, where);
+    const std::string_view start(reinterpret_cast<const char*>(file.data()), std::min<uint64_t>(file.size(), 16));
+    if (start.starts_with("PK")) return;
+    if (start.starts_with("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9")) {
+        fail(where,
+             ": was saved by a torch before 1.6, in a format that can run code when read; load it with torch and "
+             "save it as .safetensors");
+    }
+    fail(where, ": is not a file written by torch.save; get the model as .safetensors instead");
+}
+
+void check_byte_order(const ZipArchive& archive, const std::string& where) {
+    if (!archive.has("byteorder")) return;  // older than torch 2.1: little
+    std::string order(std::min<uint64_t>(archive.size("byteorder"), 16), '\0');
+    if (order.size() < 16) archive.read("byteorder", order.data(), order.size());
+    if (order != "little") fail(where, ": byte order ", quoted(order), " is not supported; save it on another machine");
+}
+
+std::string read_pickle(const ZipArchive& archive, const std::string& where) {
+    if (!archive.has("data.pkl")) fail(where, ": holds no data.pkl, so it is not a file written by torch.save");
+    const uint64_t size = archive.size("data.pkl");
+    if (size > largest_pickle) fail(where, ": data.pkl is larger than ", largest_pickle, " bytes");
+    std::string pickle(size, '\0');
+    archive.read("data.pkl", pickle.data(), size);
+    return pickle;
+}
+
+/// The highest element that the view touches, plus one; nothing when it is malformed or overflows.
+std::optional<int64_t> extent_of(const pickle::View& view) {
+    if (view.sizes.size() != view.strides.size() || view.sizes.size() > largest_rank || view.offset < 0) return {};
+    int64_t last = view.offset;
+    for (size_t i = 0; i < view.sizes.size(); ++i) {
+        int64_t step = 0;
+        if (view.sizes[i] < 0 || view.strides[i] < 0) return {};
+        if (__builtin_mul_overflow(std::max<int64_t>(view.sizes[i] - 1, 0), view.strides[i], &step)) return {};
+        if (__builtin_add_overflow(last, step, &last)) return {};
+    }
+    return last < std::numeric_limits<int64_t>::max() ? std::optional(last + 1) : std::nullopt;
+}
+
+/// The number of elements of the view; nothing when it exceeds the storage's (a real state dict repeats no elements).
+std::optional<int64_t> count_elements(const pickle::View& view) {
+    int64_t count = 1;
+    for (const int64_t size : view.sizes) {
+        // LibTorch multiplies the other sizes of an empty tensor too (for its strides): they must fit as well.
+        if (__builtin_mul_overflow(count, std::max<int64_t>(size, 1), &count)) return {};
+    }
+    if (std::count(view.sizes.begin(), view.sizes.end(), 0)) return 0;
+    return count <= view.storage->elements ? std::optional(count) : std::nullopt;
+}
+
+/// Reads the tensor's whole storage and gives back the view's part of it, contiguous.
+at::Tensor read_view(const ZipArchive& archive, const pickle::Storage& storage, const pickle::View& view,
+                     const StoredTensor& stored) {
+    if (stored.bytes == 0) return at::empty(stored.shape, at::TensorOptions().dtype(stored.dtype));
+    const std::string where = stored.file.string();
+    const at::Tensor all = allocate_tensor({storage.elements}, storage.dtype, where);
+    archive.read("data/" + storage.key, all.mutable_data_ptr(), all.nbytes());
+    const at::Tensor part = all.as_strided(view.sizes, view.strides, view.offset);
+    if (part.nbytes() == all.nbytes() && part.is_contiguous()) return part;
+    at::Tensor copy = allocate_tensor(stored.shape, storage.dtype, where);
+    return copy.copy_(part);
+}
+
+StoredTensor describe(const std::shared_ptr<ZipArchive>& archive, const pickle::View& view, const std::string& name,
+                      const std::filesystem::path& path) {
+    const std::string where = concat(path.string(), ": tensor ", quoted(name));
+    const pickle::Storage& storage = *view.storage;
+    const std::string record = "data/" + storage.key;
+    const auto element_size = static_cast<uint64_t>(c10::elementSize(storage.dtype));
+    if (!archive->has(record)) fail(where, ": its data is not in the file");
+    const uint64_t bytes = archive->size(record);
+    if (storage.elements < 0 || bytes % element_size != 0 ||
+        bytes / element_size != static_cast<uint64_t>(storage.elements)) {
+        fail(where, ": its storage claims ", storage.elements, " elements, but the file has ", bytes, " bytes of it");
+    }
+    const auto extent = extent_of(view);
+    const auto elements = extent ? count_elements(view) : std::nullopt;
+    if (!elements || (*elements > 0 && *extent > storage.elements)) fail(where, ": reaches beyond its storage");
+
+    StoredTensor stored{storage.dtype, view.sizes, static_cast<uint64_t>(*elements) * element_size, path, {}, [] {}};
+    stored.read = [archive, storage, view, stored] { return read_view(*archive, storage, view, stored); };
+    return stored;
+}
+
+/// The items of a dict by text key; of a key given twice the last counts, as in Python.
+std::map<std::string, pickle::Value> items_by_name(const pickle::Container& dict) {
+    std::map<std::string, pickle::Value> items;
+    for (size_t i = 0; i + 1 < dict.items.size(); i += 2) {
+        if (const auto* key = std::get_if<const std::string*>(&dict.items[i])) items[**key] = dict.items[i + 1];
+    }
+    return items;
+}
+
+const pickle::Container* as_dict(const pickle::Value& value) {
+    const auto* container = std::get_if<pickle::Container*>(&value);
+    return container && (*container)->kind == pickle::Container::Kind::dict ? *container : nullptr;
+}
+
+/// The state dict inside the pickled value: the value itself, or its item "state_dict" (a training checkpoint).
+std::map<std::string, pickle::Value> find_state_dict(const pickle::Value& value, const std::string& where) {
+    const pickle::Container* dict = as_dict(value);
+    if (!dict) fail(where, ": holds no state dict (a dict of tensors by name)");
+    auto items = items_by_name(*dict);
+    const auto inner = items.find("state_dict");
+    const pickle::Container* nested = inner == items.end() ? nullptr : as_dict(inner->second);
+    return nested ? items_by_name(*nested) : items;
+}
+
+}  // namespace
+
+StoredTensors open_torch_bin(const std::filesystem::path& path) {
+    const std::string where = path.string();
+    check_magic(path);
+    const auto archive = std::make_shared<ZipArchive>(where);
+    check_byte_order(*archive, where);
+    const std::string bytes = read_pickle(*archive, where);
+    pickle::Unpickler unpickler(bytes, where);
+    StoredTensors tensors;
+    for (const auto& [name, value] : find_state_dict(unpickler.run(), where)) {
+        // Other values (global_step, hyper parameters) are no weights.
+        const auto* view = std::get_if<const pickle::View*>(&value);
+        if (view) tensors.emplace(name, describe(archive, **view, name, path));
+    }
+    if (tensors.empty()) fail(where, ": holds no tensors");
+    return tensors;
+}
+
+}  // namespace diffapple
