@@ -1,0 +1,78 @@
+"""Fixtures of all Python tests: the program under test, run in an environment of its own."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+PROGRAM = Path(os.environ.get("DIFFAPPLE", PROJECT / "build" / "diffapple"))
+STANDIN_MPS = Path(os.environ.get("DIFFAPPLE_STANDIN_MPS", PROGRAM.with_name("diffapple_standin_mps")))
+os.environ["HF_HUB_OFFLINE"] = "1"  # the oracle reads local folders only
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def paths(self) -> list[Path]:
+        return [Path(line) for line in self.out.splitlines()]
+
+    @property
+    def reports(self) -> list[dict]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass
+class Diffapple:
+    """Runs the program in `folder`, where neither models nor caches of this machine are found."""
+
+    folder: Path
+    program: Path = PROGRAM
+    environment: dict = field(default_factory=dict)
+
+    def command(self, *arguments) -> list[str]:
+        return [str(self.program), *map(str, arguments)]
+
+    def variables(self) -> dict:
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "XDG_"))}
+        return {**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), **self.environment}
+
+    def start(self, *arguments, **options) -> subprocess.Popen:
+        streams = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        return subprocess.Popen(
+            self.command(*arguments), cwd=self.folder, env=self.variables(), **{**streams, "text": True, **options}
+        )
+
+    def __call__(self, *arguments, timeout: float = 120, **options) -> Result:
+        with self.start(*arguments, **options) as process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return Result(process.returncode, out, err)
+
+    def ok(self, *arguments, **options) -> Result:
+        """A run that must succeed."""
+        result = self(*arguments, **options)
+        assert result.code == 0, result.err
+        return result
+
+
+@pytest.fixture
+def diffapple(tmp_path) -> Diffapple:
+    return Diffapple(tmp_path)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Temporary files that a run left behind."""
+    return [path for path in folder.rglob("*") if path.name.endswith(".tmp")]
