@@ -11,7 +11,7 @@ scripts=$(dirname -- "${BASH_SOURCE[0]}")
 . "$scripts/lib/venv.sh"
 
 results=build/test-results
-fuzz_iterations=2000000
+fuzz_iterations=200000
 full=no
 declare -a setup_options=()
 
@@ -49,8 +49,8 @@ ctest_part() { # NAME PRESET
 
 fuzz() { # BUILD_DIR
     local target
-    for target in $("$1/tests/fuzz_io" --list); do
-        say "$target" && "$1/tests/fuzz_io" "$target" "$fuzz_iterations" 1 || return 1
+    for target in safetensors torch_bin json png; do
+        "$1/tests/fuzz_io" "$target" "$fuzz_iterations" 1 || return 1
     done
 }
 
