@@ -1,0 +1,77 @@
+// `diffapple devices`: the devices of this machine and what each precision is good for there.
+#include <ATen/Parallel.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "diffapple/cli/commands.h"
+#include "diffapple/cli/output.h"
+#include "diffapple/core/device.h"
+#include "diffapple/core/libtorch.h"
+#include "diffapple/tools/dtype_advice.h"
+
+namespace diffapple {
+namespace {
+
+using nlohmann::json;
+
+json optional_bytes(const std::optional<uint64_t>& bytes) { return bytes ? json(*bytes) : json(); }
+
+std::string show_bytes(const std::optional<uint64_t>& bytes) {
+    return bytes ? format_bytes(static_cast<double>(*bytes)) : "-";
+}
+
+json device_to_json(const DeviceInfo& device) {
+    json object{{"name", device.name},
+                {"available", device.available},
+                {"description", device.description},
+                {"total_memory", optional_bytes(device.total_memory)},
+                {"free_memory", optional_bytes(device.free_memory)},
+                {"recommended_memory", optional_bytes(device.recommended_memory)},
+                {"dtypes", json::array()}};
+    if (!device.available) return object;
+    for (const auto& advice : dtype_advice(find_device(device.name)))
+        object["dtypes"].push_back({{"dtype", advice.dtype}, {"usable", advice.usable}, {"good_for", advice.good_for}});
+    return object;
+}
+
+void print_devices_json(const std::vector<DeviceInfo>& devices) {
+    json listed = json::array();
+    for (const auto& device : devices) listed.push_back(device_to_json(device));
+    print_json({{"devices", listed},
+                {"auto", device_name(find_device("auto"))},
+                {"libtorch", libtorch::version()},
+                {"threads", at::get_num_threads()},
+                {"cpu_vector_instructions", cpu_vector_instructions()}});
+}
+
+void print_devices_table(const std::vector<DeviceInfo>& devices) {
+    std::vector<std::vector<std::string>> rows{{"device", "available", "memory", "free", "recommended", ""}};
+    std::vector<std::vector<std::string>> advices{{"device", "dtype", "good for"}};
+    for (const auto& device : devices) {
+        rows.push_back({device.name, device.available ? "yes" : "no", show_bytes(device.total_memory),
+                        show_bytes(device.free_memory), show_bytes(device.recommended_memory),
+                        printable(device.description)});
+        if (!device.available) continue;
+        for (const auto& advice : dtype_advice(find_device(device.name)))
+            advices.push_back({device.name, advice.dtype, advice.good_for});
+    }
+    print_result(format_table(rows) + "\n\n" + format_table(advices) + "\n");
+    print_result("--device auto means " + device_name(find_device("auto")) + ". LibTorch " + libtorch::version() + ", " +
+                 std::to_string(at::get_num_threads()) + " threads, " + cpu_vector_instructions() + ".");
+}
+
+}  // namespace
+
+void add_devices_command(CLI::App& app) {
+    CLI::App* const command = app.add_subcommand("devices", "Show this machine's devices, memory and precisions");
+    const auto as_json = std::make_shared<bool>(false);
+    command->add_flag("--json", *as_json, "One JSON object on stdout");
+    command->callback([as_json] {
+        const auto devices = list_devices();
+        *as_json ? print_devices_json(devices) : print_devices_table(devices);
+    });
+}
+
+}  // namespace diffapple

@@ -1,0 +1,109 @@
+// `diffapple inspect MODEL`: components, parameters, precisions, files and shapes of a model.
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "diffapple/cli/commands.h"
+#include "diffapple/cli/output.h"
+#include "diffapple/core/dtype.h"
+#include "diffapple/tools/inspect.h"
+
+namespace diffapple {
+namespace {
+
+using nlohmann::json;
+
+struct Options {
+    std::string model;
+    bool tensors = false, as_json = false;
+};
+
+json tensors_to_json(const ComponentSummary& component) {
+    json tensors = json::array();
+    for (const auto& tensor : component.tensors)
+        tensors.push_back({{"name", tensor.name}, {"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}});
+    return tensors;
+}
+
+void print_summary_json(const ModelSummary& model, bool with_tensors) {
+    json components = json::array();
+    for (const auto& component : model.components) {
+        components.push_back({{"name", component.name},
+                              {"class", component.class_name},
+                              {"parameters", component.parameters},
+                              {"bytes", component.bytes},
+                              {"dtypes", component.dtypes},
+                              {"files", component.files}});
+        if (with_tensors) components.back()["tensors"] = tensors_to_json(component);
+    }
+    print_json({{"name", model.name},
+                {"components", components},
+                {"scheduler", model.scheduler},
+                {"total_parameters", model.total_parameters},
+                {"total_bytes", model.total_bytes}});
+}
+
+/// 113,673,219
+std::string group_digits(int64_t count) {
+    std::string digits = std::to_string(count);
+    for (auto i = static_cast<int64_t>(digits.size()) - 3; i > 0; i -= 3)
+        digits.insert(static_cast<size_t>(i), ",");
+    return digits;
+}
+
+std::string join(const std::vector<std::string>& parts) {
+    std::string joined;
+    for (const auto& part : parts) joined += (joined.empty() ? "" : ", ") + part;
+    return joined;
+}
+
+std::string show_dtypes(const ComponentSummary& component) {
+    std::vector<std::string> names;
+    for (const auto& [name, elements] : component.dtypes) names.push_back(name);
+    return join(names);
+}
+
+std::string show_shape(const std::vector<int64_t>& shape) {
+    std::vector<std::string> sizes;
+    for (const int64_t size : shape) sizes.push_back(std::to_string(size));
+    return "[" + join(sizes) + "]";
+}
+
+void print_tensors(const ComponentSummary& component) {
+    std::vector<std::vector<std::string>> rows{{component.name + " tensor", "dtype", "shape"}};
+    for (const auto& tensor : component.tensors)
+        rows.push_back({tensor.name, dtype_name(tensor.dtype), show_shape(tensor.shape)});
+    print_result("\n" + printable(format_table(rows)));
+}
+
+void print_summary(const ModelSummary& model, bool with_tensors) {
+    std::vector<std::vector<std::string>> rows{{"component", "class", "parameters", "dtype", "size", "files"}};
+    for (const auto& component : model.components)
+        rows.push_back({component.name, component.class_name, group_digits(component.parameters),
+                        show_dtypes(component), format_bytes(static_cast<double>(component.bytes)),
+                        join(component.files)});
+    if (!model.scheduler.empty()) rows.push_back({"scheduler", model.scheduler, "", "", "", ""});
+    rows.push_back({"total", "", group_digits(model.total_parameters), "",
+                    format_bytes(static_cast<double>(model.total_bytes)), ""});
+    print_result(printable(model.name + "\n" + format_table(rows)));
+    if (!with_tensors) return;
+    for (const auto& component : model.components) print_tensors(component);
+}
+
+void run(const Options& options) {
+    const ModelSummary model = inspect_model(require_checkpoint(options.model));
+    options.as_json ? print_summary_json(model, options.tensors) : print_summary(model, options.tensors);
+}
+
+}  // namespace
+
+void add_inspect_command(CLI::App& app) {
+    CLI::App* const command = app.add_subcommand("inspect", "Show what a model's folder holds, without loading it");
+    const auto options = std::make_shared<Options>();
+    command->add_option("MODEL", options->model, "Folder, name under models/ or Hub id")->required();
+    command->add_flag("--tensors", options->tensors, "Also list every tensor with its shape");
+    command->add_flag("--json", options->as_json, "One JSON object on stdout");
+    command->callback([options] { run(*options); });
+}
+
+}  // namespace diffapple

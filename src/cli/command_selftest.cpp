@@ -1,0 +1,105 @@
+// `diffapple selftest`: does this device compute what it should?
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "diffapple/cli/commands.h"
+#include "diffapple/cli/lists.h"
+#include "diffapple/cli/output.h"
+#include "diffapple/core/device.h"
+#include "diffapple/core/dtype.h"
+#include "diffapple/core/error.h"
+#include "diffapple/core/libtorch.h"
+#include "diffapple/tools/selftest.h"
+
+namespace diffapple {
+namespace {
+
+using nlohmann::json;
+
+struct Options {
+    std::string device = "auto", dtypes = "auto";
+    bool as_json = false;
+};
+
+std::vector<c10::ScalarType> choose_dtypes(const Options& options, c10::Device device) {
+    if (options.dtypes == "auto") return selftest_dtypes(device);
+    std::vector<c10::ScalarType> dtypes;
+    for (const auto& name : parse_choices("--dtype", options.dtypes, {"fp32", "fp16", "bf16"}))
+        dtypes.push_back(find_dtype(name, device));
+    return dtypes;
+}
+
+std::string show_number(double value) {
+    char text[32];
+    std::snprintf(text, sizeof(text), value == std::floor(value) ? "%.0f" : "%.1e", value);
+    return text;
+}
+
+std::vector<std::string> to_row(const CheckResult& result) {
+    const bool threw = !result.problem.empty();
+    return {result.name, result.dtype, threw ? "-" : show_number(result.comparison.error),
+            threw ? "-" : show_number(result.comparison.limit),
+            result.ok ? "ok" : threw ? "FAILED: " + result.problem : "FAILED"};
+}
+
+json to_json(const CheckResult& result) {
+    return {{"check", result.name},
+            {"dtype", result.dtype},
+            {"error", result.comparison.error},
+            {"limit", result.comparison.limit},
+            {"ok", result.ok},
+            {"seconds", result.seconds},
+            {"problem", result.problem.empty() ? json() : json(result.problem)}};
+}
+
+void print_table(const std::vector<CheckResult>& results) {
+    std::vector<std::vector<std::string>> rows{{"check", "dtype", "error", "limit", ""}};
+    for (const auto& result : results) rows.push_back(to_row(result));
+    print_result(printable(format_table(rows)));
+}
+
+void print_results_json(const std::vector<CheckResult>& results, c10::Device device, size_t failed, double seconds) {
+    json checks = json::array();
+    for (const auto& result : results) checks.push_back(to_json(result));
+    print_json({{"device", device_name(device)},
+                {"libtorch", libtorch::version()},
+                {"checks", checks},
+                {"passed", results.size() - failed},
+                {"failed", failed},
+                {"seconds", seconds}});
+}
+
+void run(const Options& options) {
+    const c10::Device device = find_device(options.device);
+    const auto results = run_checks(selftest_checks(), device, choose_dtypes(options, device), [](const CheckResult&) {});
+    size_t failed = 0;
+    double seconds = 0;
+    for (const auto& result : results) {
+        failed += result.ok ? 0 : 1;
+        seconds += result.seconds;
+    }
+    options.as_json ? print_results_json(results, device, failed, seconds) : print_table(results);
+    if (failed > 0)
+        throw Error(concat("selftest: ", failed, " of ", results.size(), " checks failed on ", device_name(device),
+                           "; do not trust pictures made there, and please report the table"),
+                    ExitCode::differs);
+    print_message(concat("selftest: all ", results.size(), " checks passed on ", device_name(device), " in ",
+                         std::lround(seconds), " s (LibTorch ", libtorch::version(), ")"));
+}
+
+}  // namespace
+
+void add_selftest_command(CLI::App& app) {
+    CLI::App* const command = app.add_subcommand("selftest", "Check that a device computes what it should");
+    const auto options = std::make_shared<Options>();
+    command->add_option("--device", options->device, "auto, mps, cuda, cuda:N or cpu")->capture_default_str();
+    command->add_option("--dtype", options->dtypes, "auto (all that are good there) or a list of fp32, fp16, bf16")
+        ->capture_default_str();
+    command->add_flag("--json", options->as_json, "One JSON object on stdout");
+    command->callback([options] { run(*options); });
+}
+
+}  // namespace diffapple

@@ -1,0 +1,96 @@
+#include "diffapple/tools/inspect.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "diffapple/core/dtype.h"
+#include "diffapple/core/error.h"
+#include "diffapple/io/json_fields.h"
+
+namespace diffapple {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Classes of model_index.json that have no weights.
+bool is_weightless(const std::string& class_name) {
+    for (const std::string part : {"Scheduler", "Tokenizer", "FeatureExtractor", "Processor"})
+        if (class_name.find(part) != std::string::npos) return true;
+    return false;
+}
+
+/// Components with weights that model_index.json lists: {"unet": ["diffusers", "UNet2DModel"], ...}. Entries of another
+/// form are settings of the pipeline.
+std::vector<std::string> listed_components(const Checkpoint& checkpoint) {
+    const fs::path index = checkpoint.folder / "model_index.json";
+    std::vector<std::string> names;
+    if (!fs::is_regular_file(index)) return names;
+    for (const auto& [name, entry] : read_json_file(index).items()) {
+        const bool is_component = entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_string();
+        if (is_component && !is_weightless(entry[1])) names.push_back(name);
+    }
+    return names;
+}
+
+/// The components in the folder, then those that are only listed.
+std::vector<std::string> all_components(const Checkpoint& checkpoint) {
+    std::vector<std::string> names = checkpoint.component_names();
+    for (const auto& name : listed_components(checkpoint))
+        if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    if (names.empty()) fail("model ", checkpoint.name, ": has no component with a config.json; download it again");
+    return names;
+}
+
+int64_t element_count(const std::vector<int64_t>& shape) {
+    int64_t count = 1;
+    for (const int64_t size : shape) count *= size;
+    return count;
+}
+
+ComponentSummary inspect_component(const Component& component) {
+    const WeightFiles files = component.weights();
+    ComponentSummary summary{.name = component.name, .class_name = config_class_name(component.config)};
+    summary.bytes = files.total_bytes();
+    for (const auto& file : files.files) summary.files.push_back(file.filename().string());
+    for (const auto& [name, tensor] : open_weights(files)) {
+        const int64_t elements = element_count(tensor.shape);
+        summary.dtypes[dtype_name(tensor.dtype)] += elements;
+        if (c10::isFloatingType(tensor.dtype)) summary.parameters += elements;
+        summary.tensors.push_back({name, tensor.dtype, tensor.shape});
+    }
+    return summary;
+}
+
+std::string scheduler_class(const Checkpoint& checkpoint) {
+    const fs::path nested = checkpoint.folder / "scheduler" / "scheduler_config.json";
+    if (!fs::exists(nested) && !fs::exists(checkpoint.folder / "scheduler_config.json")) return "";
+    return config_class_name(checkpoint.scheduler_config());
+}
+
+}  // namespace
+
+std::string config_class_name(const nlohmann::json& config) {
+    if (const auto found = config.find("_class_name"); found != config.end() && found->is_string()) return *found;
+    const auto found = config.find("architectures");
+    const bool named = found != config.end() && found->is_array() && !found->empty() && found->front().is_string();
+    return named ? found->front().get<std::string>() : "";
+}
+
+ModelSummary inspect_model(const Checkpoint& checkpoint) {
+    ModelSummary summary{.name = checkpoint.name};
+    for (const auto& name : all_components(checkpoint)) {
+        const Component component = checkpoint.component(name);
+        try {
+            summary.components.push_back(inspect_component(component));
+        } catch (const Error& error) {
+            throw Error(concat("model ", checkpoint.name, ": its ", name, " cannot be used: ", error.what()),
+                        error.code());
+        }
+        summary.total_parameters += summary.components.back().parameters;
+        summary.total_bytes += summary.components.back().bytes;
+    }
+    summary.scheduler = scheduler_class(checkpoint);
+    return summary;
+}
+
+}  // namespace diffapple
