@@ -6,6 +6,7 @@
 #include "diffapple/cli/commands.h"
 #include "diffapple/cli/lists.h"
 #include "diffapple/cli/progress.h"
+#include "diffapple/core/error.h"
 #include "diffapple/experiments/ddpm_experiment.h"
 #include "diffapple/schedulers/scheduler.h"
 
@@ -23,7 +24,7 @@ std::optional<int64_t> parse_size(const std::string& option, const std::string& 
     if (text.empty()) return std::nullopt;
     constexpr int64_t max_size = 16384;
     const auto values = parse_integers(option, text, 1, max_size);
-    if (values.size() != 1) throw Error(option + ": takes one number", ExitCode::usage);
+    if (values.size() != 1) fail_usage(option, ": takes one number");
     return values.front();
 }
 
