@@ -13,7 +13,7 @@
 
 #include "diffapple/core/error.h"
 #include "mapped_file.h"
-#include "quoted.h"
+#include "quote.h"
 
 namespace diffapple {
 namespace {
@@ -95,10 +95,10 @@ void append_text_chunk(std::string& png, const TextChunk& chunk) {
     const auto text = decode_utf8(chunk.text);
     if (!keyword || keyword->empty() || keyword->size() > 79 || keyword->front() == ' ' || keyword->back() == ' ' ||
         !std::all_of(keyword->begin(), keyword->end(), [](char32_t c) { return c != '\n' && is_latin1_text(c); })) {
-        fail("PNG keyword ", quoted(chunk.keyword), " is not 1 to 79 Latin-1 characters without outer spaces");
+        fail("PNG keyword ", quote(chunk.keyword), " is not 1 to 79 Latin-1 characters without outer spaces");
     }
     if (!text || text->find(U'\0') != std::u32string::npos) {
-        fail("PNG text of ", quoted(chunk.keyword), " is not UTF-8 text without NUL characters");
+        fail("PNG text of ", quote(chunk.keyword), " is not UTF-8 text without NUL characters");
     }
     std::string data = to_latin1(*keyword) + '\0';
     if (std::all_of(text->begin(), text->end(), is_latin1_text)) {
@@ -157,7 +157,7 @@ public:
         if (length > largest_length || length > rest_.size() - 12) reject("has a chunk that is cut off");
         const Chunk chunk{rest_.substr(4, 4), rest_.substr(8, length)};
         if (crc_of(rest_.substr(4, 4 + size_t{length})) != big_endian(rest_.substr(8 + size_t{length}))) {
-            reject(concat("is damaged: wrong checksum of chunk ", quoted(chunk.type)));
+            reject(concat("is damaged: wrong checksum of chunk ", quote(chunk.type)));
         }
         rest_.remove_prefix(12 + size_t{length});
         return chunk;

@@ -16,7 +16,7 @@
 #include "diffapple/io/weights.h"
 #include "foreign_files.h"
 #include "mapped_file.h"
-#include "quoted.h"
+#include "quote.h"
 
 static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian and used as it is");
 
@@ -71,12 +71,12 @@ c10::ScalarType find_dtype(const JsonFields& fields) {
     for (const DtypeName& known : dtype_names) {
         if (known.name == name) return known.dtype;
     }
-    fields.reject("dtype", concat("is ", quoted(name), ", a type this program cannot read: convert the file to F32"));
+    fields.reject("dtype", concat("is ", quote(name), ", a type this program cannot read: convert the file to F32"));
 }
 
 Entry read_entry(const std::string& name, const json& description, const std::string& where) {
     constexpr int64_t any = std::numeric_limits<int64_t>::max();
-    const JsonFields fields(description, concat(where, ": tensor ", quoted(name)));
+    const JsonFields fields(description, concat(where, ": tensor ", quote(name)));
     Entry entry{name, find_dtype(fields), fields.integers("shape", 0, any), 0, 0};
     const std::vector<int64_t> offsets = fields.integers("data_offsets", 0, any);
     if (entry.shape.size() > largest_rank) fields.reject("shape", "has too many dimensions");
@@ -117,11 +117,11 @@ void check_layout(std::vector<Entry>& entries, uint64_t data_bytes, const std::s
     uint64_t expected = 0;
     for (const Entry& entry : entries) {
         if (entry.end > data_bytes) {
-            fail(where, ": tensor ", quoted(entry.name), " ends ", entry.end - data_bytes,
+            fail(where, ": tensor ", quote(entry.name), " ends ", entry.end - data_bytes,
                  " bytes after the end of the file; was the download cut off?");
         }
         if (entry.begin != expected) {
-            fail(where, ": tensor ", quoted(entry.name), " starts at byte ", entry.begin, " of the data, not at ",
+            fail(where, ": tensor ", quote(entry.name), " starts at byte ", entry.begin, " of the data, not at ",
                  expected, " where the one before it ends");
         }
         expected = entry.end;
@@ -171,8 +171,7 @@ std::string make_header(const std::vector<std::pair<std::string, at::Tensor>>& t
         const auto known = std::find_if(dtype_names.begin(), dtype_names.end(),
                                         [&](const DtypeName& item) { return item.dtype == tensor.scalar_type(); });
         if (known == dtype_names.end() || name == metadata_key) {
-            fail(where, ": tensor ", quoted(name), " of type ", c10::toString(tensor.scalar_type()),
-                 " cannot be saved");
+            fail(where, ": tensor ", quote(name), " of type ", c10::toString(tensor.scalar_type()), " cannot be saved");
         }
         const uint64_t end = offset + tensor.nbytes();
         header[name] = {{"dtype", known->name}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};

@@ -10,7 +10,7 @@
 #include "diffapple/core/libtorch.h"
 #include "diffapple/io/weights.h"
 #include "foreign_files.h"
-#include "quoted.h"
+#include "quote.h"
 #include "unpickler.h"
 
 namespace diffapple {
@@ -40,7 +40,7 @@ void check_byte_order(const ZipArchive& archive, const std::string& where) {
     if (!archive.has("byteorder")) return;  // older than torch 2.1: little
     std::string order(std::min<uint64_t>(archive.size("byteorder"), 16), '\0');
     if (order.size() < 16) archive.read("byteorder", order.data(), order.size());
-    if (order != "little") fail(where, ": byte order ", quoted(order), " is not supported; save it on another machine");
+    if (order != "little") fail(where, ": byte order ", quote(order), " is not supported; save it on another machine");
 }
 
 std::string read_pickle(const ZipArchive& archive, const std::string& where) {
@@ -91,7 +91,7 @@ at::Tensor read_view(const ZipArchive& archive, const pickle::Storage& storage, 
 
 StoredTensor describe(const std::shared_ptr<ZipArchive>& archive, const pickle::View& view, const std::string& name,
                       const std::filesystem::path& path) {
-    const std::string where = concat(path.string(), ": tensor ", quoted(name));
+    const std::string where = concat(path.string(), ": tensor ", quote(name));
     const pickle::Storage& storage = *view.storage;
     const std::string record = "data/" + storage.key;
     const auto element_size = static_cast<uint64_t>(c10::elementSize(storage.dtype));

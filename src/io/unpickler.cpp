@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "diffapple/core/error.h"
-#include "quoted.h"
+#include "quote.h"
 
 namespace diffapple::pickle {
 namespace {
@@ -382,7 +382,7 @@ bool Unpickler::object(unsigned char opcode) {
 // ---- Objects
 
 void Unpickler::push_global(const std::string& name) {
-    if (!is_allowed(name)) reject(concat("asks for ", quoted(name), ", which a state dict has no use for"));
+    if (!is_allowed(name)) reject(concat("asks for ", quote(name), ", which a state dict has no use for"));
     push(static_cast<const Global*>(keep(Global{name})));
 }
 
@@ -394,7 +394,7 @@ Value Unpickler::call(const Global& function, const Container& arguments) {
     if (function.name == rebuild_tensor_v2) return rebuild_tensor(arguments);
     const bool parameter = function.name == rebuild_parameter && !arguments.items.empty() &&
                            std::holds_alternative<const View*>(arguments.items[0]);
-    if (!parameter) reject(concat("has a wrong call of ", quoted(function.name)));
+    if (!parameter) reject(concat("has a wrong call of ", quote(function.name)));
     return arguments.items[0];
 }
 

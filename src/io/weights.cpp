@@ -7,7 +7,7 @@
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/json_fields.h"
-#include "quoted.h"
+#include "quote.h"
 
 namespace diffapple {
 namespace {
@@ -49,7 +49,7 @@ std::map<std::string, std::string> read_weight_map(const fs::path& index) {
     for (const auto& item : json["weight_map"].items()) {
         const std::string file = fields.text(item.key());
         if (file.empty() || file == "." || file == ".." || file.find_first_of("/\\") != std::string::npos) {
-            fields.reject(item.key(), concat("names ", quoted(file), ", which is no file of this folder"));
+            fields.reject(item.key(), concat("names ", quote(file), ", which is no file of this folder"));
         }
         weight_map[item.key()] = file;
     }
@@ -79,11 +79,11 @@ void check_against_index(const StoredTensors& tensors, const fs::path& index) {
     for (const auto& [name, file] : weight_map) {
         const auto found = tensors.find(name);
         if (found == tensors.end() || found->second.file.filename() != file) {
-            fail(index.string(), ": tensor ", quoted(name), " is not in ", file, ", where it should be");
+            fail(index.string(), ": tensor ", quote(name), " is not in ", file, ", where it should be");
         }
     }
     for (const auto& [name, tensor] : tensors) {
-        if (!weight_map.count(name)) fail(tensor.file.string(), ": tensor ", quoted(name), " is not in the index");
+        if (!weight_map.count(name)) fail(tensor.file.string(), ": tensor ", quote(name), " is not in the index");
     }
 }
 
@@ -116,7 +116,7 @@ StoredTensors open_weights(const WeightFiles& files) {
     for (const fs::path& file : files.files) {
         for (auto& [name, tensor] : open_file(file)) {
             const auto [present, added] = tensors.emplace(name, tensor);
-            if (!added) fail(file.string(), ": tensor ", quoted(name), " is also in ", present->second.file.string());
+            if (!added) fail(file.string(), ": tensor ", quote(name), " is also in ", present->second.file.string());
         }
     }
     if (!files.index.empty()) check_against_index(tensors, files.index);

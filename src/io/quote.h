@@ -6,8 +6,9 @@
 
 namespace diffapple {
 
-/// The text in single quotes, control characters replaced by '?', cut after 100 bytes.
-inline std::string quoted(std::string_view text) {
+/// The text in single quotes, control characters replaced by '?', cut after 100 bytes. (Not named "quoted": the
+/// standard library's function of that name would be found instead.)
+inline std::string quote(std::string_view text) {
     std::string result = "'";
     for (const char character : text.substr(0, 100)) {
         const auto byte = static_cast<unsigned char>(character);

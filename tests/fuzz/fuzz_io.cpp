@@ -1,0 +1,237 @@
+// A deterministic mutation fuzzer for everything that reads files of strangers:
+//   fuzz_io safetensors|torch_bin|json|png ITERATIONS SEED
+// Each turn damages a valid file and reads it: that must succeed or throw diffapple::Error. Anything else (another
+// exception, a crash, a finding of the sanitizers) is a bug; the input then stays behind as fuzz_io-<target>-<seed>.
+#include <ATen/core/Tensor.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "diffapple/core/error.h"
+#include "diffapple/io/json_fields.h"
+#include "diffapple/io/png.h"
+#include "diffapple/io/weights.h"
+#include "unit/io_samples.h"
+
+namespace diffapple {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Mutator {
+public:
+    explicit Mutator(uint64_t seed) : random_(seed) {}
+
+    size_t below(size_t limit) { return limit ? static_cast<size_t>(random_() % limit) : 0; }
+
+    /// The text with one to eight random changes.
+    std::string mutate(std::string text) {
+        for (size_t count = 1 + below(1 + below(8)); count > 0; --count) change(text);
+        return text;
+    }
+
+private:
+    void change(std::string& text) {
+        const size_t at = below(text.size()), length = below(std::min<size_t>(text.size() - at, 32) + 1);
+        switch (below(8)) {
+            case 0:
+                text.resize(at);
+                break;
+            case 1:
+                text.erase(at, length);
+                break;
+            case 2:
+                text.insert(at, text.substr(below(text.size()), length));
+                break;
+            case 3:
+                text.insert(at, below(4) + 1, static_cast<char>(random_()));
+                break;
+            case 4:
+                overwrite(text, at, bytes_of(interesting()));
+                break;
+            case 5:
+                overwrite(text, at, bytes_of(interesting()).substr(0, 1 + below(4)));
+                break;
+            case 6:
+                replace_number(text, at);
+                break;
+            default:
+                if (!text.empty()) text[at] = static_cast<char>(text[at] ^ (1 << below(8)));
+        }
+    }
+
+    static void overwrite(std::string& text, size_t at, const std::string& bytes) {
+        text.replace(at, std::min(bytes.size(), text.size() - at), bytes);
+    }
+
+    /// Replaces the next decimal number of the text.
+    void replace_number(std::string& text, size_t at) {
+        const size_t begin = text.find_first_of("0123456789", at);
+        if (begin == std::string::npos) return;
+        const size_t end = std::min(text.find_first_not_of("0123456789", begin), text.size());
+        text.replace(begin, end - begin, std::to_string(static_cast<int64_t>(interesting())));
+    }
+
+    /// Numbers at which arithmetic goes wrong.
+    uint64_t interesting() {
+        const uint64_t power = uint64_t{1} << below(64);
+        return power + below(3) - 1;
+    }
+
+    std::mt19937_64 random_;
+};
+
+/// How one kind of file is made and read.
+struct Target {
+    std::function<std::string(Mutator&)> make;  ///< a damaged file
+    std::function<void(const fs::path&)> read;
+};
+
+/// Reads every tensor to its last byte.
+void read_all(const StoredTensors& tensors) {
+    for (const auto& [name, stored] : tensors) {
+        const at::Tensor tensor = stored.read();
+        const auto* bytes = static_cast<const unsigned char*>(tensor.const_data_ptr());
+        unsigned int sum = 0;
+        for (size_t i = 0; i < tensor.nbytes(); ++i) sum += bytes[i];
+        volatile unsigned int used = sum;
+        (void)used;
+        stored.release();
+    }
+}
+
+std::string damaged_safetensors(Mutator& mutator) {
+    const std::string header =
+        R"({"__metadata__":{"format":"pt"},"a.weight":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},)"
+        R"("b":{"dtype":"BF16","shape":[3],"data_offsets":[8,14]},"c":{"dtype":"U8","shape":[0],"data_offsets":[14,14]}})";
+    const std::string data(14, 'x');
+    // Half of the time only the header's text is damaged: its size stays right, so that more of the reader is reached.
+    if (mutator.below(2)) return safetensors_bytes(mutator.mutate(header), data);
+    return mutator.mutate(safetensors_bytes(header, data));
+}
+
+std::string torch_archive(const std::string& pickle) {
+    std::string bytes;
+    caffe2::serialize::PyTorchStreamWriter writer([&](const void* data, size_t size) {
+        bytes.append(static_cast<const char*>(data), size);
+        return size;
+    });
+    const std::map<std::string, std::string> records = {
+        {"data.pkl", pickle}, {"data/0", std::string(16, 'x')}, {"byteorder", "little"}};
+    for (const auto& [name, content] : records) writer.writeRecord(name, content.data(), content.size());
+    writer.writeEndOfFile();
+    return bytes;
+}
+
+std::string damaged_torch_bin(Mutator& mutator) {
+    const std::string tensor = pickled_tensor(pickled_storage("FloatStorage", "0", 4), 1, {3}, {1});
+    const std::string parameter = "ctorch._utils\n_rebuild_parameter\n(" + tensor + "\x88}tR";
+    const std::string pickle = "\x80\x02}q\x01(" + pickled_text("w") + tensor + "q\x02" + pickled_text("v") + "h\x02" +
+                               pickled_text("p") + parameter + pickled_text("step") +
+                               "K\x07"
+                               "u.";
+    if (mutator.below(4)) return torch_archive(mutator.mutate(pickle));
+    return mutator.mutate(torch_archive(pickle));
+}
+
+std::string damaged_json(Mutator& mutator) {
+    return mutator.mutate(
+        R"({"i":3,"n":0.5e-3,"b":true,"t":"text\u00e9\n","l":[1,2,3],"o":{"k":{"x":null}},"w":["a"]})");
+}
+
+std::string damaged_png(Mutator& mutator) {
+    const std::string nul(1, '\0');
+    const std::vector<std::pair<std::string, std::string>> chunks = {
+        {"IHDR", big_endian(2) + big_endian(2) + std::string("\x08\x02\0\0\0", 5)},
+        {"tEXt", "key" + nul + "text"},
+        {"zTXt", "key" + nul + nul + deflated("text")},
+        {"iTXt", "key" + nul + "\x01" + nul + nul + nul + deflated("t\xc3\xa9xt")},
+        {"IDAT", deflated("pixels")},
+        {"IEND", ""}};
+    const bool whole = mutator.below(4) == 0;
+    const size_t damaged = mutator.below(chunks.size());
+    std::string png = "\x89PNG\r\n\x1a\n";
+    for (size_t i = 0; i < chunks.size(); ++i) {
+        // Damage below a right checksum, so that it reaches the text's decoders.
+        const bool here = !whole && i == damaged;
+        png += png_chunk(chunks[i].first, here ? mutator.mutate(chunks[i].second) : chunks[i].second);
+    }
+    return whole ? mutator.mutate(png) : png;
+}
+
+void read_fields(const fs::path& path) {
+    const nlohmann::json json = read_json_file(path);
+    const JsonFields fields(json, path.string());
+    const std::vector<std::function<void(const std::string&)>> readers = {
+        [&](const std::string& key) { fields.integer(key, -100, 100); },
+        [&](const std::string& key) { fields.integers(key, INT64_MIN, INT64_MAX); },
+        [&](const std::string& key) { fields.number(key); },
+        [&](const std::string& key) { fields.numbers(key); },
+        [&](const std::string& key) { fields.text(key); },
+        [&](const std::string& key) { fields.texts(key); },
+        [&](const std::string& key) { fields.boolean(key); },
+        [&](const std::string& key) {
+            fields.choice(key, {"a", "b"});
+        },
+        [&](const std::string& key) { fields.object(key).object("k").text("x", ""); },
+    };
+    for (const auto& item : json.items()) {
+        for (const auto& read : readers) {
+            try {
+                read(item.key());
+            } catch (const Error&) {
+            }
+        }
+    }
+}
+
+const std::map<std::string, Target> targets = {
+    {"safetensors", {damaged_safetensors, [](const fs::path& path) { read_all(open_safetensors(path)); }}},
+    {"torch_bin", {damaged_torch_bin, [](const fs::path& path) { read_all(open_torch_bin(path)); }}},
+    {"json", {damaged_json, read_fields}},
+    {"png", {damaged_png, [](const fs::path& path) { read_png_info(path); }}},
+};
+
+int fuzz(const std::string& name, uint64_t iterations, uint64_t seed) {
+    const Target& target = targets.at(name);
+    const fs::path file = fs::temp_directory_path() / concat("fuzz_io-", name, "-", seed);
+    Mutator mutator(seed);
+    uint64_t accepted = 0;
+    for (uint64_t i = 0; i < iterations; ++i) {
+        const std::string bytes = target.make(mutator);
+        fs::remove(file);  // some file systems flush a file that is cut to nothing and written again
+        std::ofstream(file, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+        try {
+            target.read(file);
+            ++accepted;
+        } catch (const Error& error) {
+            if (std::string(error.what()).find('\n') == std::string::npos) continue;
+            std::cerr << "iteration " << i << ": an error of several lines: " << error.what() << '\n';
+            return 1;
+        } catch (const std::exception& error) {
+            std::cerr << "iteration " << i << ": not an Error: " << error.what() << "\ninput: " << file.string()
+                      << '\n';
+            return 1;
+        }
+    }
+    fs::remove(file);
+    std::cout << name << ": " << iterations << " inputs, " << accepted << " accepted, the others refused properly\n";
+    return 0;
+}
+
+}  // namespace
+}  // namespace diffapple
+
+int main(int count, char** arguments) {
+    if (count != 4 || !diffapple::targets.count(arguments[1])) {
+        std::cerr << "usage: fuzz_io safetensors|torch_bin|json|png ITERATIONS SEED\n";
+        return 2;
+    }
+    return diffapple::fuzz(arguments[1], std::strtoull(arguments[2], nullptr, 10),
+                           std::strtoull(arguments[3], nullptr, 10));
+}

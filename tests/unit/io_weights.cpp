@@ -1,0 +1,196 @@
+// Finding weight files, shards and their index, and digests with their cache.
+#include <ATen/ATen.h>
+
+#include <nlohmann/json.hpp>
+
+#include "diffapple/io/json_fields.h"
+#include "diffapple/io/sha256.h"
+#include "diffapple/io/weights.h"
+#include "io_support.h"
+
+namespace diffapple {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+class Weights : public ::testing::Test {
+protected:
+    fs::path save(const std::string& name, const std::vector<std::string>& tensors) {
+        std::map<std::string, at::Tensor> content;
+        for (const std::string& tensor : tensors) content[tensor] = at::ones({2});
+        const fs::path path = folder_.path() / name;
+        save_safetensors(path, content);
+        return path;
+    }
+    fs::path write_index(const json& weight_map, const std::string& name = "model.safetensors.index.json") {
+        return folder_.write(name, json{{"weight_map", weight_map}}.dump());
+    }
+    WeightFiles find(const std::string& stem = "model", bool prefer_half = false) {
+        return find_weight_files(folder_.path(), stem, prefer_half);
+    }
+    std::string found(const std::string& stem, bool prefer_half = false) {
+        return find(stem, prefer_half).files.at(0).filename().string();
+    }
+
+    TemporaryFolder folder_;
+};
+
+}  // namespace
+
+TEST_F(Weights, PrefersFullPrecisionThenHalfThenBin) {
+    const std::vector<std::string> names = {"diffusion_pytorch_model.safetensors",
+                                            "diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.bin",
+                                            "diffusion_pytorch_model.fp16.bin"};
+    for (const std::string& name : names) folder_.write(name, "");
+    EXPECT_EQ(found("diffusion_pytorch_model", true), names[1]);
+    for (const std::string& name : names) {
+        EXPECT_EQ(found("diffusion_pytorch_model"), name);
+        fs::remove(folder_.path() / name);
+    }
+    EXPECT_ERROR(find("diffusion_pytorch_model"), "no weights found; looked for diffusion_pytorch_model.safetensors, ");
+}
+
+TEST_F(Weights, TextEncodersHaveAnotherNameForBin) {
+    folder_.write("model.bin", "");
+    EXPECT_ERROR(find(), "pytorch_model.bin");
+    folder_.write("pytorch_model.bin", "");
+    EXPECT_EQ(found("model"), "pytorch_model.bin");
+    EXPECT_EQ(find("model", true).total_bytes(), 0U);
+}
+
+TEST_F(Weights, OpensShardsNamedByAnIndex) {
+    save("model-1.safetensors", {"a", "b"});
+    save("model-2.safetensors", {"c"});
+    const fs::path index =
+        write_index({{"a", "model-1.safetensors"}, {"b", "model-1.safetensors"}, {"c", "model-2.safetensors"}});
+    const WeightFiles files = find();
+    EXPECT_EQ(files.index, index);
+    ASSERT_EQ(files.files.size(), 2U);
+    EXPECT_EQ(files.total_bytes(), fs::file_size(files.files[0]) + fs::file_size(files.files[1]));
+    const StoredTensors tensors = open_weights(files);
+    EXPECT_EQ(tensors.size(), 3U);
+    EXPECT_EQ(tensors.at("c").file.filename(), "model-2.safetensors");
+}
+
+TEST_F(Weights, FindsBothSpellingsOfAHalfPrecisionIndex) {
+    save("shard.safetensors", {"a"});
+    for (const char* name : {"model.safetensors.index.fp16.json", "model.fp16.safetensors.index.json"}) {
+        const fs::path index = write_index({{"a", "shard.safetensors"}}, name);
+        EXPECT_EQ(find("model", true).index, index);
+        EXPECT_EQ(find("model", false).index, index);
+        fs::remove(index);
+    }
+}
+
+TEST_F(Weights, RejectsAnIndexThatDoesNotFitItsShards) {
+    save("1.safetensors", {"a", "b"});
+    save("2.safetensors", {"b", "c"});
+    write_index({{"a", "1.safetensors"}, {"b", "1.safetensors"}, {"c", "2.safetensors"}});
+    EXPECT_ERROR(open_weights(find()), "tensor 'b' is also in ");
+    save("2.safetensors", {"c"});
+    EXPECT_EQ(open_weights(find()).size(), 3U);
+    write_index({{"a", "1.safetensors"}, {"b", "1.safetensors"}, {"c", "2.safetensors"}, {"d", "2.safetensors"}});
+    EXPECT_ERROR(open_weights(find()), "tensor 'd' is not in 2.safetensors, where it should be");
+    write_index({{"a", "1.safetensors"}, {"c", "2.safetensors"}});
+    EXPECT_ERROR(open_weights(find()), "tensor 'b' is not in the index");
+    write_index({{"a", "1.safetensors"}, {"b", "2.safetensors"}, {"c", "2.safetensors"}});
+    EXPECT_ERROR(open_weights(find()), "tensor 'b' is not in 2.safetensors");
+    write_index({{"a", "3.safetensors"}});
+    EXPECT_ERROR(find(), "3.safetensors: is missing, but model.safetensors.index.json refers to it");
+}
+
+TEST_F(Weights, AnIndexMayNotLeaveItsFolder) {
+    for (const char* name : {"../x.safetensors", "/etc/passwd", "a/b.safetensors", "", ".", "..", "a\\b"}) {
+        write_index({{"a", name}});
+        EXPECT_ERROR(find(), "key 'weight_map.a' names '");
+    }
+    write_index({{"a", 1}});
+    EXPECT_ERROR(find(), "key 'weight_map.a' must be a text");
+    write_index(json::object());
+    EXPECT_ERROR(find(), "names no tensors");
+    folder_.write("model.safetensors.index.json", "{}");
+    EXPECT_ERROR(find(), "key 'weight_map' is missing");
+}
+
+TEST(Sha256, OfTextAndFiles) {
+    const TemporaryFolder folder;
+    const std::string abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    EXPECT_EQ(sha256("abc"), abc);
+    EXPECT_EQ(sha256(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    EXPECT_EQ(sha256_of_file(folder.write("abc", "abc")), abc);
+    const std::string big((1 << 20) * 2 + 5, 'x');
+    EXPECT_EQ(sha256_of_file(folder.write("big", big)), sha256(big));
+    EXPECT_ERROR(sha256_of_file(folder.path() / "absent"), "absent: cannot open");
+    EXPECT_ERROR(sha256_of_file(folder.path()), "cannot read");
+}
+
+class WeightsSha256 : public ::testing::Test {
+protected:
+    fs::path cache_file() const { return folder_.path() / "cache" / "diffapple" / "sha256.json"; }
+
+    TemporaryFolder folder_;
+    ScopedVariable cache_{"XDG_CACHE_HOME", (folder_.path() / "cache").c_str()};
+};
+
+TEST_F(WeightsSha256, IsKeptBySizeAndTime) {
+    const fs::path file = folder_.write("w.bin", "abc");
+    EXPECT_EQ(weights_sha256({{file}, {}}), sha256("abc"));
+    EXPECT_TRUE(read_json_file(cache_file()).contains(file.string()));
+
+    // The same size and time: the cache answers, right or wrong.
+    const auto time = fs::last_write_time(file);
+    folder_.write("w.bin", "xyz");
+    fs::last_write_time(file, time);
+    EXPECT_EQ(weights_sha256({{file}, {}}), sha256("abc"));
+    fs::last_write_time(file, time + std::chrono::microseconds(1));
+    EXPECT_EQ(weights_sha256({{file}, {}}), sha256("xyz"));
+    folder_.write("w.bin", "longer");
+    fs::last_write_time(file, time + std::chrono::microseconds(1));
+    EXPECT_EQ(weights_sha256({{file}, {}}), sha256("longer"));
+}
+
+TEST_F(WeightsSha256, OfShardsDependsOnTheirNamesNotTheirOrder) {
+    const fs::path a = folder_.write("a", "1"), b = folder_.write("b", "2");
+    const std::string expected = sha256(sha256("1") + "\n" + sha256("2"));
+    EXPECT_EQ(weights_sha256({{a, b}, {}}), expected);
+    EXPECT_EQ(weights_sha256({{b, a}, {}}), expected);
+}
+
+TEST_F(WeightsSha256, IsTheBlobsNameInTheHubCache) {
+    const std::string digest(64, 'a');
+    folder_.write("blobs/" + digest, "not really this digest");
+    const fs::path link = folder_.path() / "snapshots" / "main" / "w.bin";
+    fs::create_directories(link.parent_path());
+    fs::create_symlink("../../blobs/" + digest, link);
+    EXPECT_EQ(weights_sha256({{link}, {}}), digest);
+    fs::remove(link);
+    folder_.write("blobs/" + std::string(40, 'a'), "small");
+    fs::create_symlink("../../blobs/" + std::string(40, 'a'), link);
+    EXPECT_EQ(weights_sha256({{link}, {}}), sha256("small")) << "a git hash is no sha256";
+}
+
+TEST_F(WeightsSha256, SurvivesADamagedOrUnwritableCache) {
+    const fs::path file = folder_.write("w.bin", "abc");
+    for (const std::string& damage : std::vector<std::string>{
+             "", "{", "[]", "{\"" + file.string() + "\":1}", "{\"" + file.string() + "\":{\"sha256\":5}}",
+             "{\"" + file.string() + "\":{\"sha256\":\"x\",\"size\":3}}"}) {
+        folder_.write("cache/diffapple/sha256.json", damage);
+        EXPECT_EQ(weights_sha256({{file}, {}}), sha256("abc")) << damage;
+        EXPECT_EQ(read_json_file(cache_file()).at(file.string()).at("sha256"), sha256("abc"));
+    }
+    fs::remove_all(folder_.path() / "cache");
+    folder_.write("cache", "a file in the way");
+    EXPECT_EQ(weights_sha256({{file}, {}}), sha256("abc"));
+}
+
+TEST_F(WeightsSha256, ForgetsFilesThatAreGone) {
+    const fs::path first = folder_.write("first", "1");
+    weights_sha256({{first}, {}});
+    fs::remove(first);
+    weights_sha256({{folder_.write("second", "2")}, {}});
+    EXPECT_EQ(read_json_file(cache_file()).size(), 1U);
+    EXPECT_ERROR(weights_sha256({{first}, {}}), "first: cannot open");
+}
+
+}  // namespace diffapple
