@@ -56,16 +56,18 @@ struct Context {
     std::string latents_sha256;
 };
 
-Checkpoint choose_checkpoint(const DDPMSettings& settings, Reporter& reporter) {
+Checkpoint choose_checkpoint(const DDPMSettings& settings) {
     if (settings.model) return require_checkpoint(*settings.model);
     if (auto found = find_checkpoint(study_model)) return *found;
-    if (auto demo = find_checkpoint(demo_model)) {
-        reporter.note(concat(study_model, " is not on this machine, so the small demo model ", demo_model,
-                             " is used. For the study's model: `hf download ", study_model,
-                             "` (the Hub's client), or put its files into models/ddpm-cat-256/"));
-        return *demo;
-    }
+    if (auto demo = find_checkpoint(demo_model)) return *demo;
     return require_checkpoint(study_model);
+}
+
+void explain_demo(const Context& context, Reporter& reporter) {
+    if (context.settings.model || !context.checkpoint.is_demo()) return;
+    reporter.note(concat(study_model, " is not on this machine, so the small demo model ", demo_model,
+                         " is used. For the study's model: `hf download ", study_model,
+                         "` (the Hub's client), or put its files into models/ddpm-cat-256/"));
 }
 
 at::Tensor read_latents(const fs::path& path) {
@@ -80,10 +82,10 @@ at::Tensor read_latents(const fs::path& path) {
     return latents;
 }
 
-Context make_context(const DDPMSettings& settings, Reporter& reporter) {
+Context make_context(const DDPMSettings& settings) {
     const c10::Device device = find_device(settings.device);
     const Placement placement{device, find_dtype(settings.dtype, device)};
-    const Checkpoint checkpoint = choose_checkpoint(settings, reporter);
+    const Checkpoint checkpoint = choose_checkpoint(settings);
     const Component unet = checkpoint.component("unet");
     const auto config = UNet2DConfig::from_json(JsonFields(unet.config, unet.where()));
     if (config.in_channels == 2 || config.in_channels > 4)
@@ -270,11 +272,12 @@ DDPMPipeline load(const Context& context, Reporter& reporter) {
 }  // namespace
 
 void run_ddpm(const DDPMSettings& settings, Reporter& reporter) {
-    const Context context = make_context(settings, reporter);
+    const Context context = make_context(settings);
     std::vector<Batch> plan = make_plan(context);
     for (const Batch& batch : plan)
         if (!batch.skipped) require_writable(batch.pictures.front().path);
     if (!settings.save_latents.empty()) require_writable(settings.save_latents);
+    explain_demo(context, reporter);
 
     std::optional<DDPMPipeline> pipeline;
     for (size_t i = 0; i < plan.size(); ++i) {
