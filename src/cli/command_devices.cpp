@@ -16,7 +16,9 @@ namespace {
 
 using nlohmann::json;
 
-json optional_bytes(const std::optional<uint64_t>& bytes) { return bytes ? json(*bytes) : json(); }
+json optional_bytes(const std::optional<uint64_t>& bytes) {
+    return bytes ? json(*bytes) : json();
+}
 
 std::string show_bytes(const std::optional<uint64_t>& bytes) {
     return bytes ? format_bytes(static_cast<double>(*bytes)) : "-";
@@ -58,8 +60,8 @@ void print_devices_table(const std::vector<DeviceInfo>& devices) {
             advices.push_back({device.name, advice.dtype, advice.good_for});
     }
     print_result(format_table(rows) + "\n\n" + format_table(advices) + "\n");
-    print_result("--device auto means " + device_name(find_device("auto")) + ". LibTorch " + libtorch::version() + ", " +
-                 std::to_string(at::get_num_threads()) + " threads, " + cpu_vector_instructions() + ".");
+    print_result("--device auto means " + device_name(find_device("auto")) + ". LibTorch " + libtorch::version() +
+                 ", " + std::to_string(at::get_num_threads()) + " threads, " + cpu_vector_instructions() + ".");
 }
 
 }  // namespace

@@ -46,8 +46,7 @@ void print_summary_json(const ModelSummary& model, bool with_tensors) {
 /// 113,673,219
 std::string group_digits(int64_t count) {
     std::string digits = std::to_string(count);
-    for (auto i = static_cast<int64_t>(digits.size()) - 3; i > 0; i -= 3)
-        digits.insert(static_cast<size_t>(i), ",");
+    for (auto i = static_cast<int64_t>(digits.size()) - 3; i > 0; i -= 3) digits.insert(static_cast<size_t>(i), ",");
     return digits;
 }
 

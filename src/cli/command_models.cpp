@@ -21,7 +21,9 @@ struct Options {
     bool yes = false, as_json = false;
 };
 
-json text_or_null(const std::string& text) { return text.empty() ? json() : json(text); }
+json text_or_null(const std::string& text) {
+    return text.empty() ? json() : json(text);
+}
 
 void print_models_json(const std::vector<ModelEntry>& models) {
     json listed = json::array();
@@ -60,7 +62,8 @@ bool confirm(const Removal& removal) {
 void remove(const Options& options) {
     const Removal removal = find_removal(options.remove);
     if (removal.is_demo && !options.yes)
-        fail_usage("--remove ", removal.name, ": this demo comes with the program, and `ddpm` falls back on it; add "
+        fail_usage("--remove ", removal.name,
+                   ": this demo comes with the program, and `ddpm` falls back on it; add "
                    "--yes to remove it all the same");
     if (!options.yes && !confirm(removal)) fail("--remove ", removal.name, ": nothing was removed");
     remove_model(removal);

@@ -1,9 +1,9 @@
 // `diffapple selftest`: does this device compute what it should?
 #include <CLI/CLI.hpp>
 #include <cmath>
+#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "diffapple/cli/commands.h"
 #include "diffapple/cli/lists.h"
@@ -42,7 +42,9 @@ std::vector<std::string> to_row(const CheckResult& result) {
     const bool threw = !result.problem.empty();
     return {result.name, result.dtype, threw ? "-" : show_number(result.comparison.error),
             threw ? "-" : show_number(result.comparison.limit),
-            result.ok ? "ok" : threw ? "FAILED: " + result.problem : "FAILED"};
+            result.ok ? "ok"
+            : threw   ? "FAILED: " + result.problem
+                      : "FAILED"};
 }
 
 json to_json(const CheckResult& result) {
@@ -61,33 +63,36 @@ void print_table(const std::vector<CheckResult>& results) {
     print_result(printable(format_table(rows)));
 }
 
-void print_results_json(const std::vector<CheckResult>& results, c10::Device device, size_t failed, double seconds) {
+double total_seconds(const std::vector<CheckResult>& results) {
+    double seconds = 0;
+    for (const auto& result : results) seconds += result.seconds;
+    return seconds;
+}
+
+void print_results_json(const std::vector<CheckResult>& results, c10::Device device) {
     json checks = json::array();
-    for (const auto& result : results) checks.push_back(to_json(result));
+    size_t passed = 0;
+    for (const auto& result : results) {
+        checks.push_back(to_json(result));
+        passed += result.ok ? 1 : 0;
+    }
     print_json({{"device", device_name(device)},
                 {"libtorch", libtorch::version()},
                 {"checks", checks},
-                {"passed", results.size() - failed},
-                {"failed", failed},
-                {"seconds", seconds}});
+                {"passed", passed},
+                {"failed", results.size() - passed},
+                {"seconds", total_seconds(results)}});
 }
 
 void run(const Options& options) {
     const c10::Device device = find_device(options.device);
-    const auto results = run_checks(selftest_checks(), device, choose_dtypes(options, device), [](const CheckResult&) {});
-    size_t failed = 0;
-    double seconds = 0;
-    for (const auto& result : results) {
-        failed += result.ok ? 0 : 1;
-        seconds += result.seconds;
-    }
-    options.as_json ? print_results_json(results, device, failed, seconds) : print_table(results);
-    if (failed > 0)
-        throw Error(concat("selftest: ", failed, " of ", results.size(), " checks failed on ", device_name(device),
-                           "; do not trust pictures made there, and please report the table"),
-                    ExitCode::differs);
+    const auto dtypes = choose_dtypes(options, device);
+    print_message("selftest on " + device_name(device) + " ...");
+    const auto results = run_checks(selftest_checks(), device, dtypes);
+    options.as_json ? print_results_json(results, device) : print_table(results);
+    require_all_passed(results, device);
     print_message(concat("selftest: all ", results.size(), " checks passed on ", device_name(device), " in ",
-                         std::lround(seconds), " s (LibTorch ", libtorch::version(), ")"));
+                         std::lround(total_seconds(results)), " s (LibTorch ", libtorch::version(), ")"));
 }
 
 }  // namespace

@@ -31,9 +31,8 @@ bool cpu_multiplies_bf16() {
 }
 
 std::vector<DtypeAdvice> cpu_advice() {
-    const std::string bf16 = cpu_multiplies_bf16()
-                                 ? "half the memory, and fast: this processor multiplies bf16 itself"
-                                 : "half the memory, but slow: this processor has no bf16 arithmetic";
+    const std::string bf16 = cpu_multiplies_bf16() ? "half the memory, and fast: this processor multiplies bf16 itself"
+                                                   : "half the memory, but slow: this processor has no bf16 arithmetic";
     return {{"fp32", true, "the default; the pixels of diffusers"},
             {"fp16", false, "refused: no fast path on a CPU; use bf16"},
             {"bf16", true, bf16}};
@@ -43,14 +42,17 @@ std::vector<DtypeAdvice> cpu_advice() {
 
 std::vector<DtypeAdvice> dtype_advice(c10::Device device) {
     if (device.is_cpu()) return cpu_advice();
-    const std::string bf16 = device.is_mps() ? "half the memory, a wider range but a coarser grid than fp16; fast from M2 on"
-                                             : "half the memory, a wider range but a coarser grid than fp16; fast from "
-                                               "compute capability 8.0 on";
+    const std::string bf16 = device.is_mps()
+                                 ? "half the memory, a wider range but a coarser grid than fp16; fast from M2 on"
+                                 : "half the memory, a wider range but a coarser grid than fp16; fast from "
+                                   "compute capability 8.0 on";
     return {{"fp32", true, "the closest to the CPU's pixels; twice the memory, slower"},
             {"fp16", true, "the default: half the memory, fastest"},
             {"bf16", true, bf16}};
 }
 
-std::string cpu_vector_instructions() { return at::get_cpu_capability(); }
+std::string cpu_vector_instructions() {
+    return at::get_cpu_capability();
+}
 
 }  // namespace diffapple

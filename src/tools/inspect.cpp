@@ -25,7 +25,8 @@ std::vector<std::string> listed_components(const Checkpoint& checkpoint) {
     const fs::path index = checkpoint.folder / "model_index.json";
     std::vector<std::string> names;
     if (!fs::is_regular_file(index)) return names;
-    for (const auto& [name, entry] : read_json_file(index).items()) {
+    const nlohmann::json listed = read_json_file(index);
+    for (const auto& [name, entry] : listed.items()) {
         const bool is_component = entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_string();
         if (is_component && !is_weightless(entry[1])) names.push_back(name);
     }

@@ -82,7 +82,9 @@ ModelEntry describe(const Checkpoint& checkpoint) {
 }
 
 /// "ddpm-cat-256" of "google/ddpm-cat-256": the folder's name under models/.
-std::string short_name(const std::string& name) { return name.substr(name.rfind('/') + 1); }
+std::string short_name(const std::string& name) {
+    return name.substr(name.rfind('/') + 1);
+}
 
 bool is_known_as(const KnownModel& known, const ModelEntry& entry) {
     return entry.name == known.name || entry.name == short_name(known.name);

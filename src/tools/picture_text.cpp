@@ -8,7 +8,8 @@ namespace diffapple {
 PictureText read_picture_text(const std::filesystem::path& path) {
     PngInfo info = read_png_info(path);
     if (info.text.empty())
-        fail(path.string(), ": holds no text, so it does not say how it was made (some programs drop the text when they "
+        fail(path.string(),
+             ": holds no text, so it does not say how it was made (some programs drop the text when they "
              "save a picture)");
     PictureText picture{.width = info.width, .height = info.height, .chunks = std::move(info.text)};
     for (const auto& [keyword, text] : picture.chunks) {

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -18,7 +19,8 @@ namespace diffapple {
 std::vector<Check> selftest_checks() {
     using namespace selftest;
     std::vector<Check> all;
-    for (const auto part : {machine_checks, operation_checks, block_checks, unet_2d_checks, scheduler_checks, ddpm_checks})
+    for (const auto part :
+         {machine_checks, operation_checks, block_checks, unet_2d_checks, scheduler_checks, ddpm_checks})
         for (auto& check : part()) all.push_back(std::move(check));
     return all;
 }
@@ -52,17 +54,24 @@ CheckResult run_check(const Check& check, const Placement& placement) {
 }  // namespace
 
 std::vector<CheckResult> run_checks(const std::vector<Check>& checks, c10::Device device,
-                                    const std::vector<c10::ScalarType>& dtypes,
-                                    const std::function<void(const CheckResult&)>& on_result) {
+                                    const std::vector<c10::ScalarType>& dtypes) {
     std::vector<CheckResult> results;
     for (const auto& check : checks)
-        for (const auto dtype : dtypes) {
-            if (!check.every_dtype && dtype != dtypes.front()) continue;
+        for (const auto dtype : check.every_dtype ? dtypes : std::vector{c10::kFloat}) {
             check_stop();
             results.push_back(run_check(check, {device, dtype}));
-            on_result(results.back());
         }
     return results;
+}
+
+void require_all_passed(const std::vector<CheckResult>& results, c10::Device device) {
+    const auto failed = [](const CheckResult& result) { return !result.ok; };
+    const auto first = std::find_if(results.begin(), results.end(), failed);
+    if (first == results.end()) return;
+    throw Error(concat("selftest: ", std::count_if(first, results.end(), failed), " of ", results.size(),
+                       " checks failed on ", device_name(device), ", the first being '", first->name, "' (",
+                       first->dtype, "); do not trust pictures made there, and please report the table"),
+                ExitCode::differs);
 }
 
 namespace selftest {
@@ -80,13 +89,14 @@ double unit_roundoff(const Placement& placement) {
     return placement.dtype == at::kBFloat16 ? std::ldexp(1, -9) : std::ldexp(1, -11);
 }
 
-double rms(const at::Tensor& values) { return std::sqrt(values.square().mean().item<double>()); }
+double rms(const at::Tensor& values) {
+    return std::sqrt(values.square().mean().item<double>());
+}
 
 }  // namespace
 
 Comparison compare(const at::Tensor& result, const at::Tensor& exact, const Placement& placement, int64_t roundings) {
-    if (result.sizes() != exact.sizes())
-        fail("the result has shape ", result.sizes(), " instead of ", exact.sizes());
+    if (result.sizes() != exact.sizes()) fail("the result has shape ", result.sizes(), " instead of ", exact.sizes());
     const at::Tensor difference = result.to(at::kCPU).to(at::kDouble).sub(exact);
     if (placement.dtype == at::kFloat && !placement.device.is_cuda())
         return {difference.abs().max().item<double>() / exact.abs().max().item<double>(), 1e-4};

@@ -55,8 +55,9 @@ std::vector<Check> resnet_checks() {
     scale_shift.output_scale_factor = std::sqrt(2.0);
     up.resample = nn::Resample::up;
     down.resample = nn::Resample::down;
-    return {resnet_check("32 channels", resnet_config(32, 32)), resnet_check("20 to 28 channels", resnet_config(20, 28)),
-            resnet_check("scale and shift", scale_shift), resnet_check("up", up), resnet_check("down", down)};
+    return {resnet_check("32 channels", resnet_config(32, 32)),
+            resnet_check("20 to 28 channels", resnet_config(20, 28)), resnet_check("scale and shift", scale_shift),
+            resnet_check("up", up), resnet_check("down", down)};
 }
 
 Check attention_check(const std::string& name, const nn::AttentionConfig& config) {
@@ -66,11 +67,12 @@ Check attention_check(const std::string& name, const nn::AttentionConfig& config
 }
 
 std::vector<Check> attention_checks() {
-    return {attention_check("one head", {.channels = 32, .head_dim = 32, .norm_groups = 4, .eps = 1e-5}),
-            attention_check("four heads", {.channels = 32, .head_dim = 8, .norm_groups = 4, .eps = 1e-5}),
-            attention_check("odd channels, no norm", {.channels = 27, .head_dim = 8, .eps = 1e-5}),
-            attention_check("rescaled", {.channels = 32, .head_dim = 8, .norm_groups = 4, .eps = 1e-6,
-                                         .rescale_output_factor = 2.0})};
+    return {
+        attention_check("one head", {.channels = 32, .head_dim = 32, .norm_groups = 4, .eps = 1e-5}),
+        attention_check("four heads", {.channels = 32, .head_dim = 8, .norm_groups = 4, .eps = 1e-5}),
+        attention_check("odd channels, no norm", {.channels = 27, .head_dim = 8, .eps = 1e-5}),
+        attention_check("rescaled",
+                        {.channels = 32, .head_dim = 8, .norm_groups = 4, .eps = 1e-6, .rescale_output_factor = 2.0})};
 }
 
 struct Downsample : nn::Downsample2D {

@@ -30,7 +30,7 @@ at::Tensor sample(const std::shared_ptr<UNet2DModel>& unet, const Placement& pla
 }
 
 Comparison check_run(const Placement& placement) {
-    constexpr int64_t roundings = 500;  // of 8 turns
+    constexpr int64_t roundings = 100;  // those of one turn: the sampler clips, and damps what earlier turns added
     const auto twins = make_twins<UNet2DModel>(unet_config(), placement);
     const auto exact = sample(twins.exact, {at::kCPU, at::kDouble});
     return compare(sample(twins.tested, placement), exact.to(at::kDouble), placement, roundings);

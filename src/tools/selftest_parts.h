@@ -34,9 +34,9 @@ Values draw(NoiseSource& noise, at::IntArrayRef shape, const Placement& placemen
 ///
 /// fp32: the largest difference, relative to the largest value of `exact`; at most 1e-4, for sums in another order and
 /// Metal's faster exponentials.
-/// fp16 and bf16: RMS of the difference, relative to RMS of `exact`. One rounding adds up to u = 2^-11 or 2^-9; errors of
-/// one operation after the other add up like a random walk: at most 2 u sqrt(roundings).
-/// fp32 on CUDA counts as fp16: LibTorch lets cuDNN convolve in TF32, whose mantissa is as long.
+/// fp16 and bf16: RMS of the difference, relative to RMS of `exact`. One rounding adds up to u = 2^-11 or 2^-9; errors
+/// of one operation after the other add up like a random walk: at most 2 u sqrt(roundings). fp32 on CUDA counts as
+/// fp16: LibTorch lets cuDNN convolve in TF32, whose mantissa is as long.
 Comparison compare(const at::Tensor& result, const at::Tensor& exact, const Placement& placement, int64_t roundings);
 
 /// Counts the values that differ; none may. Both tensors on any device, of one shape and dtype.

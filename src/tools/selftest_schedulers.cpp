@@ -1,4 +1,5 @@
-// Every sampler: its steps on the device against the CPU, and whether a perfect model leads it to the picture.
+// Every sampler: its steps on the device against those in double precision on the CPU, and whether a perfect model
+// leads it to the picture.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -25,14 +26,15 @@ std::unique_ptr<Scheduler> make(const std::string& name) {
     return make_scheduler(name, config, "selftest", steps);
 }
 
-/// The start sample after all steps, the model's outputs being random values.
-at::Tensor sample_random_outputs(const std::string& name, c10::Device device) {
+/// The start sample after all steps, the model's outputs being random values: the same ones for every device and dtype.
+at::Tensor sample_random_outputs(const std::string& name, const Placement& placement) {
+    const auto& [device, dtype] = placement;
     const auto scheduler = make(name);
     NoiseSource outputs(seed), noise(seed + 1);
     const std::vector<int64_t> shape{2, 3, 8, 8};
-    at::Tensor sample = noise.normal(shape, device, at::kFloat).mul(scheduler->init_noise_sigma());
+    at::Tensor sample = noise.normal(shape, device, dtype).mul(scheduler->init_noise_sigma());
     for (size_t index = 0; index < scheduler->timesteps().size(); ++index)
-        sample = scheduler->step(outputs.normal(shape, device, at::kFloat), index, sample, noise);
+        sample = scheduler->step(outputs.normal(shape, device, dtype), index, sample, noise);
     return sample;
 }
 
@@ -68,11 +70,11 @@ std::vector<Check> scheduler_checks() {
     std::vector<Check> checks;
     for (const auto& name : scheduler_names()) {
         const auto against_cpu = [name](const Placement& placement) {
-            const auto expected = sample_random_outputs(name, at::kCPU).to(at::kDouble);
-            return compare(sample_random_outputs(name, placement.device), expected, placement, 1);
+            const auto expected = sample_random_outputs(name, {at::kCPU, at::kDouble});
+            return compare(sample_random_outputs(name, placement), expected.to(at::kDouble), placement, 1);
         };
         const auto perfect_model = [name](const Placement& placement) { return check_perfect_model(name, placement); };
-        checks.push_back({"scheduler " + name + ", device against CPU", against_cpu, /*every_dtype=*/false});
+        checks.push_back({"scheduler " + name + ", steps", against_cpu, /*every_dtype=*/false});
         checks.push_back({"scheduler " + name + ", perfect model", perfect_model, /*every_dtype=*/false});
     }
     return checks;

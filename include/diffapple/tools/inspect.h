@@ -22,10 +22,10 @@ struct TensorSummary {
 
 /// One component with weights.
 struct ComponentSummary {
-    std::string name;        ///< "unet"
-    std::string class_name;  ///< "UNet2DModel"
-    int64_t parameters = 0;  ///< elements of all floating-point tensors (integer buffers are none)
-    uint64_t bytes = 0;      ///< size of the files
+    std::string name;                       ///< "unet"
+    std::string class_name;                 ///< "UNet2DModel"
+    int64_t parameters = 0;                 ///< elements of all floating-point tensors (integer buffers are none)
+    uint64_t bytes = 0;                     ///< size of the files
     std::map<std::string, int64_t> dtypes;  ///< elements by type: {"fp32": 113673219}
     std::vector<std::string> files;         ///< names, no paths
     std::vector<TensorSummary> tensors;     ///< in name order

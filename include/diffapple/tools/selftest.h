@@ -19,7 +19,7 @@ struct Comparison {
     bool ok() const { return error <= limit; }
 };
 
-/// One check. It runs on the device in each precision, or only once where precision does not matter to it.
+/// One check. It runs on the device in each precision, or only once, in fp32, where precision does not matter to it.
 struct Check {
     std::string name;
     std::function<Comparison(const Placement&)> run;
@@ -32,7 +32,7 @@ std::vector<Check> selftest_checks();
 /// What became of one check in one precision.
 struct CheckResult {
     std::string name;
-    std::string dtype;    ///< "fp32", ...; "-" for a check that ran once
+    std::string dtype;  ///< "fp32", ...; "-" for a check that ran once
     Comparison comparison;
     bool ok;
     double seconds;
@@ -42,10 +42,11 @@ struct CheckResult {
 /// The precisions that are good for a device: fp32 and bf16, and fp16 off the CPU.
 std::vector<c10::ScalarType> selftest_dtypes(c10::Device device);
 
-/// Runs the checks; `on_result` hears of each result at once. A check that throws has failed, and the others go on.
-/// Obeys a stop request between checks.
+/// Runs the checks. One that throws has failed, and the others go on. Obeys a stop request between checks.
 std::vector<CheckResult> run_checks(const std::vector<Check>& checks, c10::Device device,
-                                    const std::vector<c10::ScalarType>& dtypes,
-                                    const std::function<void(const CheckResult&)>& on_result);
+                                    const std::vector<c10::ScalarType>& dtypes);
+
+/// Throws Error (exit code 3) that counts the failed checks and names the first, if any failed.
+void require_all_passed(const std::vector<CheckResult>& results, c10::Device device);
 
 }  // namespace diffapple
