@@ -124,13 +124,11 @@ Memory memory(c10::Device device) {
 
 struct ZipArchive::Reader {
     std::string path;
-    uint64_t file_size;
+    std::shared_ptr<caffe2::serialize::FileAdapter> file;
     mutable caffe2::serialize::PyTorchStreamReader stream;
 
-    explicit Reader(const std::string& file)
-        : path(file),
-          file_size(std::filesystem::file_size(file)),
-          stream(std::make_shared<caffe2::serialize::FileAdapter>(file)) {}
+    explicit Reader(const std::string& name)
+        : path(name), file(std::make_shared<caffe2::serialize::FileAdapter>(name)), stream(file) {}
 
     /// Runs a call of the reader; its exceptions become an Error that names the file.
     template <typename Function>
@@ -165,7 +163,7 @@ bool ZipArchive::has(const std::string& record) const {
 uint64_t ZipArchive::size(const std::string& record) const {
     const uint64_t size = reader_->call(record, [&](auto& stream) -> uint64_t { return stream.getRecordSize(record); });
     // torch.save never compresses, so a record larger than its file is a lie (or a bomb).
-    if (size > reader_->file_size) {
+    if (size > reader_->file->size()) {
         fail(reader_->path, ": record '", record, "' claims ", size, " bytes, more than the file has");
     }
     return size;
@@ -174,6 +172,19 @@ uint64_t ZipArchive::size(const std::string& record) const {
 void ZipArchive::read(const std::string& record, void* destination, uint64_t bytes) const {
     if (size(record) != bytes) fail(reader_->path, ": record '", record, "' has not the expected ", bytes, " bytes");
     reader_->call(record, [&](auto& stream) { return stream.getRecord(record, destination, bytes); });
+}
+
+uint64_t ZipArchive::offset(const std::string& record) const {
+    const uint64_t bytes = size(record);
+    return reader_->call(record, [&](auto& stream) -> uint64_t {
+        constexpr uint64_t method_position = 8;  // in the record's header, says the zip format; 0 is uncompressed
+        std::array<unsigned char, 2> method{};
+        reader_->file->read(stream.getRecordHeaderOffset(record) + method_position, method.data(), method.size());
+        if (method[0] != 0 || method[1] != 0) throw std::runtime_error("it is compressed");
+        const uint64_t begin = stream.getRecordOffset(record), file_bytes = reader_->file->size();
+        if (begin > file_bytes || bytes > file_bytes - begin) throw std::runtime_error("it is cut off");
+        return begin;
+    });
 }
 
 }  // namespace diffapple::libtorch

@@ -1,8 +1,11 @@
-// Reading of state dicts written by torch.save: the restricted unpickler finds the tensors, the zip archive holds them.
+// Reading of state dicts written by torch.save: the restricted unpickler finds the tensors, the
+// mapped file holds them (a zip archive whose records are not compressed).
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <optional>
 
@@ -22,9 +25,7 @@ constexpr uint64_t largest_pickle = 16 << 20;  // Stable Diffusion's needs less 
 constexpr size_t largest_rank = 64;            // what LibTorch can index
 
 /// Rejects what is no zip archive with advice; PyTorchStreamReader's own messages would say little.
-void check_magic(const std::filesystem::path& path) {
-    const MappedFile file(path);
-    const std::string where = path.string();
+void check_magic(const MappedFile& file, const std::string& where) {
     reject_git_lfs_pointer(file, where);
     const std::string_view start(reinterpret_cast<const char*>(file.data()), std::min<uint64_t>(file.size(), 16));
     if (start.starts_with("PK")) return;
@@ -76,27 +77,41 @@ std::optional<int64_t> count_elements(const pickle::View& view) {
     return count <= view.storage->elements ? std::optional(count) : std::nullopt;
 }
 
-/// Reads the tensor's whole storage and gives back the view's part of it, contiguous.
-at::Tensor read_view(const ZipArchive& archive, const pickle::Storage& storage, const pickle::View& view,
-                     const StoredTensor& stored) {
-    if (stored.bytes == 0) return at::empty(stored.shape, at::TensorOptions().dtype(stored.dtype));
+/// A tensor of the archive: its storage's bytes in the mapped file, and the view of them.
+struct Source {
+    std::shared_ptr<MappedFile> file;
+    uint64_t begin;  ///< of the first byte that the view touches
+    uint64_t bytes;  ///< up to the last one
+    std::vector<int64_t> strides;
+};
+
+/// The view over the mapped pages, or a copy of it where it is misaligned or not contiguous.
+at::Tensor read_view(const Source& source, const StoredTensor& stored) {
+    const auto options = at::TensorOptions().dtype(stored.dtype);
+    if (stored.bytes == 0) return at::empty(stored.shape, options);
     const std::string where = stored.file.string();
-    const at::Tensor all = allocate_tensor({storage.elements}, storage.dtype, where);
-    archive.read("data/" + storage.key, all.mutable_data_ptr(), all.nbytes());
-    const at::Tensor part = all.as_strided(view.sizes, view.strides, view.offset);
-    if (part.nbytes() == all.nbytes() && part.is_contiguous()) return part;
-    at::Tensor copy = allocate_tensor(stored.shape, storage.dtype, where);
-    return copy.copy_(part);
+    auto* data = const_cast<std::byte*>(source.file->data() + source.begin);
+    const auto element_size = static_cast<int64_t>(c10::elementSize(stored.dtype));
+    at::Tensor aligned;
+    if (reinterpret_cast<uintptr_t>(data) % static_cast<uint64_t>(element_size) != 0) {
+        aligned = allocate_tensor({static_cast<int64_t>(source.bytes) / element_size}, stored.dtype, where);
+        std::memcpy(aligned.mutable_data_ptr(), data, source.bytes);
+        data = static_cast<std::byte*>(aligned.mutable_data_ptr());
+    }
+    const auto keep_alive = [file = source.file, aligned](void*) {};
+    const at::Tensor view = at::from_blob(data, stored.shape, source.strides, keep_alive, options);
+    if (view.is_contiguous()) return view;
+    return allocate_tensor(stored.shape, stored.dtype, where).copy_(view);
 }
 
-StoredTensor describe(const std::shared_ptr<ZipArchive>& archive, const pickle::View& view, const std::string& name,
-                      const std::filesystem::path& path) {
+StoredTensor describe(const ZipArchive& archive, const std::shared_ptr<MappedFile>& file, const pickle::View& view,
+                      const std::string& name, const std::filesystem::path& path) {
     const std::string where = concat(path.string(), ": tensor ", quote(name));
     const pickle::Storage& storage = *view.storage;
     const std::string record = "data/" + storage.key;
     const auto element_size = static_cast<uint64_t>(c10::elementSize(storage.dtype));
-    if (!archive->has(record)) fail(where, ": its data is not in the file");
-    const uint64_t bytes = archive->size(record);
+    if (!archive.has(record)) fail(where, ": its data is not in the file");
+    const uint64_t bytes = archive.size(record);
     if (storage.elements < 0 || bytes % element_size != 0 ||
         bytes / element_size != static_cast<uint64_t>(storage.elements)) {
         fail(where, ": its storage claims ", storage.elements, " elements, but the file has ", bytes, " bytes of it");
@@ -106,7 +121,14 @@ StoredTensor describe(const std::shared_ptr<ZipArchive>& archive, const pickle::
     if (!elements || (*elements > 0 && *extent > storage.elements)) fail(where, ": reaches beyond its storage");
 
     StoredTensor stored{storage.dtype, view.sizes, static_cast<uint64_t>(*elements) * element_size, path, {}, [] {}};
-    stored.read = [archive, storage, view, stored] { return read_view(*archive, storage, view, stored); };
+    Source source{file, 0, 0, view.strides};
+    if (stored.bytes > 0) {
+        source.begin = archive.offset(record) + static_cast<uint64_t>(view.offset) * element_size;
+        source.bytes = static_cast<uint64_t>(*extent - view.offset) * element_size;
+        if (source.begin + source.bytes > file->size()) fail(where, ": its data is cut off");
+    }
+    stored.release = [file, begin = source.begin, touched = source.bytes] { file->release(begin, touched); };
+    stored.read = [source, stored] { return read_view(source, stored); };
     return stored;
 }
 
@@ -138,16 +160,17 @@ std::map<std::string, pickle::Value> find_state_dict(const pickle::Value& value,
 
 StoredTensors open_torch_bin(const std::filesystem::path& path) {
     const std::string where = path.string();
-    check_magic(path);
-    const auto archive = std::make_shared<ZipArchive>(where);
-    check_byte_order(*archive, where);
-    const std::string bytes = read_pickle(*archive, where);
+    const auto file = std::make_shared<MappedFile>(path);
+    check_magic(*file, where);
+    const ZipArchive archive(where);
+    check_byte_order(archive, where);
+    const std::string bytes = read_pickle(archive, where);
     pickle::Unpickler unpickler(bytes, where);
     StoredTensors tensors;
     for (const auto& [name, value] : find_state_dict(unpickler.run(), where)) {
         // Other values (global_step, hyper parameters) are no weights.
         const auto* view = std::get_if<const pickle::View*>(&value);
-        if (view) tensors.emplace(name, describe(archive, **view, name, path));
+        if (view) tensors.emplace(name, describe(archive, file, **view, name, path));
     }
     if (tensors.empty()) fail(where, ": holds no tensors");
     return tensors;

@@ -214,6 +214,24 @@ TEST_F(TorchBin, BombsEndInAnError) {
     EXPECT_ERROR(open_torch_bin(path), "more than the file has");
 }
 
+TEST_F(TorchBin, RejectsCompressedStorages) {
+    const std::string pickle = pickled_dict(pickled_tensor(pickled_storage("FloatStorage", "0", 100), 0, {1}, {1}));
+    const std::map<std::string, std::string> records = {{"data.pkl", pickle}, {"data/0", std::string(400, 'x')}};
+    const fs::path path = folder_.path() / "x.bin";
+    EXPECT_EQ(open_torch_bin(write_torch_archive(path, records)).size(), 1U);
+    EXPECT_ERROR(open_torch_bin(write_torch_archive(path, records, /*compress=*/true)), "it is compressed");
+}
+
+TEST_F(TorchBin, BorrowsTheFilesPages) {
+    const StoredTensors tensors = open_fixture(ordered_dict_bin);
+    const auto address = [&](const char* name) {
+        return static_cast<const char*>(tensors.at(name).read().const_data_ptr());
+    };
+    EXPECT_EQ(address("plain"), address("plain"));
+    tensors.at("plain").release();
+    EXPECT_EQ(tensors.at("plain").read().sum().item<float>(), 10.0F);
+}
+
 TEST_F(TorchBin, RejectsOtherByteOrdersAndArchives) {
     const fs::path path = folder_.path() / "x.bin";
     const std::string pickle = pickled_dict(pickled_tensor(pickled_storage("FloatStorage", "0", 1), 0, {1}, {1}));

@@ -40,8 +40,11 @@ public:
     ZipArchive& operator=(ZipArchive&&) noexcept;
 
     bool has(const std::string& record) const;
-    uint64_t size(const std::string& record) const;                       ///< bytes, uncompressed
+    uint64_t size(const std::string& record) const;  ///< bytes, uncompressed
     void read(const std::string& record, void* destination, uint64_t bytes) const;
+    /// Where the record's bytes start in the file, and all of them lie; throws Error for a compressed record
+    /// (torch.save never compresses).
+    uint64_t offset(const std::string& record) const;
 
 private:
     struct Reader;

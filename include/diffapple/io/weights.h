@@ -34,7 +34,7 @@ StoredTensors open_safetensors(const std::filesystem::path& path);
 
 /// Reads a state dict saved by torch.save (zip form). The unpickler can build tensors, dicts, lists, tuples, strings
 /// and numbers and nothing else; any other global, an overflow, a lying storage size, deep nesting or a legacy
-/// (pre-1.6) file is an Error that says what to do.
+/// (pre-1.6) file is an Error that says what to do. Data is mapped into memory and borrowed as from safetensors.
 StoredTensors open_torch_bin(const std::filesystem::path& path);
 
 /// Files that hold one component's weights, all named in `files`; `index` is set when they are shards.
