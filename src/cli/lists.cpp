@@ -44,8 +44,9 @@ std::vector<int64_t> parse_integers(const std::string& option, const std::string
         if (last < first) fail_usage(option, " '", part, "': the range ends before it begins");
         if (last - first >= max_values - static_cast<int64_t>(values.size()))
             fail_usage(option, " '", part, "': more than ", max_values, " values");
-        for (int64_t value = first; value <= last; ++value)
-            if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
+        for (int64_t offset = 0; offset <= last - first; ++offset)  // a value may be the largest of its type
+            if (std::find(values.begin(), values.end(), first + offset) == values.end())
+                values.push_back(first + offset);
     }
     return values;
 }

@@ -18,6 +18,7 @@ extern "C" void handle_stop_signal(int signal) {
 void install_stop_handlers() {
     std::signal(SIGINT, handle_stop_signal);
     std::signal(SIGTERM, handle_stop_signal);
+    std::signal(SIGXFSZ, SIG_IGN);  // a write beyond `ulimit -f` then fails as on a full disk, and is cleaned up
 }
 
 bool stop_requested() noexcept { return stop_flag != 0; }

@@ -52,7 +52,7 @@ std::string parser_message(const json::exception& error) {
     std::string text = first_line(error);
     if (const size_t end = text.find("] "); text.starts_with("[") && end != std::string::npos) text.erase(0, end + 2);
     std::replace_if(
-        text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+        text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c >= 0x7f; }, '?');
     return text.size() > 200 ? text.substr(0, 200) + "..." : text;
 }
 

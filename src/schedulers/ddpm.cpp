@@ -40,6 +40,7 @@ DDPMScheduler::DDPMScheduler(const JsonFields& config, int64_t steps)
       sample_max_value_(config.number("sample_max_value", 1.0)) {
     if (dynamic_thresholding_ratio_ < 0 || dynamic_thresholding_ratio_ > 1)
         config.reject("dynamic_thresholding_ratio", "must be between 0 and 1");
+    if (clip_sample_range_ <= 0) config.reject("clip_sample_range", "must be greater than 0");
     const int64_t offset = config.integer("steps_offset", 0, schedule_.num_train_timesteps(), 0);
     const auto timesteps = inference_timesteps(read_timestep_spacing(config, "leading"), steps,
                                                schedule_.num_train_timesteps(), offset);

@@ -60,6 +60,8 @@ at::Tensor read_betas(const JsonFields& fields, double default_start, double def
         const auto betas = fields.numbers("trained_betas");
         if (betas.size() < 2 || betas.size() > max_timesteps)
             fields.reject("trained_betas", concat("must have 2 to ", max_timesteps, " entries"));
+        for (const double beta : betas)
+            if (beta < 0 || beta > 1) fields.reject("trained_betas", concat("has ", beta, ", not between 0 and 1"));
         return at::tensor(betas, at::kDouble).to(at::kFloat);
     }
     const int64_t count = fields.integer("num_train_timesteps", 2, max_timesteps, 1000);
