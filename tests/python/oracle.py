@@ -28,9 +28,11 @@ class Sampled:
 def load(checkpoint: Path) -> tuple[UNet2DModel, DDPMScheduler]:
     """The components of a checkpoint as diffusers loads them, the weights as fp32."""
     folder = component(checkpoint, "unet")
-    full = [f.name for f in folder.glob("diffusion_pytorch_model*") if "fp16" not in f.name]
+    names = [file.name for file in folder.glob("diffusion_pytorch_model*")]
+    variant = None if any("fp16" not in name for name in names) else "fp16"
+    safetensors = any("safetensors" in name for name in names)
     with warnings.catch_warnings(action="ignore"):
-        unet = UNet2DModel.from_pretrained(folder, variant=None if full else "fp16", low_cpu_mem_usage=False)
+        unet = UNet2DModel.from_pretrained(folder, variant=variant, use_safetensors=safetensors)
     return unet.float().eval().requires_grad_(False), load_scheduler(checkpoint)
 
 

@@ -9,16 +9,25 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
-from checkpoints import SMALL, WEIGHTS, copy_checkpoint, edit_json, make_checkpoint, read_state, write_json, write_state
+from checkpoints import (
+    SMALL,
+    TINY,
+    WEIGHTS,
+    copy_checkpoint,
+    edit_json,
+    make_checkpoint,
+    read_state,
+    write_json,
+    write_state,
+)
 from conftest import PROGRAM, leftovers
 from safetensors.torch import save_file
 
-INSIDES = ["Exception raised from", "frame #", "terminate called", "c10", "what():", "at::", "std::", "nlohmann", "Aborted"]
+INSIDES = "Exception raised from|frame #|terminate called|c10|what():|at::|std::|nlohmann|Aborted".split("|")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="limits and permissions as on Linux")
 
 
@@ -76,7 +85,9 @@ def write_safetensors(path: Path, header, data: bytes) -> None:
 # --- models that are not there
 
 
-@pytest.mark.parametrize("name", ["nowhere", "no/such", "./nowhere", "/no/where", "a/b/c", "..", "x" * 5000, "no/such@v1"])
+@pytest.mark.parametrize(
+    "name", ["nowhere", "no/such", "./nowhere", "/no/where", "a/b/c", "..", "x" * 5000, "no/such@v1"], ids=range(8)
+)
 def test_no_such_model(diffapple, name):
     result = diffapple("ddpm", "--model", name, timeout=10)
     assert_refused(diffapple, result, 1, name[:20])
@@ -202,7 +213,6 @@ def test_hostile_header(model, refuses, header):
         dict(data_offsets=[32, 0]),
         dict(data_offsets=[2**63, 2**63 + 32]),
         dict(data_offsets=[2**64 - 32, 2**64]),
-        dict(data_offsets=[10**12, 10**12 + 32]),
         dict(data_offsets=["0", "32"]),
         dict(data_offsets=[0.5, 32.5]),
         dict(data_offsets=[4, 36]),
@@ -217,11 +227,14 @@ def test_lying_tensor(model, refuses, change):
     refuses(path.name, "conv_in.bias")
 
 
-def test_overlapping_tensors(model, refuses):
+@pytest.mark.parametrize("place", ["overlap", "hole", "beyond the end"])
+def test_lying_layout(model, refuses, place):
     path = weights_of(model)
     header, data = split_safetensors(path)
-    header["conv_in.bias"]["data_offsets"] = header["conv_norm_out.bias"]["data_offsets"]
-    write_safetensors(path, header, data)
+    last = max(tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__")
+    begin = {"overlap": header["conv_norm_out.bias"]["data_offsets"][0], "hole": last + 4, "beyond the end": 10**12}
+    header["conv_in.bias"]["data_offsets"] = [begin[place], begin[place] + 32]
+    write_safetensors(path, header, data + bytes(36))
     refuses(path.name)
 
 
@@ -286,7 +299,7 @@ def test_weights_of_another_config(model, refuses):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite(diffapple, model, value):
     state = read_state(model)
-    state["conv_out.bias"][0] = value
+    state["conv_in.bias"][0] = value
     write_state(model, state)
     saved = diffapple.folder / "latents.safetensors"
     result = diffapple("ddpm", "--model", model, "--steps", 2, "--quiet", "--save-latents", saved)
@@ -450,7 +463,7 @@ BAD_UNET_CONFIGS = [
 @pytest.mark.parametrize(("key", "value"), BAD_UNET_CONFIGS, ids=lambda part: json.dumps(part)[:40])
 def test_bad_unet_config(model, refuses, key, value):
     edit_json(model / "unet" / "config.json", **{key: value})
-    refuses("config.json", key)
+    refuses("config", key)
 
 
 BAD_SCHEDULER_CONFIGS = [
@@ -633,6 +646,7 @@ def test_unwritable_folder(diffapple, model):
     out = diffapple.folder / "locked"
     out.mkdir(mode=0o555)
     (diffapple.folder / "home").mkdir(mode=0o777)
+    weights_of(model).chmod(0o644)
     result = run_as_nobody(diffapple, "ddpm", "--model", model, "--steps", 2, "--out", out)
     assert_refused(diffapple, result, 1, "locked")
     assert list(out.iterdir()) == []
@@ -700,14 +714,16 @@ def test_full_stdout(diffapple, model, arguments):
 
 @linux_only
 @pytest.mark.parametrize(
-    "arguments", [["--batch-size", 64], ["--batch-size", 1, "--height", 2048, "--width", 2048]], ids=["batch", "size"]
+    "arguments",
+    [["--batch-size", 4096, "--height", 512, "--width", 512], ["--height", 8192, "--width", 8192]],
+    ids=["noise", "network"],
 )
-def test_out_of_memory(diffapple, model, arguments):
+def test_out_of_memory(diffapple, arguments):
+    """Of 2 GB of address space, the noise alone needs 13, or the network's activations 1 GB each."""
+    model = make_checkpoint(diffapple.folder / "model", TINY)
+
     def limit():
         resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
 
-    size = ["--height", 512, "--width", 512] if "--height" not in arguments else []
-    started = time.monotonic()
-    result = diffapple("ddpm", "--model", model, "--steps", 1, "--quiet", *size, *arguments, preexec_fn=limit)
-    assert time.monotonic() - started < 30
+    result = diffapple("ddpm", "--model", model, "--steps", 1, "--quiet", *arguments, preexec_fn=limit, timeout=60)
     assert_refused(diffapple, result, 1, "memory")

@@ -1,5 +1,5 @@
-"""google/ddpm-cat-256 at its full size (config files in tests/data, random weights): parity, and the memory bar: at most
-the weights, what diffusers' own forward needs, and 300 MB."""
+"""google/ddpm-cat-256 at its full size (config files in tests/data, random weights): parity, and the memory bar, which
+is the weights, what diffusers' own forward needs, and 300 MB."""
 
 import json
 import os
