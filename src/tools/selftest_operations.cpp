@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
 #include "diffapple/nn/embeddings.h"
 #include "diffapple/nn/ops.h"
@@ -119,13 +120,15 @@ Comparison check_upsample(const Placement& placement) {
     return compare_exactly(nn::ops::upsample_nearest(x.tested), repeated.to(placement.dtype));
 }
 
-/// An image that a transpose or a slice left non-contiguous must give what its contiguous copy gives.
+/// An image that a slice and a transpose left non-contiguous, made contiguous as the modules do before a convolution,
+/// and one that becomes a sequence as it is.
 Comparison check_strided_inputs(const Placement& placement) {
     NoiseSource noise(seed);
     const Values x = draw(noise, {2, 16, 9, 12}, placement), weight = draw(noise, {8, 8, 3, 3}, placement);
     const Values bias = draw(noise, {8}, placement), matrix = draw(noise, {8, 8}, placement);
     const auto strided = [](const at::Tensor& image) { return image.slice(1, 8, 16).transpose(2, 3); };
-    const auto convolved = nn::ops::conv2d(strided(x.tested), weight.tested, bias.tested, 1, 1);
+    const auto image = strided(x.tested).contiguous(image_memory_format(placement.device));
+    const auto convolved = nn::ops::conv2d(image, weight.tested, bias.tested, 1, 1);
     const auto sequence = nn::ops::image_to_sequence(strided(convolved.repeat({1, 2, 1, 1})));
     const auto result = nn::ops::linear(sequence, matrix.tested, bias.tested);
 

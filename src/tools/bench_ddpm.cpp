@@ -1,0 +1,91 @@
+// The DDPM experiment for bench: google/ddpm-cat-256.
+#include <ATen/ATen.h>
+
+#include <nlohmann/json.hpp>
+
+#include "diffapple/io/png.h"
+#include "diffapple/pipelines/ddpm.h"
+#include "diffapple/tools/bench_model.h"
+#include "diffapple/tools/flop_count.h"
+
+namespace diffapple {
+namespace {
+
+constexpr const char* model_name = "google/ddpm-cat-256";
+
+class DDPMBench final : public BenchModel {
+public:
+    explicit DDPMBench(DDPMPipeline pipeline) : pipeline_(std::move(pipeline)) {}
+
+    bool encode(const BenchShape&) override { return false; }
+
+    double denoise(const BenchShape& shape, int64_t turns) override {
+        const auto scheduler = make_scheduler("ddpm", nlohmann::json::object(), "bench", turns);
+        NoiseSource noise(/*seed=*/0);
+        const DDPMPipeline::Request request{
+            .batch_size = shape.batch_size, .height = shape.height, .width = shape.width};
+        const Denoised denoised = pipeline_.sample(request, *scheduler, noise, [](size_t, size_t) {});
+        sample_ = denoised.sample;
+        return denoised.seconds;
+    }
+
+    void decode(const BenchShape&) override {
+        for (const auto& image : to_images(sample_)) encode_png(image, {});
+    }
+
+private:
+    DDPMPipeline pipeline_;
+    at::Tensor sample_;
+};
+
+std::shared_ptr<UNet2DModel> make_unet() {
+    const auto config = parse_json(ddpm_cat_config(), "built-in config of google/ddpm-cat-256");
+    return std::make_shared<UNet2DModel>(UNet2DConfig::from_json(JsonFields(config, model_name)));
+}
+
+std::unique_ptr<BenchModel> load(const Placement& placement, bool random) {
+    if (!random) return std::make_unique<DDPMBench>(DDPMPipeline(require_checkpoint(model_name), placement));
+    auto unet = make_unet();
+    load_random_state(*unet, /*seed=*/0, placement);
+    return std::make_unique<DDPMBench>(DDPMPipeline(std::move(unet), placement));
+}
+
+}  // namespace
+
+BenchExperiment ddpm_bench() {
+    const auto unet = make_unet();  // takes no memory until weights are loaded
+    const UNet2DConfig& config = unet->config();
+    return {.name = "ddpm",
+            .model = model_name,
+            .study_shape = {.batch_size = 1, .width = *config.sample_width, .height = *config.sample_height},
+            .size_factor = config.size_factor(),
+            .parameters = parameter_count(*unet),
+            .flop_per_step = [unet](const BenchShape& s) { return count_flop(*unet, s.batch_size, s.height, s.width); },
+            .load = load};
+}
+
+std::string ddpm_cat_config() {
+    return R"({
+        "_class_name": "UNet2DModel",
+        "act_fn": "silu",
+        "attention_head_dim": null,
+        "block_out_channels": [128, 128, 256, 256, 512, 512],
+        "center_input_sample": false,
+        "down_block_types": ["DownBlock2D", "DownBlock2D", "DownBlock2D", "DownBlock2D", "AttnDownBlock2D",
+                             "DownBlock2D"],
+        "downsample_padding": 0,
+        "flip_sin_to_cos": false,
+        "freq_shift": 1,
+        "in_channels": 3,
+        "layers_per_block": 2,
+        "mid_block_scale_factor": 1,
+        "norm_eps": 1e-06,
+        "norm_num_groups": 32,
+        "out_channels": 3,
+        "sample_size": 256,
+        "time_embedding_type": "positional",
+        "up_block_types": ["UpBlock2D", "AttnUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"]
+    })";
+}
+
+}  // namespace diffapple
