@@ -55,7 +55,7 @@ at::Tensor upsample_nearest(const at::Tensor& x) {
 }
 
 at::Tensor image_to_sequence(const at::Tensor& x) {
-    return x.permute({0, 2, 3, 1}).reshape({x.size(0), x.size(2) * x.size(3), x.size(1)});
+    return x.permute({0, 2, 3, 1}).reshape({x.size(0), x.size(2) * x.size(3), x.size(1)}).contiguous();
 }
 
 at::Tensor sequence_to_image(const at::Tensor& x, int64_t height, int64_t width) {
