@@ -60,12 +60,15 @@ std::string format_bytes(double bytes) {
 
 std::string printable(const std::string& text) {
     std::string shown;
-    for (const char c : text) {
-        const auto byte = static_cast<unsigned char>(c);
-        const bool control = (byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f;
+    for (size_t i = 0; i < text.size(); ++i) {
+        auto byte = static_cast<unsigned char>(text[i]);
+        // U+0080 to U+009F, C2 80 to C2 9F in UTF-8: some terminals take U+009B for the start of an escape sequence.
+        const bool c1 = byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+        if (c1) byte = static_cast<unsigned char>(text[++i]);
+        const bool control = c1 || (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f;
         char escaped[8];
         std::snprintf(escaped, sizeof(escaped), "\\x%02x", byte);
-        shown += control ? std::string(escaped) : std::string(1, c);
+        shown += control ? std::string(escaped) : std::string(1, text[i]);
     }
     return shown;
 }
