@@ -25,8 +25,7 @@ int64_t parse_integer(const std::string& option, const std::string& text, int64_
         fail_usage(option, " '", text, "': must be from ", minimum, " to ", maximum);
     if (error != std::errc() || parsed != end)
         fail_usage(option, " '", text, "': expected a whole number, a list 0,2,4 or a range 0..3");
-    if (value < minimum || value > maximum)
-        fail_usage(option, ' ', value, ": must be from ", minimum, " to ", maximum);
+    if (value < minimum || value > maximum) fail_usage(option, ' ', value, ": must be from ", minimum, " to ", maximum);
     return value;
 }
 

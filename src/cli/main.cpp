@@ -24,9 +24,10 @@ int report(const std::string& message, ExitCode code) {
 }
 
 int report_out_of_memory() {
-    return report("out of memory: there is not enough for this run; try a smaller --batch-size or size, --dtype bf16, or "
-                  "close other programs",
-                  ExitCode::failure);
+    return report(
+        "out of memory: there is not enough for this run; try a smaller --batch-size or size, --dtype bf16, or "
+        "close other programs",
+        ExitCode::failure);
 }
 
 /// An error of LibTorch's that no layer foresaw, without its backtrace.
@@ -55,8 +56,9 @@ int parse_and_run(int argc, char** argv) {
     } catch (const CLI::Success& help) {
         return app.exit(help);
     } catch (const CLI::ParseError& error) {
-        return report(std::string(error.what()) + " (`diffapple --help` and `diffapple COMMAND --help` show what there is)",
-                      ExitCode::usage);
+        return report(
+            std::string(error.what()) + " (`diffapple --help` and `diffapple COMMAND --help` show what there is)",
+            ExitCode::usage);
     }
     return static_cast<int>(ExitCode::ok);
 }

@@ -46,7 +46,9 @@ std::string format_duration(double seconds) {
 ConsoleReporter::ConsoleReporter(const Verbosity& verbosity)
     : verbosity_(verbosity), terminal_(isatty(STDERR_FILENO) != 0) {}
 
-ConsoleReporter::~ConsoleReporter() { clear_bar(); }
+ConsoleReporter::~ConsoleReporter() {
+    clear_bar();
+}
 
 void ConsoleReporter::note(const std::string& message) {
     if (verbosity_.quiet) return;
@@ -96,7 +98,9 @@ void ConsoleReporter::draw_bar(size_t done, size_t total) {
     bar_shown_ = true;
 }
 
-void ConsoleReporter::print_line(size_t done, size_t total) { print_message(label_ + "  " + status(done, total)); }
+void ConsoleReporter::print_line(size_t done, size_t total) {
+    print_message(label_ + "  " + status(done, total));
+}
 
 void ConsoleReporter::clear_bar() {
     if (!bar_shown_) return;

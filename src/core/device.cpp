@@ -21,11 +21,13 @@ c10::Device require(c10::DeviceType type, int index) {
     const int count = libtorch::device_count(type);
     const bool is_mps = type == c10::kMPS;
     if (count == 0 && is_mps)
-        fail("--device mps: there is no Metal device here (it needs Apple silicon, macOS 14 or later, and a LibTorch "
-             "built with mps); use --device cpu, or auto");
+        fail(
+            "--device mps: there is no Metal device here (it needs Apple silicon, macOS 14 or later, and a LibTorch "
+            "built with mps); use --device cpu, or auto");
     if (count == 0)
-        fail("--device cuda: there is no CUDA device here, or LibTorch was built without CUDA (scripts/setup.sh --cuda "
-             "installs one with it); use --device cpu, or auto");
+        fail(
+            "--device cuda: there is no CUDA device here, or LibTorch was built without CUDA (scripts/setup.sh --cuda "
+            "installs one with it); use --device cpu, or auto");
     if (index >= count)
         fail("--device cuda:", index, ": this machine has only ", count, " CUDA device", count == 1 ? "" : "s",
              "; the last is cuda:", count - 1);

@@ -18,10 +18,14 @@ c10::ScalarType find_dtype(const std::string& name, c10::Device device) {
 
 std::string dtype_name(c10::ScalarType dtype) {
     switch (dtype) {
-        case c10::kFloat: return "fp32";
-        case c10::kHalf: return "fp16";
-        case c10::kBFloat16: return "bf16";
-        default: return c10::toString(dtype);
+        case c10::kFloat:
+            return "fp32";
+        case c10::kHalf:
+            return "fp16";
+        case c10::kBFloat16:
+            return "bf16";
+        default:
+            return c10::toString(dtype);
     }
 }
 

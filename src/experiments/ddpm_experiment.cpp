@@ -101,8 +101,7 @@ Context make_context(const DDPMSettings& settings) {
                     .own_scheduler = {},
                     .width = width,
                     .height = height};
-    if (settings.schedulers.empty())
-        context.own_scheduler = scheduler_name(scheduler_config, "scheduler_config.json");
+    if (settings.schedulers.empty()) context.own_scheduler = scheduler_name(scheduler_config, "scheduler_config.json");
     context.weights_sha256 = {{"unet", weights_sha256(unet.weights(placement.dtype == at::kHalf))}};
     if (!settings.latents.empty()) {
         context.latents = read_latents(settings.latents);
@@ -116,9 +115,9 @@ std::unique_ptr<Scheduler> new_scheduler(const Context& context, const Batch& ba
 }
 
 Recipe make_recipe(const Context& context, const Batch& batch, int64_t index) {
-    json settings = {{"seed", batch.seed},           {"index", index},
-                     {"steps", batch.steps},         {"batch_size", context.settings.batch_size},
-                     {"width", context.width},       {"height", context.height}};
+    json settings = {{"seed", batch.seed},     {"index", index},
+                     {"steps", batch.steps},   {"batch_size", context.settings.batch_size},
+                     {"width", context.width}, {"height", context.height}};
     if (context.latents) settings["latents"] = context.latents_sha256;
     return {.determining = {
                 {"schema", recipe_schema},
@@ -229,12 +228,12 @@ void record_what_is_known(const Context& context, const Denoised& denoised, Reci
 void make_batch(const Context& context, DDPMPipeline& pipeline, Batch& batch, Reporter& reporter) {
     const auto scheduler = new_scheduler(context, batch);
     NoiseSource noise(batch.seed);
-    const Denoised denoised = pipeline.sample({.batch_size = context.settings.batch_size,
-                                               .height = context.height,
-                                               .width = context.width,
-                                               .start_noise = context.latents},
-                                              *scheduler, noise,
-                                              [&](size_t done, size_t total) { reporter.turn(done, total); });
+    const Denoised denoised =
+        pipeline.sample({.batch_size = context.settings.batch_size,
+                         .height = context.height,
+                         .width = context.width,
+                         .start_noise = context.latents},
+                        *scheduler, noise, [&](size_t done, size_t total) { reporter.turn(done, total); });
     if (!context.settings.save_latents.empty())
         save_safetensors(context.settings.save_latents, {{"latents", denoised.sample.cpu().contiguous()}});
     const auto images = to_images(denoised.sample);

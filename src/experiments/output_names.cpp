@@ -11,9 +11,13 @@ namespace {
 
 constexpr size_t max_name_bytes = 100;
 
-bool is_refused(unsigned char c) { return c < 0x20 || c == 0x7f || std::strchr("/\\:*?\"<>|", c) != nullptr; }
+bool is_refused(unsigned char c) {
+    return c < 0x20 || c == 0x7f || std::strchr("/\\:*?\"<>|", c) != nullptr;
+}
 
-bool is_continuation_byte(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
+bool is_continuation_byte(char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) == 0x80;
+}
 
 std::string cut(const std::string& name, const std::string& original) {
     const std::string ending = "-" + sha256(original).substr(0, 8);

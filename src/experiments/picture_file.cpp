@@ -8,8 +8,8 @@ namespace diffapple {
 namespace fs = std::filesystem;
 
 void save_picture(const fs::path& path, const Image& image, const Recipe& recipe) {
-    write_file_atomically(path, encode_png(image, {{parameters_keyword, a1111_parameters(recipe)},
-                                                   {recipe_keyword, recipe.to_text()}}));
+    write_file_atomically(
+        path, encode_png(image, {{parameters_keyword, a1111_parameters(recipe)}, {recipe_keyword, recipe.to_text()}}));
 }
 
 std::optional<Recipe> read_recipe(const fs::path& path) {
@@ -30,7 +30,8 @@ Existing check_existing(const fs::path& path, const Recipe& wanted, bool force) 
         difference = concat("a recipe that cannot be read (", error.what(), ")");
     }
     if (force) return Existing::none;
-    fail(path.string(), ": exists with ", difference, "; move it, or use --force to replace it or --out for another place");
+    fail(path.string(), ": exists with ", difference,
+         "; move it, or use --force to replace it or --out for another place");
 }
 
 }  // namespace diffapple

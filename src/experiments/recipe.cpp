@@ -12,7 +12,9 @@ namespace diffapple {
 
 using nlohmann::json;
 
-std::string Recipe::id() const { return sha256(determining.dump()).substr(0, 16); }
+std::string Recipe::id() const {
+    return sha256(determining.dump()).substr(0, 16);
+}
 
 std::string Recipe::to_text() const {
     return json{{"schema", recipe_schema}, {"id", id()}, {"recipe", determining}, {"known", known}}.dump(

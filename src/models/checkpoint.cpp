@@ -77,15 +77,17 @@ std::string Component::where() const {
 }
 
 WeightFiles Component::weights(bool prefer_half) const {
-    const bool text_encoder = name.starts_with("text_encoder");
-    return find_weight_files(folder, text_encoder ? "model" : "diffusion_pytorch_model", prefer_half);
+    const bool of_transformers = config.contains("architectures");
+    return find_weight_files(folder, of_transformers ? "model" : "diffusion_pytorch_model", prefer_half);
 }
 
 Component Checkpoint::component(const std::string& component_name) const {
     fs::path component_folder = folder / component_name;
-    const bool root_layout = !is_folder(component_folder) && component_name == "unet" && is_file(folder / "config.json");
+    const bool root_layout =
+        !is_folder(component_folder) && component_name == "unet" && is_file(folder / "config.json");
     if (root_layout) component_folder = folder;
-    Component found{.name = component_name, .config_file = component_folder / "config.json", .folder = component_folder};
+    Component found{
+        .name = component_name, .config_file = component_folder / "config.json", .folder = component_folder};
     if (!is_file(found.config_file))
         fail("model ", name, ": its ", component_name, " is missing (no ", component_name, "/config.json in ",
              folder.string(), "); download the model again, or give another --model");
@@ -108,7 +110,9 @@ nlohmann::json Checkpoint::scheduler_config() const {
          "); download the model again, or give another --model");
 }
 
-bool Checkpoint::is_demo() const { return fs::path(name).filename() == "ddpm-cat-demo"; }
+bool Checkpoint::is_demo() const {
+    return fs::path(name).filename() == "ddpm-cat-demo";
+}
 
 std::vector<fs::path> model_search_folders() {
     std::vector<fs::path> folders{"models"};
@@ -124,7 +128,8 @@ std::optional<Checkpoint> find_checkpoint(const std::string& model) {
     if (model.empty()) fail_usage("--model: the name is empty");
     if (is_folder(model)) return open_folder(model, folder_name(model));
     if (is_file(model))
-        fail("--model ", model, ": is a file, and single-file checkpoints are not read yet; give a folder in diffusers "
+        fail("--model ", model,
+             ": is a file, and single-file checkpoints are not read yet; give a folder in diffusers "
              "layout");
     for (const auto& models : model_search_folders())
         for (const auto& folder : {models / model, models / fs::path(model).filename()})
@@ -137,12 +142,12 @@ Checkpoint require_checkpoint(const std::string& model) {
     if (auto found = find_checkpoint(model)) return *found;
     const bool is_hub_id = std::count(model.begin(), model.end(), '/') == 1 && model.front() != '/' &&
                            model.front() != '.' && model.back() != '/';
-    const std::string advice =
-        is_hub_id ? "download it with the Hub's client (hf download " + model + "), or put its files into models/" +
-                        fs::path(model).filename().string() + "/"
-                  : "`diffapple models` lists what is here";
-    fail("--model ", model, ": there is no such folder, no such name under models/, and no such model in the Hub cache; ",
-         advice);
+    const std::string advice = is_hub_id
+                                   ? "download it with the Hub's client (hf download " + model +
+                                         "), or put its files into models/" + fs::path(model).filename().string() + "/"
+                                   : "`diffapple models` lists what is here";
+    fail("--model ", model,
+         ": there is no such folder, no such name under models/, and no such model in the Hub cache; ", advice);
 }
 
 std::vector<Checkpoint> list_checkpoints() {

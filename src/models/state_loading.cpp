@@ -18,8 +18,8 @@ using Shape = std::vector<int64_t>;
 
 /// A stored weight of an old LDM attention, a 1x1 convolution, stands for a linear weight.
 bool is_linear_as_convolution(const Shape& stored, at::IntArrayRef expected) {
-    return stored.size() == 4 && expected.size() == 2 && stored[2] == 1 && stored[3] == 1 &&
-           stored[0] == expected[0] && stored[1] == expected[1];
+    return stored.size() == 4 && expected.size() == 2 && stored[2] == 1 && stored[3] == 1 && stored[0] == expected[0] &&
+           stored[1] == expected[1];
 }
 
 StoredTensors with_current_keys(const StoredTensors& stored, const std::string& component) {

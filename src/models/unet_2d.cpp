@@ -57,8 +57,8 @@ std::optional<int64_t> read_head_dim(const JsonFields& fields) {
 
 void read_blocks(const JsonFields& fields, UNet2DConfig& config) {
     using Names = std::vector<std::string>;
-    config.down_block_types = fields.texts(
-        "down_block_types", Names{"DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"});
+    config.down_block_types =
+        fields.texts("down_block_types", Names{"DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"});
     config.up_block_types =
         fields.texts("up_block_types", Names{"AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"});
     config.block_out_channels =
@@ -67,8 +67,7 @@ void read_blocks(const JsonFields& fields, UNet2DConfig& config) {
     if (blocks == 0 || blocks > 12) fields.reject("block_out_channels", "must have 1 to 12 entries");
     for (const auto& [key, count] : {std::pair{"down_block_types", config.down_block_types.size()},
                                      std::pair{"up_block_types", config.up_block_types.size()}})
-        if (count != blocks)
-            fields.reject(key, concat("has ", count, " entries, but block_out_channels has ", blocks));
+        if (count != blocks) fields.reject(key, concat("has ", count, " entries, but block_out_channels has ", blocks));
     for (const auto& name : config.down_block_types) parse_block_type(fields, "down_block_types", name);
     for (const auto& name : config.up_block_types) parse_block_type(fields, "up_block_types", name);
     config.mid_block = true;
@@ -91,8 +90,7 @@ UNet2DConfig UNet2DConfig::from_json(const JsonFields& fields) {
     config.center_input_sample = fields.boolean("center_input_sample", false);
     config.fourier_embedding =
         fields.choice("time_embedding_type", {"positional", "fourier"}, "positional") == "fourier";
-    config.time_embed_dim =
-        fields.integer("time_embedding_dim", 1, 4 * max_channels, 4 * config.block_out_channels[0]);
+    config.time_embed_dim = fields.integer("time_embedding_dim", 1, 4 * max_channels, 4 * config.block_out_channels[0]);
     config.freq_shift = fields.number("freq_shift", 0.0);
     config.flip_sin_to_cos = fields.boolean("flip_sin_to_cos", true);
     config.layers_per_block = fields.integer("layers_per_block", 1, 64, 2);
@@ -131,7 +129,9 @@ nn::BlockConfig common_block(const UNet2DConfig& config) {
             .downsample_padding = config.downsample_padding};
 }
 
-bool has_attention(const std::string& block_type) { return block_type.starts_with("Attn"); }
+bool has_attention(const std::string& block_type) {
+    return block_type.starts_with("Attn");
+}
 
 /// DownBlock2D and UpBlock2D always resample by convolution, the Resnet... kinds by a resnet; only blocks with
 /// attention follow downsample_type and upsample_type (as in diffusers' get_down_block and get_up_block).
@@ -190,8 +190,8 @@ UNet2DModel::UNet2DModel(const UNet2DConfig& config) : config_(config) {
     if (config.mid_block) mid_block_ = register_module("mid_block", make_mid_block(config));
     up_blocks_ = register_module("up_blocks", std::make_shared<nn::ModuleList<nn::UpBlock2D>>());
     for (size_t i = 0; i < config.block_out_channels.size(); ++i) up_blocks_->append(make_up_block(config, i));
-    conv_norm_out_ = register_module(
-        "conv_norm_out", std::make_shared<nn::GroupNorm>(config.norm_num_groups, first, config.norm_eps));
+    conv_norm_out_ = register_module("conv_norm_out",
+                                     std::make_shared<nn::GroupNorm>(config.norm_num_groups, first, config.norm_eps));
     conv_out_ = register_module("conv_out", std::make_shared<nn::Conv2d>(first, config.out_channels, 3, 1, 1));
 }
 

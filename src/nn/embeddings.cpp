@@ -22,8 +22,7 @@ GaussianFourierProjection::GaussianFourierProjection(int64_t embedding_size) {
 }
 
 at::Tensor GaussianFourierProjection::forward(double timestep) {
-    const auto angles =
-        weight.to(at::kFloat).mul(std::log(timestep)).mul(2).mul(std::numbers::pi).unsqueeze(0);
+    const auto angles = weight.to(at::kFloat).mul(std::log(timestep)).mul(2).mul(std::numbers::pi).unsqueeze(0);
     return at::cat({at::sin(angles), at::cos(angles)}, 1);
 }
 

@@ -33,11 +33,16 @@ at::Tensor group_norm(const at::Tensor& x, int64_t groups, const at::Tensor& wei
 
 at::Tensor activate(at::Tensor x, Activation activation) {
     switch (activation) {
-        case Activation::none: return x;
-        case Activation::silu: return at::silu_(x);
-        case Activation::mish: return at::mish_(x);
-        case Activation::gelu: return at::gelu_(x);
-        case Activation::relu: return at::relu_(x);
+        case Activation::none:
+            return x;
+        case Activation::silu:
+            return at::silu_(x);
+        case Activation::mish:
+            return at::mish_(x);
+        case Activation::gelu:
+            return at::gelu_(x);
+        case Activation::relu:
+            return at::relu_(x);
     }
     return x;
 }

@@ -17,9 +17,12 @@ ResnetBlock2D::ResnetBlock2D(const ResnetConfig& config) : config_(config) {
 
 at::Tensor ResnetBlock2D::resample(const at::Tensor& x) const {
     switch (config_.resample) {
-        case Resample::none: return x;
-        case Resample::up: return ops::upsample_nearest(x);
-        case Resample::down: return at::avg_pool2d(x, {2, 2}, {2, 2});
+        case Resample::none:
+            return x;
+        case Resample::up:
+            return ops::upsample_nearest(x);
+        case Resample::down:
+            return at::avg_pool2d(x, {2, 2}, {2, 2});
     }
     return x;
 }
@@ -53,6 +56,8 @@ Upsample2D::Upsample2D(int64_t channels) {
     conv_ = register_module("conv", std::make_shared<Conv2d>(channels, channels, 3, 1, 1));
 }
 
-at::Tensor Upsample2D::forward(const at::Tensor& x) { return conv_->forward(ops::upsample_nearest(x)); }
+at::Tensor Upsample2D::forward(const at::Tensor& x) {
+    return conv_->forward(ops::upsample_nearest(x));
+}
 
 }  // namespace diffapple::nn

@@ -24,8 +24,7 @@ DDPMPipeline::DDPMPipeline(const Checkpoint& checkpoint, const Placement& placem
 DDPMPipeline::DDPMPipeline(std::shared_ptr<UNet2DModel> unet, const Placement& placement)
     : unet_(std::move(unet)), placement_(placement) {}
 
-Denoised DDPMPipeline::sample(const Request& request, Scheduler& scheduler, NoiseSource& noise,
-                              const OnTurn& on_turn) {
+Denoised DDPMPipeline::sample(const Request& request, Scheduler& scheduler, NoiseSource& noise, const OnTurn& on_turn) {
     const at::InferenceMode inference;
     const std::vector<int64_t> shape{request.batch_size, unet_config().in_channels, request.height, request.width};
     if (request.start_noise && request.start_noise->sizes() != at::IntArrayRef(shape))

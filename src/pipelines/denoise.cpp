@@ -30,7 +30,8 @@ Denoised denoise(at::Tensor sample, Scheduler& scheduler, const Predict& predict
 
 void require_finite(const at::Tensor& tensor, const std::string& stage) {
     if (!at::isfinite(tensor).all().item<bool>())
-        fail(stage, " produced values that are not finite, so there is no picture; try --dtype fp32, and check that the "
+        fail(stage,
+             " produced values that are not finite, so there is no picture; try --dtype fp32, and check that the "
              "weights and the scheduler config belong together");
 }
 

@@ -12,17 +12,18 @@ namespace diffapple {
 /// Coefficients of one step. Computed in float, not double: 1 - alpha_t / alpha_{t-1} is about 1e-4 at small t, where
 /// float's rounding moves it by 3e-4 of itself, and the picture should be the one that diffusers makes.
 struct DDPMScheduler::Coefficients {
-    float alpha_prod;             ///< alpha_bar_t
-    float current_beta;           ///< beta_t between this timestep and the next one of the list
-    float original_sample;        ///< factor of x_0 in mu_t (eq. 7)
-    float sample;                 ///< factor of x_t in mu_t (eq. 7)
-    float posterior_variance;     ///< beta~_t (eq. 7), at least 1e-20
+    float alpha_prod;          ///< alpha_bar_t
+    float current_beta;        ///< beta_t between this timestep and the next one of the list
+    float original_sample;     ///< factor of x_0 in mu_t (eq. 7)
+    float sample;              ///< factor of x_t in mu_t (eq. 7)
+    float posterior_variance;  ///< beta~_t (eq. 7), at least 1e-20
 };
 
 DDPMScheduler::Variance DDPMScheduler::read_variance_type(const JsonFields& config) {
-    const auto name = config.choice(
-        "variance_type",
-        {"fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range"}, "fixed_small");
+    const auto name =
+        config.choice("variance_type",
+                      {"fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range"},
+                      "fixed_small");
     if (name == "fixed_small") return Variance::fixed_small;
     if (name == "fixed_small_log") return Variance::fixed_small_log;
     if (name == "learned") return Variance::learned;
@@ -42,16 +43,15 @@ DDPMScheduler::DDPMScheduler(const JsonFields& config, int64_t steps)
         config.reject("dynamic_thresholding_ratio", "must be between 0 and 1");
     if (clip_sample_range_ <= 0) config.reject("clip_sample_range", "must be greater than 0");
     const int64_t offset = config.integer("steps_offset", 0, schedule_.num_train_timesteps(), 0);
-    const auto timesteps = inference_timesteps(read_timestep_spacing(config, "leading"), steps,
-                                               schedule_.num_train_timesteps(), offset);
+    const auto timesteps =
+        inference_timesteps(read_timestep_spacing(config, "leading"), steps, schedule_.num_train_timesteps(), offset);
     timesteps_.assign(timesteps.begin(), timesteps.end());
 }
 
 DDPMScheduler::Coefficients DDPMScheduler::coefficients(size_t index) const {
     const auto alpha_bar = [this](size_t i) {
-        return i < timesteps_.size()
-                   ? static_cast<float>(schedule_.alphas_cumprod[static_cast<size_t>(timesteps_[i])])
-                   : 1.0F;
+        return i < timesteps_.size() ? static_cast<float>(schedule_.alphas_cumprod[static_cast<size_t>(timesteps_[i])])
+                                     : 1.0F;
     };
     const float alpha_prod = alpha_bar(index), alpha_prod_prev = alpha_bar(index + 1);
     const float beta_prod = 1 - alpha_prod, beta_prod_prev = 1 - alpha_prod_prev;
@@ -71,10 +71,14 @@ at::Tensor DDPMScheduler::clip(at::Tensor original_sample) const {
 at::Tensor DDPMScheduler::standard_deviation(const Coefficients& c, const at::Tensor& predicted_variance) const {
     const auto constant = [](double value) { return at::scalar_tensor(value, at::kFloat); };
     switch (variance_) {
-        case Variance::fixed_small: return constant(std::sqrt(c.posterior_variance));
-        case Variance::fixed_small_log: return constant(std::exp(0.5F * std::log(c.posterior_variance)));
-        case Variance::fixed_large: return constant(std::sqrt(c.current_beta));
-        case Variance::learned: return predicted_variance.sqrt();
+        case Variance::fixed_small:
+            return constant(std::sqrt(c.posterior_variance));
+        case Variance::fixed_small_log:
+            return constant(std::exp(0.5F * std::log(c.posterior_variance)));
+        case Variance::fixed_large:
+            return constant(std::sqrt(c.current_beta));
+        case Variance::learned:
+            return predicted_variance.sqrt();
         case Variance::learned_range: {
             // Nichol & Dhariwal 2021, eq. 15, with the network's v in [-1, 1]
             const float min_log = std::log(c.posterior_variance), max_log = std::log(c.current_beta);

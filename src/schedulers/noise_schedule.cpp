@@ -29,16 +29,14 @@ double cosine_alpha_bar(double t) {
 }
 
 double laplace_alpha_bar(double t) {
-    const double log_snr =
-        -0.5 * std::copysign(1.0, 0.5 - t) * std::log(1 - 2 * std::fabs(0.5 - t) + 1e-6);
+    const double log_snr = -0.5 * std::copysign(1.0, 0.5 - t) * std::log(1 - 2 * std::fabs(0.5 - t) + 1e-6);
     const double snr = std::exp(log_snr);
     return std::sqrt(snr / (1 + snr));
 }
 
 at::Tensor make_betas(const std::string& schedule, double start, double end, int64_t count) {
     if (schedule == "linear") return at::linspace(start, end, count, at::kFloat);
-    if (schedule == "scaled_linear")
-        return at::linspace(std::sqrt(start), std::sqrt(end), count, at::kFloat).square();
+    if (schedule == "scaled_linear") return at::linspace(std::sqrt(start), std::sqrt(end), count, at::kFloat).square();
     if (schedule == "squaredcos_cap_v2") return betas_for_alpha_bar(count, cosine_alpha_bar);
     if (schedule == "laplace") return betas_for_alpha_bar(count, laplace_alpha_bar);
     return at::sigmoid(at::linspace(-6, 6, count, at::kFloat)).mul(end - start).add(start);  // "sigmoid"
@@ -68,9 +66,8 @@ at::Tensor read_betas(const JsonFields& fields, double default_start, double def
     const double start = fields.number("beta_start", default_start), end = fields.number("beta_end", default_end);
     for (const auto& [key, beta] : {std::pair{"beta_start", start}, std::pair{"beta_end", end}})
         if (beta <= 0 || beta >= 1) fields.reject(key, concat("is ", beta, ", but must be between 0 and 1"));
-    const auto schedule =
-        fields.choice("beta_schedule", {"linear", "scaled_linear", "squaredcos_cap_v2", "laplace", "sigmoid"},
-                      default_schedule);
+    const auto schedule = fields.choice(
+        "beta_schedule", {"linear", "scaled_linear", "squaredcos_cap_v2", "laplace", "sigmoid"}, default_schedule);
     return make_betas(schedule, start, end, count);
 }
 
@@ -97,8 +94,7 @@ std::vector<int64_t> linspace_timesteps(int64_t steps, int64_t train) {
     std::vector<int64_t> timesteps;
     const double distance = steps > 1 ? static_cast<double>(train - 1) / static_cast<double>(steps - 1) : 0.0;
     for (int64_t i = steps; i-- > 0;)
-        timesteps.push_back(i > 0 && i == steps - 1 ? train - 1
-                                                    : std::llrint(static_cast<double>(i) * distance));
+        timesteps.push_back(i > 0 && i == steps - 1 ? train - 1 : std::llrint(static_cast<double>(i) * distance));
     return timesteps;
 }
 
@@ -127,11 +123,15 @@ std::vector<int64_t> inference_timesteps(TimestepSpacing spacing, int64_t steps,
         fail_usage("--steps ", steps, ": the scheduler of this model takes 1 to ", num_train_timesteps, " steps");
     std::vector<int64_t> timesteps;
     switch (spacing) {
-        case TimestepSpacing::linspace: timesteps = linspace_timesteps(steps, num_train_timesteps); break;
+        case TimestepSpacing::linspace:
+            timesteps = linspace_timesteps(steps, num_train_timesteps);
+            break;
         case TimestepSpacing::leading:
             timesteps = leading_timesteps(steps, num_train_timesteps, steps_offset);
             break;
-        case TimestepSpacing::trailing: timesteps = trailing_timesteps(steps, num_train_timesteps); break;
+        case TimestepSpacing::trailing:
+            timesteps = trailing_timesteps(steps, num_train_timesteps);
+            break;
     }
     for (const int64_t t : timesteps)
         if (t < 0 || t >= num_train_timesteps)
@@ -150,9 +150,12 @@ at::Tensor predict_original_sample(PredictionType type, const at::Tensor& model_
                                    double alpha_cumprod) {
     const double signal = std::sqrt(alpha_cumprod), noise = std::sqrt(1 - alpha_cumprod);
     switch (type) {
-        case PredictionType::epsilon: return sample.sub(model_output, noise).div_(signal);
-        case PredictionType::sample: return model_output.clone();
-        case PredictionType::v_prediction: return sample.mul(signal).sub_(model_output, noise);
+        case PredictionType::epsilon:
+            return sample.sub(model_output, noise).div_(signal);
+        case PredictionType::sample:
+            return model_output.clone();
+        case PredictionType::v_prediction:
+            return sample.mul(signal).sub_(model_output, noise);
     }
     return {};
 }

@@ -7,8 +7,8 @@
 
 namespace diffapple {
 
-/// Integers from `minimum` to `maximum`, in the order given, each once. Throws Error (exit code 2) naming the option for
-/// anything else, or for more than 100,000 values.
+/// Integers from `minimum` to `maximum`, in the order given, each once. Throws Error (exit code 2) naming the option
+/// for anything else, or for more than 100,000 values.
 std::vector<int64_t> parse_integers(const std::string& option, const std::string& text, int64_t minimum,
                                     int64_t maximum);
 

@@ -30,7 +30,7 @@ c10::MemoryFormat image_memory_format(c10::Device device);
 
 /// A device as `diffapple devices` shows it. Memory in bytes; absent where the device does not tell.
 struct DeviceInfo {
-    std::string name;         ///< "cpu", "mps", "cuda:0"
+    std::string name;  ///< "cpu", "mps", "cuda:0"
     bool available = false;
     std::string description;  ///< model of the processor, or why the device is not available
     std::optional<uint64_t> total_memory;

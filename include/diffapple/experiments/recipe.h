@@ -24,8 +24,8 @@ struct Recipe {
 
     /// {"schema", "id", "recipe": determining, "known": known} as one line of JSON.
     std::string to_text() const;
-    /// Reads to_text's form. Throws Error (starting with `where`) when it is not a recipe, its schema is newer than this
-    /// program, or its id does not belong to it.
+    /// Reads to_text's form. Throws Error (starting with `where`) when it is not a recipe, its schema is newer than
+    /// this program, or its id does not belong to it.
     static Recipe from_text(const std::string& text, const std::string& where);
 };
 

@@ -9,8 +9,8 @@ namespace diffapple::nn {
 
 struct AttentionConfig {
     int64_t channels;
-    int64_t head_dim;                   ///< heads = channels / head_dim, rounded down as diffusers does
-    std::optional<int64_t> norm_groups; ///< absent: no normalisation of the input
+    int64_t head_dim;                    ///< heads = channels / head_dim, rounded down as diffusers does
+    std::optional<int64_t> norm_groups;  ///< absent: no normalisation of the input
     double eps;
     double rescale_output_factor = 1.0;
 };

@@ -38,8 +38,8 @@ private:
     Placement placement_;
 };
 
-/// 8-bit pictures of a batch [N, C, H, W] in about [-1, 1] (C is 1, 3 or 4): (x / 2 + 0.5) clamped to [0, 1], times 255,
-/// rounded half to even, as diffusers does.
+/// 8-bit pictures of a batch [N, C, H, W] in about [-1, 1] (C is 1, 3 or 4): (x / 2 + 0.5) clamped to [0, 1], times
+/// 255, rounded half to even, as diffusers does.
 std::vector<Image> to_images(const at::Tensor& batch);
 
 }  // namespace diffapple

@@ -39,9 +39,9 @@ std::vector<std::string> scheduler_names();
 /// that this program lacks.
 std::string scheduler_name(const nlohmann::json& config, const std::string& where);
 
-/// A scheduler for one batch by its command-line name. `config` is the checkpoint's scheduler_config.json; keys that the
-/// scheduler does not read are ignored, absent ones take its own defaults (as diffusers' from_config does). `where` names
-/// the file in errors. Throws Error for bad values and for a number of steps that it cannot make.
+/// A scheduler for one batch by its command-line name. `config` is the checkpoint's scheduler_config.json; keys that
+/// the scheduler does not read are ignored, absent ones take its own defaults (as diffusers' from_config does). `where`
+/// names the file in errors. Throws Error for bad values and for a number of steps that it cannot make.
 std::unique_ptr<Scheduler> make_scheduler(const std::string& name, const nlohmann::json& config,
                                           const std::string& where, int64_t steps);
 

@@ -1,0 +1,79 @@
+// Devices and dtypes by name, noise, the stop flag.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "diffapple/core/device.h"
+#include "diffapple/core/dtype.h"
+#include "diffapple/core/error.h"
+#include "diffapple/core/random.h"
+#include "diffapple/core/stop.h"
+
+namespace diffapple {
+namespace {
+
+ExitCode exit_code_of(const std::function<void()>& call) {
+    try {
+        call();
+    } catch (const Error& error) {
+        return error.code();
+    }
+    return ExitCode::ok;
+}
+
+TEST(Device, NamesAreResolvedOrRefused) {
+    EXPECT_EQ(find_device("cpu"), c10::Device(c10::kCPU));
+    for (const char* name : {"", "gpu", "cuda:", "cuda:-1", "cuda:x", "cuda:1x", "cuda:99999", "CPU", "mps:0"})
+        EXPECT_EQ(exit_code_of([&] { find_device(name); }), ExitCode::usage) << name;
+}
+
+TEST(Device, ListHasOneEntryForEachKind) {
+    bool cpu_available = false;
+    std::string names;
+    for (const DeviceInfo& info : list_devices()) {
+        names += info.name + " ";
+        if (info.name == "cpu") cpu_available = info.available && info.total_memory.value_or(0) > 0;
+    }
+    EXPECT_TRUE(cpu_available);
+    EXPECT_NE(names.find("mps"), std::string::npos);
+    EXPECT_NE(names.find("cuda"), std::string::npos);
+}
+
+TEST(Device, MemoryFiguresArePlausible) {
+    EXPECT_GT(peak_resident_memory(), 1'000'000U);
+    EXPECT_LE(available_memory(), physical_memory());
+}
+
+TEST(Dtype, PolicyPerDevice) {
+    const c10::Device cpu(c10::kCPU), mps(c10::kMPS), cuda(c10::kCUDA, 0);
+    EXPECT_EQ(find_dtype("auto", cpu), c10::kFloat);
+    EXPECT_EQ(find_dtype("auto", mps), c10::kHalf);
+    EXPECT_EQ(find_dtype("auto", cuda), c10::kHalf);
+    EXPECT_EQ(find_dtype("bf16", cpu), c10::kBFloat16);
+    EXPECT_EQ(exit_code_of([&] { find_dtype("fp16", cpu); }), ExitCode::usage);
+    EXPECT_EQ(exit_code_of([&] { find_dtype("float32", cpu); }), ExitCode::usage);
+    EXPECT_EQ(dtype_name(c10::kBFloat16), "bf16");
+}
+
+TEST(Noise, IsOneFp32StreamPerSeed) {
+    NoiseSource one(7), other(7), half(7);
+    const auto first = one.normal({2, 3, 8, 8}, at::kCPU, at::kFloat);
+    EXPECT_TRUE(at::equal(first, other.normal({2, 3, 8, 8}, at::kCPU, at::kFloat)));
+    EXPECT_FALSE(at::equal(first, one.normal({2, 3, 8, 8}, at::kCPU, at::kFloat)));
+    EXPECT_TRUE(at::equal(first.to(at::kHalf), half.normal({2, 3, 8, 8}, at::kCPU, at::kHalf)));
+}
+
+TEST(Stop, SignalSetsTheFlag) {
+    EXPECT_EXIT(
+        {
+            install_stop_handlers();
+            const bool before = stop_requested();
+            std::raise(SIGINT);
+            std::exit(!before && exit_code_of(check_stop) == ExitCode::interrupted ? 0 : 1);
+        },
+        testing::ExitedWithCode(0), "");
+}
+
+}  // namespace
+}  // namespace diffapple

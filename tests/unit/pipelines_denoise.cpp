@@ -1,0 +1,78 @@
+// The denoising loop and the way from a sample to 8-bit pictures.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "diffapple/core/error.h"
+#include "diffapple/pipelines/ddpm.h"
+#include "diffapple/pipelines/denoise.h"
+
+namespace diffapple {
+namespace {
+
+/// Two turns at the same timestep, each adding the model's output.
+class AddingScheduler final : public Scheduler {
+public:
+    const std::vector<double>& timesteps() const override { return timesteps_; }
+    at::Tensor step(const at::Tensor& output, size_t index, const at::Tensor& sample, NoiseSource& /*noise*/) override {
+        indices.push_back(index);
+        return sample + output;
+    }
+    std::vector<size_t> indices;
+
+private:
+    std::vector<double> timesteps_{5, 5};
+};
+
+TEST(Denoise, AddressesTurnsByIndex) {
+    AddingScheduler scheduler;
+    NoiseSource noise(0);
+    std::vector<size_t> reported;
+    const auto result = denoise(
+        at::zeros({1, 3, 2, 2}), scheduler, [](const at::Tensor& x, double t) { return x + t; }, noise,
+        [&](size_t done, size_t total) { reported.push_back(10 * done + total); });
+    EXPECT_EQ(scheduler.indices, (std::vector<size_t>{0, 1}));
+    EXPECT_EQ(reported, (std::vector<size_t>{12, 22}));
+    EXPECT_EQ(result.turns, 2U);
+    EXPECT_TRUE(at::equal(result.sample, at::full({1, 3, 2, 2}, 15.0F)));  // 0 + 5, then 5 + 10
+}
+
+TEST(Denoise, NaNIsAnErrorThatNamesTheStage) {
+    AddingScheduler scheduler;
+    NoiseSource noise(0);
+    const Predict broken = [](const at::Tensor& x, double) { return x + std::numeric_limits<float>::quiet_NaN(); };
+    try {
+        denoise(at::zeros({1, 3, 2, 2}), scheduler, broken, noise, [](size_t, size_t) {});
+        FAIL() << "no error";
+    } catch (const Error& error) {
+        EXPECT_NE(std::string(error.what()).find("denoising"), std::string::npos);
+    }
+}
+
+TEST(ToImages, RoundsHalfToEvenAndClamps) {
+    // In 8-bit levels: 0.5 and 1.5 are ties, -9 and 300 are outside
+    const auto levels = at::tensor({0.5, 1.5, -9.0, 300.0}, at::kDouble);
+    const auto batch = (levels / 255.0 * 2 - 1).to(at::kFloat).view({1, 1, 2, 2});
+    const auto images = to_images(batch);
+    ASSERT_EQ(images.size(), 1U);
+    EXPECT_EQ(images[0].channels, 1);
+    EXPECT_EQ(images[0].pixels[2], 0);
+    EXPECT_EQ(images[0].pixels[3], 255);
+}
+
+TEST(PictureSize, FollowsTheUNet) {
+    UNet2DConfig config;
+    config.block_out_channels = {8, 8, 8};
+    config.sample_width = 32;
+    config.sample_height = 16;
+    using Size = std::pair<int64_t, int64_t>;
+    EXPECT_EQ(DDPMPipeline::picture_size(config, {}, {}), (Size{32, 16}));
+    EXPECT_EQ(DDPMPipeline::picture_size(config, 8, {}), (Size{8, 16}));
+    for (const int64_t width : {0, 2, 30}) EXPECT_THROW(DDPMPipeline::picture_size(config, width, {}), Error) << width;
+    config.sample_width.reset();
+    EXPECT_THROW(DDPMPipeline::picture_size(config, {}, {}), Error);
+}
+
+}  // namespace
+}  // namespace diffapple
