@@ -2,6 +2,8 @@
 
 #include <ATen/ops/from_blob.h>
 
+#include <utility>
+
 #include "allocator.h"
 
 namespace diffapple::standin_mps {

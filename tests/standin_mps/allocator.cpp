@@ -38,6 +38,7 @@ struct Allocator::Block {
 };
 
 c10::DataPtr Allocator::allocate(size_t bytes) {
+    check_room_for(bytes);  // before the host is asked for memory that the device has not
     return adopt(
         c10::Storage(c10::Storage::use_byte_size_t(), bytes, c10::GetAllocator(c10::kCPU), /*resizable=*/false));
 }
@@ -53,12 +54,16 @@ void Allocator::copy_data(void* destination, const void* source, size_t bytes) c
     if (bytes != 0) std::memcpy(host_address(destination), host_address(source), bytes);
 }
 
-void Allocator::reserve(size_t bytes) {
-    const std::lock_guard lock(mutex_);
+void Allocator::check_room_for(size_t bytes) const {
     const auto limit = static_cast<size_t>(kHighWatermark * static_cast<double>(recommended_bytes()));
-    const auto current = static_cast<size_t>(allocated_bytes_.current);
+    const size_t current = current_bytes();
     TORCH_CHECK_WITH(OutOfMemoryError, current + bytes <= limit, "MPS backend out of memory (MPS allocated: ", current,
                      " bytes, max allowed: ", limit, " bytes). Tried to allocate ", bytes, " bytes.");
+}
+
+void Allocator::reserve(size_t bytes) {
+    check_room_for(bytes);
+    const std::lock_guard lock(mutex_);
     allocated_bytes_.increase(bytes);
 }
 

@@ -42,6 +42,7 @@ public:
 private:
     struct Block;
 
+    void check_room_for(size_t bytes) const;
     void reserve(size_t bytes);
     void release(size_t bytes);
 

@@ -1,6 +1,7 @@
 // The stand-in mps device computes what the CPU computes: the same bits in fp32, results rounded to half precision
 // otherwise; views, in-place and out variants alias as they do everywhere.
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
