@@ -33,10 +33,10 @@ c10::DeviceIndex index_of(c10::Device device) {
     return device.has_index() ? device.index() : c10::impl::VirtualGuardImpl(device.type()).getDevice().index();
 }
 
-std::optional<uint64_t> peak_allocated(c10::Device device) {
-    return try_call([&]() -> uint64_t {
-        const auto stats = c10::getDeviceAllocator(device.type())->getDeviceStats(index_of(device));
-        return static_cast<uint64_t>(stats.allocated_bytes.at(0).peak);
+/// Bytes that the device's allocator has given out, now and at most.
+std::optional<c10::CachingAllocator::Stat> allocated(c10::Device device) {
+    return try_call([&] {
+        return c10::getDeviceAllocator(device.type())->getDeviceStats(index_of(device)).allocated_bytes.at(0);
     });
 }
 
@@ -48,7 +48,10 @@ Memory cuda_memory(c10::Device device) {
         memory.free = free_and_total->first;
         memory.total = free_and_total->second;
     }
-    memory.peak = peak_allocated(device);
+    if (const auto bytes = allocated(device)) {
+        memory.peak = static_cast<uint64_t>(bytes->peak);
+        memory.used = static_cast<uint64_t>(bytes->current);
+    }
     return memory;
 }
 
@@ -60,8 +63,11 @@ Memory mps_memory(c10::Device device) {
     if (memory.recommended && driver) {
         memory.free = *memory.recommended - std::min(*memory.recommended, *driver);
     }
-    memory.peak = peak_allocated(device);
-    if (memory.peak.value_or(0) == 0) memory.peak = driver;  // an allocator that keeps no statistics
+    memory.peak = memory.used = driver;
+    if (const auto bytes = allocated(device); bytes && bytes->peak > 0) {  // else an allocator without statistics
+        memory.peak = static_cast<uint64_t>(bytes->peak);
+        memory.used = static_cast<uint64_t>(bytes->current);
+    }
     return memory;
 }
 
@@ -120,6 +126,14 @@ Memory memory(c10::Device device) {
     if (device.is_mps()) return mps_memory(device);
     if (device.is_cuda()) return cuda_memory(device);
     return {};
+}
+
+void reset_peak_memory(c10::Device device) {
+    if (device.is_cpu()) return;
+    try_call([&] {
+        c10::getDeviceAllocator(device.type())->resetPeakStats(index_of(device));
+        return true;
+    });
 }
 
 struct ZipArchive::Reader {

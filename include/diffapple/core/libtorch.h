@@ -26,9 +26,12 @@ void empty_cache(c10::Device device);
 
 /// Memory of a device in bytes, each absent where the device does not tell.
 struct Memory {
-    std::optional<uint64_t> total, free, recommended, peak;
+    std::optional<uint64_t> total, free, recommended, peak, used;
 };
 Memory memory(c10::Device device);
+
+/// Lets Memory::peak count from now on.
+void reset_peak_memory(c10::Device device);
 
 /// Records of a zip archive written by torch.save (the format since torch 1.6).
 class ZipArchive {

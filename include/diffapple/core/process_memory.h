@@ -1,0 +1,40 @@
+// Memory of this process and of the machine while it runs: resident, its peak over a stretch of work, swap.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+
+namespace diffapple {
+
+/// Bytes of this process that are in memory now.
+uint64_t resident_memory();
+
+/// Bytes of swap that the machine has in use now, by all processes. (macOS: vm.swapusage, not tried on hardware.)
+uint64_t swap_used();
+
+/// Gives memory that was freed but is kept by the C library back to the system, so that it counts no more.
+void trim_memory();
+
+/// The highest resident memory since this object was made. The kernel's own mark (which never falls, so a process's
+/// second run would show the first's peak) is set back on Linux; where that is not possible, a thread looks every few
+/// milliseconds and a shorter peak is missed. One object at a time.
+class ResidentPeak {
+public:
+    ResidentPeak();
+    ~ResidentPeak();
+    ResidentPeak(const ResidentPeak&) = delete;
+    ResidentPeak& operator=(const ResidentPeak&) = delete;
+
+    uint64_t bytes() const;
+
+private:
+    void sample();
+
+    bool kernel_counts_;
+    std::atomic<bool> stopped_ = false;
+    std::atomic<uint64_t> sampled_ = 0;
+    std::thread sampler_;
+};
+
+}  // namespace diffapple

@@ -1,0 +1,68 @@
+// What `diffapple bench` measures: the experiments of the study, each with its full-size model.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "diffapple/models/state_loading.h"
+
+namespace diffapple {
+
+/// The size of one batch.
+struct BenchShape {
+    int64_t batch_size = 1, width = 0, height = 0;
+    bool operator==(const BenchShape&) const = default;
+};
+
+/// A loaded model. For one shape, the calls come in the order encode, denoise (any number of times), decode; each
+/// returns once the device is done.
+class BenchModel {
+public:
+    virtual ~BenchModel() = default;
+    /// What is made once per picture before the loop (prompts, images); false where there is nothing.
+    virtual bool encode(const BenchShape& shape) = 0;
+    /// Runs turns of the denoising loop and returns the seconds of the loop alone.
+    virtual double denoise(const BenchShape& shape, int64_t turns) = 0;
+    /// Makes the bytes of PNG files from what the last denoise left.
+    virtual void decode(const BenchShape& shape) = 0;
+};
+
+/// The study's own figures: they were measured by others, with another program.
+struct StudyFigures {
+    std::string experiment, model;
+    double memory_bytes;
+    double m2_it_per_s;  ///< MacBook with an M2 and 16 GB
+    double rtx_a5000_it_per_s;
+};
+
+/// The study's table, also of experiments that this program does not have yet.
+std::vector<StudyFigures> study_figures();
+
+/// One experiment of the study.
+struct BenchExperiment {
+    std::string name;   ///< as on the command line: "ddpm"
+    std::string model;  ///< Hub id
+    BenchShape study_shape;
+    int64_t size_factor;  ///< width and height are multiples of it
+    int64_t parameters;   ///< of all components
+    std::function<double(const BenchShape&)> flop_per_step;
+    /// Loads the model: its weights where `random` is false, else random ones of the same shapes.
+    std::function<std::unique_ptr<BenchModel>(const Placement&, bool random)> load;
+
+    /// True where the model's weights are on this machine. A demo is never taken for the study's model.
+    bool weights_here() const;
+};
+
+/// All experiments. A new one adds its function to this list (bench_model.cpp) and is a file of its own.
+std::vector<BenchExperiment> bench_experiments();
+
+/// google/ddpm-cat-256 (bench_ddpm.cpp).
+BenchExperiment ddpm_bench();
+
+/// The config.json of google/ddpm-cat-256's UNet, so that the model can be built where it was never downloaded.
+std::string ddpm_cat_config();
+
+}  // namespace diffapple

@@ -1,0 +1,241 @@
+// `diffapple bench`: it/s and memory of the study's models on this machine.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "diffapple/cli/commands.h"
+#include "diffapple/cli/lists.h"
+#include "diffapple/cli/output.h"
+#include "diffapple/core/device.h"
+#include "diffapple/core/error.h"
+#include "diffapple/io/files.h"
+#include "diffapple/tools/bench.h"
+#include "diffapple/tools/bench_compare.h"
+
+namespace diffapple {
+namespace {
+
+struct Options {
+    std::string experiments, devices, dtypes, batch_sizes, sizes, steps = "2", repeats = "5", preset;
+    BenchSettings settings;
+    double max_minutes = 0;
+    std::string json_file, csv_file;
+    std::vector<std::string> compared;
+    std::string svg_file = "bench_compare.svg";
+    bool quiet = false;
+};
+
+constexpr const char* standard_output = "-";
+
+std::string show(double value, int decimals) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%.*f", decimals, value);
+    return text;
+}
+
+/// Three significant digits, the way it/s are read: 0.42, 3.17, 42.1, 142.
+std::string show_rate(double value) {
+    return show(value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0);
+}
+
+std::string show_seconds(const std::optional<double>& seconds) {
+    return seconds ? show(*seconds, *seconds < 0.995 ? 3 : 1) : "-";
+}
+
+std::string show_percent(double share) {
+    return show(100 * share, 0) + "%";
+}
+
+std::string show_bytes(uint64_t bytes) {
+    return format_bytes(static_cast<double>(bytes));
+}
+
+std::string show_device_memory(const std::optional<MemoryUse>& memory) {
+    if (!memory || !memory->device) return "-";
+    const auto share = memory->recommended_share;
+    return show_bytes(*memory->device) + (share ? " (" + show_percent(*share) + ")" : "");
+}
+
+/// Whether a column says anything depends on the run; those that do not are left out.
+struct Columns {
+    bool encode = false, device_memory = false, sustained = false, quoted = false;
+
+    explicit Columns(const std::vector<BenchResult>& results) {
+        for (const auto& result : results) {
+            encode = encode || result.encode_seconds.has_value();
+            device_memory = device_memory || (result.memory && result.memory->device);
+            sustained = sustained || result.sustained.has_value();
+            quoted = quoted || result.quoted.has_value();
+        }
+    }
+};
+
+std::vector<std::string> header_row(const Columns& columns) {
+    std::vector<std::string> row{"experiment", "device", "dtype", "size", "batch", "it/s", "best", "ms/step", "spread"};
+    row.insert(row.end(), {"GFLOP", "of GEMM", "load s"});
+    if (columns.encode) row.emplace_back("encode s");
+    row.emplace_back("decode s");
+    if (columns.device_memory) row.emplace_back("device");
+    row.insert(row.end(), {"resident", "swap"});
+    if (columns.sustained) row.emplace_back("sustained it/s");
+    if (columns.quoted) row.insert(row.end(), {"M2*", "RTX A5000*", "memory*"});
+    row.emplace_back("");
+    return row;
+}
+
+void add_timing(const BenchResult& result, std::vector<std::string>& row) {
+    if (result.step_seconds.empty()) return row.insert(row.end(), {"-", "-", "-", "-"}), void();
+    const Timing timing = summarize(result.step_seconds);
+    row.insert(row.end(), {show_rate(1 / timing.median), show_rate(1 / timing.best), show(1e3 * timing.median, 0),
+                           show_percent(timing.spread)});
+}
+
+std::string remark(const BenchResult& result) {
+    if (result.status == BenchStatus::measured) return result.note;
+    return status_name(result.status) + (result.note.empty() ? "" : ": " + result.note);
+}
+
+std::vector<std::string> to_row(const BenchResult& result, const Columns& columns) {
+    const bool planned = result.shape.width > 0, measured = !result.step_seconds.empty();
+    std::vector<std::string> row{result.experiment, planned ? result.device : "-", planned ? result.dtype : "-",
+                                 planned ? concat(result.shape.width, 'x', result.shape.height) : "-",
+                                 planned ? concat(result.shape.batch_size) : "-"};
+    add_timing(result, row);
+    row.push_back(planned ? show(result.flop_per_step / 1e9, 1) : "-");
+    row.push_back(measured ? show_percent(result.gemm_share()) : "-");
+    row.push_back(show_seconds(result.load_seconds));
+    if (columns.encode) row.push_back(show_seconds(result.encode_seconds));
+    row.push_back(show_seconds(result.decode_seconds));
+    if (columns.device_memory) row.push_back(show_device_memory(result.memory));
+    row.push_back(result.memory ? show_bytes(result.memory->resident) : "-");
+    row.push_back(result.memory ? show_bytes(result.memory->swap) : "-");
+    if (columns.sustained)
+        row.push_back(result.sustained ? show_rate(result.sustained->first_it_per_s) + " > " +
+                                             show_rate(result.sustained->last_it_per_s)
+                                       : "-");
+    if (columns.quoted) {
+        const auto& quoted = result.quoted;
+        row.push_back(quoted ? show_rate(quoted->m2_it_per_s) : "-");
+        row.push_back(quoted ? show_rate(quoted->rtx_a5000_it_per_s) : "-");
+        row.push_back(quoted ? format_bytes(quoted->memory_bytes) : "-");
+    }
+    row.push_back(remark(result));
+    return row;
+}
+
+void print_table(const BenchReport& report) {
+    const Columns columns(report.results);
+    std::vector<std::vector<std::string>> rows{header_row(columns)};
+    for (const auto& result : report.results) rows.push_back(to_row(result, columns));
+    print_result(printable(format_table(rows)));
+    if (columns.quoted)
+        print_result(
+            "* quoted from the study (MacBook M2 16 GB, RTX A5000), not measured here; `ms/step`, `it/s` are.");
+    const BenchMachine& machine = report.machine;
+    print_result(printable(concat(machine.cpu, ", ", machine.cores, " cores, ", machine.threads, " threads",
+                                  machine.gpu.empty() ? "" : ", " + machine.gpu, "; ", machine.os, "; LibTorch ",
+                                  machine.libtorch)));
+}
+
+void write_reports(const BenchReport& report, const Options& options) {
+    const auto replace = nlohmann::ordered_json::error_handler_t::replace;  // names of processors may hold anything
+    const std::string json = to_json(report).dump(2, ' ', /*ensure_ascii=*/false, replace);
+    if (options.json_file == standard_output)
+        print_result(json);
+    else
+        print_table(report);
+    if (!options.json_file.empty() && options.json_file != standard_output)
+        write_file_atomically(options.json_file, json + "\n");
+    if (!options.csv_file.empty()) write_file_atomically(options.csv_file, to_csv(report));
+}
+
+void require_none_failed(const BenchReport& report) {
+    for (const auto& result : report.results)
+        if (result.status == BenchStatus::failed)
+            fail("bench: ", result.experiment, " on ", result.device, " in ", result.dtype, " failed: ", result.note);
+}
+
+std::vector<std::string> split_devices(const std::string& text) {
+    std::vector<std::string> names;
+    std::istringstream parts(text);
+    for (std::string name; std::getline(parts, name, ',');) names.push_back(name);
+    return names;
+}
+
+int64_t parse_one(const std::string& option, const std::string& text, int64_t maximum) {
+    const auto values = parse_integers(option, text, 1, maximum);
+    if (values.size() != 1) fail_usage(option, ": takes one number");
+    return values.front();
+}
+
+BenchSettings read_settings(const Options& options) {
+    constexpr int64_t max_size = 16384, max_batch = 1024, max_steps = 1000, max_repeats = 1000;
+    BenchSettings settings = options.settings;
+    std::vector<std::string> experiments;
+    for (const auto& experiment : bench_experiments()) experiments.push_back(experiment.name);
+    if (!options.experiments.empty())
+        settings.experiments = parse_choices("--experiments", options.experiments, experiments);
+    settings.devices = split_devices(options.devices);
+    if (!options.dtypes.empty()) settings.dtypes = parse_choices("--dtypes", options.dtypes, {"fp32", "bf16", "fp16"});
+    if (!options.batch_sizes.empty())
+        settings.batch_sizes = parse_integers("--batch-sizes", options.batch_sizes, 1, max_batch);
+    if (!options.sizes.empty()) settings.sizes = parse_integers("--sizes", options.sizes, 1, max_size);
+    settings.steps = parse_one("--steps", options.steps, max_steps);
+    settings.repeats = parse_one("--repeats", options.repeats, max_repeats);
+    settings.study = options.preset == "study";
+    if (settings.study && !(options.batch_sizes.empty() && options.sizes.empty()))
+        fail_usage("--preset study runs the study's own batch and size; leave out --batch-sizes and --sizes");
+    if (options.max_minutes > 0) settings.max_minutes = options.max_minutes;
+    return settings;
+}
+
+void measure(const Options& options) {
+    const Tell tell = [&](const std::string& line) {
+        if (!options.quiet) print_message("bench: " + printable(line));
+    };
+    const BenchReport report = run_bench(read_settings(options), tell);
+    write_reports(report, options);
+    if (report.interrupted)
+        throw Error("bench: interrupted; the rows above are what was finished", ExitCode::interrupted);
+    require_none_failed(report);
+}
+
+void compare(const Options& options) {
+    const BenchComparison comparison = compare_benches(options.compared);
+    print_result(printable(format_table(comparison.table())));
+    write_file_atomically(options.svg_file, comparison.svg());
+    print_result(options.svg_file);
+}
+
+}  // namespace
+
+void add_bench_command(CLI::App& app) {
+    CLI::App* const command = app.add_subcommand("bench", "Measure it/s and memory of the study's models here");
+    const auto options = std::make_shared<Options>();
+    BenchSettings& settings = options->settings;
+    command->add_option("--experiments", options->experiments, "List of experiments [all]");
+    command->add_option("--devices", options->devices, "List of mps, cuda, cuda:N, cpu [those of this machine]");
+    command->add_option("--dtypes", options->dtypes, "List of fp32, bf16, fp16 [those that are good for a device]");
+    command->add_option("--batch-sizes", options->batch_sizes, "List of batch sizes [the study's]");
+    command->add_option("--sizes", options->sizes, "List of widths = heights [the study's]");
+    command->add_option("--steps", options->steps, "Steps in one timing")->capture_default_str();
+    command->add_option("--repeats", options->repeats, "Timings of each configuration, in turns")
+        ->capture_default_str();
+    command->add_flag("--random", settings.random, "Random weights, also where the real ones are on this machine");
+    command->add_option("--preset", options->preset, "study: its settings, and its figures beside the measured")
+        ->check(CLI::IsMember({"study"}));
+    command->add_option("--sustained", settings.sustained_minutes, "Minutes without a pause: first against last minute")
+        ->check(CLI::Range(0.0, 1440.0));
+    command->add_option("--max-minutes", options->max_minutes, "Stop then [about twice the estimate]")
+        ->check(CLI::Range(0.01, 10080.0));
+    command->add_option("--json", options->json_file, "File for the results as JSON; - is stdout");
+    command->add_option("--csv", options->csv_file, "File for the results as CSV");
+    command->add_option("--compare", options->compared, "Join JSON files into one table and one picture");
+    command->add_option("--svg", options->svg_file, "The picture of --compare")->capture_default_str();
+    command->add_flag("--quiet", options->quiet, "Say only errors on stderr");
+    command->callback([options] { options->compared.empty() ? measure(*options) : compare(*options); });
+}
+
+}  // namespace diffapple

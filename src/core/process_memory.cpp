@@ -1,0 +1,106 @@
+#include "diffapple/core/process_memory.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <string>
+#ifdef __APPLE__
+#include <mach/mach.h>
+#include <sys/sysctl.h>
+#elif defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+namespace diffapple {
+namespace {
+
+#ifndef __APPLE__
+
+/// A value of a file of "key: number kB" lines, in bytes; 0 when it is not there.
+uint64_t read_kibibytes(const char* file, const std::string& key) {
+    std::ifstream stream(file);
+    for (std::string line; std::getline(stream, line);)
+        if (line.starts_with(key)) return std::stoull(line.substr(key.size())) * 1024;
+    return 0;
+}
+
+/// Sets VmHWM back to VmRSS (proc(5), clear_refs). True when the kernel did.
+bool reset_peak() {
+    std::ofstream file("/proc/self/clear_refs");
+    return static_cast<bool>(file << '5' << std::flush) && read_kibibytes("/proc/self/status", "VmHWM:") > 0;
+}
+
+uint64_t kernel_peak() {
+    return read_kibibytes("/proc/self/status", "VmHWM:");
+}
+
+#else
+
+bool reset_peak() {
+    return false;
+}
+uint64_t kernel_peak() {
+    return 0;
+}
+
+#endif
+
+}  // namespace
+
+#ifdef __APPLE__
+
+uint64_t resident_memory() {
+    mach_task_basic_info info{};
+    mach_msg_type_number_t count = MACH_TASK_BASIC_INFO_COUNT;
+    const auto result = task_info(mach_task_self(), MACH_TASK_BASIC_INFO, reinterpret_cast<task_info_t>(&info), &count);
+    return result == KERN_SUCCESS ? info.resident_size : 0;
+}
+
+uint64_t swap_used() {
+    xsw_usage usage{};
+    size_t size = sizeof(usage);
+    return sysctlbyname("vm.swapusage", &usage, &size, nullptr, 0) == 0 ? usage.xsu_used : 0;
+}
+
+void trim_memory() {}
+
+#else
+
+uint64_t resident_memory() {
+    return read_kibibytes("/proc/self/status", "VmRSS:");
+}
+
+uint64_t swap_used() {
+    return read_kibibytes("/proc/meminfo", "SwapTotal:") - read_kibibytes("/proc/meminfo", "SwapFree:");
+}
+
+void trim_memory() {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
+#endif
+
+ResidentPeak::ResidentPeak() : kernel_counts_(reset_peak()) {
+    sampled_ = resident_memory();
+    if (!kernel_counts_) sampler_ = std::thread([this] { sample(); });
+}
+
+ResidentPeak::~ResidentPeak() {
+    stopped_ = true;
+    if (sampler_.joinable()) sampler_.join();
+}
+
+void ResidentPeak::sample() {
+    constexpr std::chrono::milliseconds interval{5};
+    for (; !stopped_; std::this_thread::sleep_for(interval)) sampled_ = std::max(sampled_.load(), resident_memory());
+}
+
+uint64_t ResidentPeak::bytes() const {
+    return kernel_counts_ ? kernel_peak() : std::max(sampled_.load(), resident_memory());
+}
+
+}  // namespace diffapple

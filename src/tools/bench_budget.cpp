@@ -1,0 +1,50 @@
+#include "diffapple/tools/bench_budget.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace diffapple {
+namespace {
+
+constexpr double seconds_per_minute = 60;
+
+}  // namespace
+
+double guess_step_seconds(double flop_per_step, double flop_per_second) {
+    constexpr double part_of_peak = 0.4, overhead = 0.05;
+    return flop_per_step / (part_of_peak * flop_per_second) + overhead;
+}
+
+double guess_load_seconds(double parameters) {
+    constexpr double parameters_per_second = 30e6, overhead = 0.2;
+    return parameters > 0 ? parameters / parameters_per_second + overhead : 0;
+}
+
+double estimate_seconds(const std::vector<BenchWork>& work, const BenchSettings& settings) {
+    constexpr double decoded_pixels_per_second = 1e6, gemm_seconds = 0.3;
+    double seconds = 0;
+    for (const auto& item : work) {
+        const double step = guess_step_seconds(item.flop_per_step, item.flop_per_second);
+        const auto repeats = static_cast<double>(settings.repeats);
+        const double steps = 1 + repeats * static_cast<double>(settings.steps);  // 1: the warm-up
+        seconds += guess_load_seconds(item.parameters) + steps * step + repeats * gemm_seconds +
+                   2 * item.pixels / decoded_pixels_per_second + settings.sustained_minutes * seconds_per_minute;
+    }
+    return seconds;
+}
+
+double limit_seconds(double estimate, const std::optional<double>& max_minutes) {
+    if (max_minutes) return *max_minutes * seconds_per_minute;
+    constexpr double safety = 2;
+    return seconds_per_minute * (1 + std::ceil(safety * estimate / seconds_per_minute));
+}
+
+bool Budget::allows(double expected_seconds) const {
+    return elapsed() + margin * expected_seconds <= seconds_;
+}
+
+double Budget::elapsed() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+}
+
+}  // namespace diffapple
