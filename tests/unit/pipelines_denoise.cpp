@@ -50,15 +50,12 @@ TEST(Denoise, NaNIsAnErrorThatNamesTheStage) {
     }
 }
 
-TEST(ToImages, RoundsHalfToEvenAndClamps) {
-    // In 8-bit levels: 0.5 and 1.5 are ties, -9 and 300 are outside
-    const auto levels = at::tensor({0.5, 1.5, -9.0, 300.0}, at::kDouble);
-    const auto batch = (levels / 255.0 * 2 - 1).to(at::kFloat).view({1, 1, 2, 2});
-    const auto images = to_images(batch);
+TEST(ToImages, ScalesRoundsAndClamps) {
+    // 0 is 127.5 in 8-bit levels, an exact tie; -1.5 and 2 are outside
+    const auto images = to_images(at::tensor({0.0, 1.0, -1.5, 2.0}, at::kDouble).to(at::kFloat).view({1, 1, 2, 2}));
     ASSERT_EQ(images.size(), 1U);
     EXPECT_EQ(images[0].channels, 1);
-    EXPECT_EQ(images[0].pixels[2], 0);
-    EXPECT_EQ(images[0].pixels[3], 255);
+    EXPECT_EQ(images[0].pixels, (std::vector<uint8_t>{128, 255, 0, 255}));
 }
 
 TEST(PictureSize, FollowsTheUNet) {
