@@ -52,12 +52,18 @@ Checkpoint open_folder(const fs::path& folder, const std::string& name) {
     return {.name = name, .folder = folder};
 }
 
+/// Text that JSON can hold: bytes that are no UTF-8 become U+FFFD.
+std::string valid_utf8(const std::string& text) {
+    using nlohmann::json;
+    return json::parse(json(text).dump(-1, ' ', false, json::error_handler_t::replace)).get<std::string>();
+}
+
 /// The last part of a folder's path, also for "x/" and ".".
 std::string folder_name(const fs::path& folder) {
     std::error_code ignored;
     const fs::path absolute = fs::weakly_canonical(folder, ignored);
     const std::string name = absolute.filename().string();
-    return name.empty() ? "model" : name;
+    return name.empty() ? "model" : valid_utf8(name);
 }
 
 std::vector<fs::path> sorted_subfolders(const fs::path& folder) {
@@ -133,7 +139,7 @@ std::optional<Checkpoint> find_checkpoint(const std::string& model) {
              "layout");
     for (const auto& models : model_search_folders())
         for (const auto& folder : {models / model, models / fs::path(model).filename()})
-            if (is_model_folder(folder)) return Checkpoint{.name = model, .folder = folder};
+            if (is_model_folder(folder)) return Checkpoint{.name = valid_utf8(model), .folder = folder};
     if (const auto snapshot = find_hub_snapshot(model)) return open_folder(*snapshot, model);
     return std::nullopt;
 }

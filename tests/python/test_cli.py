@@ -585,6 +585,16 @@ def test_model_by_folder(diffapple, tiny):
         assert report["model"] == "tiny"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems demand UTF-8")
+def test_model_folder_whose_name_is_no_utf8(diffapple, tiny):
+    folder = bytes(diffapple.folder / "caf") + b"\xe9"
+    shutil.copytree(bytes(tiny), folder)
+    command = [os.fsencode(part) for part in diffapple.command("ddpm", "--steps", 1, "--json", "--model")]
+    result = subprocess.run([*command, folder], cwd=diffapple.folder, env=diffapple.variables(), capture_output=True)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["model"] == "caf\ufffd"
+
+
 def test_model_by_name(diffapple, tiny):
     copy_checkpoint(tiny, diffapple.folder / "models" / "my-cats")
     report = diffapple.ok("ddpm", "--model", "my-cats", "--steps", 1, "--json").reports[0]
