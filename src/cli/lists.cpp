@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <unordered_set>
 
 #include "diffapple/core/error.h"
 
@@ -35,6 +36,7 @@ std::vector<int64_t> parse_integers(const std::string& option, const std::string
                                     int64_t maximum) {
     constexpr int64_t max_values = 100'000;
     std::vector<int64_t> values;
+    std::unordered_set<int64_t> seen;
     for (const auto& part : split(text)) {
         const size_t dots = part.find("..");
         const bool range = dots != std::string::npos;
@@ -44,8 +46,7 @@ std::vector<int64_t> parse_integers(const std::string& option, const std::string
         if (last - first >= max_values - static_cast<int64_t>(values.size()))
             fail_usage(option, " '", part, "': more than ", max_values, " values");
         for (int64_t offset = 0; offset <= last - first; ++offset)  // a value may be the largest of its type
-            if (std::find(values.begin(), values.end(), first + offset) == values.end())
-                values.push_back(first + offset);
+            if (seen.insert(first + offset).second) values.push_back(first + offset);
     }
     return values;
 }

@@ -104,13 +104,13 @@ std::vector<int64_t> leading_timesteps(int64_t steps, int64_t train, int64_t off
     return timesteps;
 }
 
-/// As numpy's arange(train, 0, -train / steps), whose length and values are computed in double.
+/// The values of numpy's arange(train, 0, -train / steps), computed in double as there; where rounding makes numpy add a
+/// timestep below 0 (61 steps, for one), it is left out.
 std::vector<int64_t> trailing_timesteps(int64_t steps, int64_t train) {
     const double start = static_cast<double>(train), ratio = start / static_cast<double>(steps);
-    const auto count = static_cast<int64_t>(std::ceil(start / ratio));
     const double difference = (start - ratio) - start;
     std::vector<int64_t> timesteps;
-    for (int64_t i = 0; i < count; ++i)
+    for (int64_t i = 0; i < steps; ++i)
         timesteps.push_back(std::llrint(start + static_cast<double>(i) * difference) - 1);
     return timesteps;
 }

@@ -21,6 +21,8 @@ TEST(Timesteps, FollowTheSpacing) {
     // 937.5, 812.5, 687.5, ... round half to even before 1 is taken off
     EXPECT_EQ(inference_timesteps(TimestepSpacing::trailing, 16, 1000, 0),
               (Steps{999, 937, 874, 811, 749, 687, 624, 561, 499, 437, 374, 311, 249, 187, 124, 61}));
+    // numpy's arange has 62 values here, the last of them -1
+    EXPECT_EQ(inference_timesteps(TimestepSpacing::trailing, 61, 1000, 0).size(), 61U);
 }
 
 TEST(Timesteps, OutOfRangeIsAUsageError) {
