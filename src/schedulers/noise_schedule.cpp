@@ -104,8 +104,8 @@ std::vector<int64_t> leading_timesteps(int64_t steps, int64_t train, int64_t off
     return timesteps;
 }
 
-/// The values of numpy's arange(train, 0, -train / steps), computed in double as there; where rounding makes numpy add a
-/// timestep below 0 (61 steps, for one), it is left out.
+/// The values of numpy's arange(train, 0, -train / steps), computed in double as there; where rounding makes numpy add
+/// a timestep below 0 (61 steps, for one), it is left out.
 std::vector<int64_t> trailing_timesteps(int64_t steps, int64_t train) {
     const double start = static_cast<double>(train), ratio = start / static_cast<double>(steps);
     const double difference = (start - ratio) - start;
