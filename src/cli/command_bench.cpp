@@ -1,6 +1,9 @@
 // `diffapple bench`: it/s and memory of the study's models on this machine.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -40,8 +43,9 @@ std::string show_rate(double value) {
     return show(value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0);
 }
 
-std::string show_seconds(const std::optional<double>& seconds) {
-    return seconds ? show(*seconds, *seconds < 0.995 ? 3 : 1) : "-";
+std::string show_duration(const std::optional<double>& seconds) {
+    if (!seconds) return "-";
+    return *seconds < 0.9995 ? show(1e3 * *seconds, *seconds < 0.00995 ? 1 : 0) + " ms" : show(*seconds, 1) + " s";
 }
 
 std::string show_percent(double share) {
@@ -74,14 +78,14 @@ struct Columns {
 
 std::vector<std::string> header_row(const Columns& columns) {
     std::vector<std::string> row{"experiment", "device", "dtype", "size", "batch", "it/s", "best", "ms/step", "spread"};
-    row.insert(row.end(), {"GFLOP", "of GEMM", "load s"});
-    if (columns.encode) row.emplace_back("encode s");
-    row.emplace_back("decode s");
+    row.insert(row.end(), {"GFLOP", "of GEMM", "load"});
+    if (columns.encode) row.emplace_back("encode");
+    row.emplace_back("decode");
     if (columns.device_memory) row.emplace_back("device");
     row.insert(row.end(), {"resident", "swap"});
     if (columns.sustained) row.emplace_back("sustained it/s");
     if (columns.quoted) row.insert(row.end(), {"M2*", "RTX A5000*", "memory*"});
-    row.emplace_back("");
+    row.emplace_back("note");
     return row;
 }
 
@@ -105,9 +109,9 @@ std::vector<std::string> to_row(const BenchResult& result, const Columns& column
     add_timing(result, row);
     row.push_back(planned ? show(result.flop_per_step / 1e9, 1) : "-");
     row.push_back(measured ? show_percent(result.gemm_share()) : "-");
-    row.push_back(show_seconds(result.load_seconds));
-    if (columns.encode) row.push_back(show_seconds(result.encode_seconds));
-    row.push_back(show_seconds(result.decode_seconds));
+    row.push_back(show_duration(result.load_seconds));
+    if (columns.encode) row.push_back(show_duration(result.encode_seconds));
+    row.push_back(show_duration(result.decode_seconds));
     if (columns.device_memory) row.push_back(show_device_memory(result.memory));
     row.push_back(result.memory ? show_bytes(result.memory->resident) : "-");
     row.push_back(result.memory ? show_bytes(result.memory->swap) : "-");
@@ -191,7 +195,17 @@ BenchSettings read_settings(const Options& options) {
     return settings;
 }
 
+/// Before an hour of measuring, not after it.
+void require_writable(const std::string& file) {
+    if (file.empty() || file == standard_output) return;
+    namespace fs = std::filesystem;
+    const fs::path path = file, folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+    if (fs::is_directory(path) || !fs::is_directory(folder) || access(folder.c_str(), W_OK | X_OK) != 0)
+        fail(file, ": cannot be written; name a file in a folder that exists and is writable");
+}
+
 void measure(const Options& options) {
+    for (const auto& file : {options.json_file, options.csv_file}) require_writable(file);
     const Tell tell = [&](const std::string& line) {
         if (!options.quiet) print_message("bench: " + printable(line));
     };

@@ -74,6 +74,7 @@ public:
     }
 
 private:
+    Gemm* find_gemm(BenchResult& row, const Placement& placement);
     void make_groups();
     void explain_weights() const;
     void announce_duration();
@@ -100,21 +101,33 @@ private:
     uint64_t resident_at_start_ = resident_memory();
 };
 
+/// The yardstick for a row, or null where not even that runs (too old a device for a dtype).
+Gemm* BenchRun::find_gemm(BenchResult& row, const Placement& placement) {
+    const std::string key = row.device + ' ' + row.dtype;
+    try {
+        return &gemms_.try_emplace(key, placement).first->second;
+    } catch (const std::exception& error) {
+        row.status = BenchStatus::failed;
+        row.note = first_line(error);
+        return nullptr;
+    }
+}
+
 void BenchRun::make_groups() {
     for (auto& row : rows_) {
-        if (row.status != BenchStatus::pending) continue;
         check_stop();
+        if (row.status != BenchStatus::pending) continue;
         const c10::Device device = find_device(row.device);
         const Placement placement{device, find_dtype(row.dtype, device)};
+        Gemm* const gemm = find_gemm(row, placement);
+        if (!gemm) continue;
         auto group = std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) {
-            return g.experiment->name == row.experiment && g.placement.device == device &&
-                   g.placement.dtype == placement.dtype;
+            return g.experiment->name == row.experiment && g.gemm == gemm;
         });
         if (group == groups_.end()) {
             const auto experiment = std::find_if(experiments_.begin(), experiments_.end(),
                                                  [&](const BenchExperiment& e) { return e.name == row.experiment; });
-            Gemm& gemm = gemms_.try_emplace(row.device + row.dtype, placement).first->second;
-            group = groups_.insert(groups_.end(), Group{&*experiment, placement, &gemm, {}, nullptr});
+            group = groups_.insert(groups_.end(), Group{&*experiment, placement, gemm, {}, nullptr});
         }
         group->rows.push_back({&row});
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/json_fields.h"
@@ -66,20 +67,32 @@ void add_file(const std::string& file, BenchComparison& comparison) {
     }
 }
 
-/// Text for XML: its markup characters replaced, and what XML cannot hold left out.
+/// Text for XML: its markup characters replaced, and what XML cannot hold (control characters, U+FFFE, U+FFFF) left
+/// out.
 std::string escape_xml(const std::string& text) {
     std::string escaped;
-    for (const char c : text) {
-        if (c == '&')
-            escaped += "&amp;";
-        else if (c == '<')
-            escaped += "&lt;";
-        else if (c == '>')
-            escaped += "&gt;";
-        else if (c == '"')
-            escaped += "&quot;";
-        else if (static_cast<unsigned char>(c) >= 0x20)
-            escaped += c;
+    for (size_t i = 0; i < text.size(); ++i) {
+        const std::string_view rest = std::string_view(text).substr(i);
+        if (rest.starts_with("\xef\xbf\xbe") || rest.starts_with("\xef\xbf\xbf")) {
+            i += 2;
+            continue;
+        }
+        switch (text[i]) {
+            case '&':
+                escaped += "&amp;";
+                break;
+            case '<':
+                escaped += "&lt;";
+                break;
+            case '>':
+                escaped += "&gt;";
+                break;
+            case '"':
+                escaped += "&quot;";
+                break;
+            default:
+                if (static_cast<unsigned char>(text[i]) >= 0x20) escaped += text[i];
+        }
     }
     return escaped;
 }

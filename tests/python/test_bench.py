@@ -1,0 +1,177 @@
+"""`diffapple bench`: the full-size model with random weights at the smallest size it can make."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from conftest import STANDIN_MPS, Diffapple
+
+SMALL = ["--sizes", 32, "--steps", 1, "--repeats", 2, "--random"]
+KEYS = set(
+    "experiment device dtype batch_size width height steps ms_per_step it_per_s load_s encode_s decode_s peak_bytes "
+    "gflop_per_step gemm_share".split()
+)
+MEASURED = ["ms_per_step", "it_per_s", "load_s", "decode_s", "peak_bytes", "gflop_per_step", "gemm_share"]
+
+
+def bench(program, *options) -> dict:
+    return json.loads(program.ok("bench", *options, "--json", "-").out)
+
+
+def one_line_error(result, code: int, *parts: str):
+    assert (result.code, len(result.err.splitlines())) == (code, 1), result.err
+    for part in parts:
+        assert part in result.err
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """One run on the CPU with everything it can write: its result and its folder."""
+    program = Diffapple(tmp_path_factory.mktemp("bench"))
+    files = ["--json", "a.json", "--csv", "a.csv"]
+    return program.ok("bench", *SMALL, "--devices", "cpu,mps,cuda", "--dtypes", "fp32,bf16,fp16", *files), program
+
+
+def test_json_of_a_run(measured):
+    report = json.loads((measured[1].folder / "a.json").read_text())
+    assert report["schema"] == 1
+    assert set(report["machine"]) >= {"cpu", "gpu", "cores", "os", "libtorch"}
+    rows = {(row["device"].split(":")[0], row["dtype"]): row for row in report["results"]}
+    assert len(rows) == 9
+    for row in rows.values():
+        assert KEYS <= set(row)
+        assert (row["experiment"], row["width"], row["height"], row["batch_size"]) == ("ddpm", 32, 32, 1)
+    for dtype in ("fp32", "bf16"):
+        row = rows["cpu", dtype]
+        assert row["status"] == "measured" and all(row[key] > 0 for key in MEASURED)
+        assert row["encode_s"] is None
+        assert row["it_per_s"] == pytest.approx(1000 / row["ms_per_step"])
+        assert row["gflop_per_step"] == pytest.approx(7.76631296)
+        assert row["peak_bytes"] == row["resident_bytes"]
+    assert rows["cpu", "fp32"]["peak_bytes"] > 4 * 113_673_219
+    assert rows["cpu", "bf16"]["peak_bytes"] < 4 * 113_673_219, "the other model's memory was counted"
+
+
+def test_what_cannot_run_is_a_row(measured):
+    report = json.loads((measured[1].folder / "a.json").read_text())
+    rows = {(row["device"].split(":")[0], row["dtype"]): row for row in report["results"]}
+    assert rows["cpu", "fp16"]["status"] == "refused" and "no fast path" in rows["cpu", "fp16"]["note"]
+    if sys.platform != "darwin":
+        assert rows["mps", "fp16"]["status"] == "absent" and rows["mps", "fp16"]["it_per_s"] is None
+    assert "no fast path" in measured[0].out
+
+
+def test_table_and_progress(measured):
+    result, _ = measured
+    header, *rows = result.out.splitlines()
+    assert header.split()[:6] == ["experiment", "device", "dtype", "size", "batch", "it/s"]
+    assert len(rows) == 10  # 9, and the machine
+    assert "random weights" in result.err and "at most" in result.err
+
+
+def test_csv_of_a_run(measured):
+    with open(measured[1].folder / "a.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 9 and KEYS <= set(rows[0])
+    assert float(rows[0]["it_per_s"]) > 0 and rows[-1]["it_per_s"] == ""
+
+
+def test_compare(measured):
+    _, program = measured
+    report = json.loads((program.folder / "a.json").read_text())
+    report["machine"]["cpu"] = "<Fast & \x1b[31mCPU>"
+    for row in report["results"]:
+        if row["it_per_s"]:
+            row["it_per_s"] *= 10
+    (program.folder / "b.json").write_text(json.dumps(report))
+    result = program.ok("bench", "--compare", "a.json", "b.json", "--svg", "c.svg")
+    assert result.out.splitlines()[-1] == "c.svg" and "\x1b" not in result.out
+    assert len(result.out.splitlines()) == 1 + 4 + 1
+    svg = ElementTree.parse(program.folder / "c.svg")
+    texts = [element.text for element in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[0] == "ddpm, 32x32, batch 1: it/s"
+    assert any(text.startswith("<Fast & [31mCPU>, cpu") for text in texts)
+    bars = [element for element in svg.iter("{http://www.w3.org/2000/svg}rect")]
+    assert len(bars) == 1 + 4
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"schema": 2}', '{"schema": 1, "machine": {"cpu": "x"}, "results": [{"it_per_s": -1}]}']
+)
+def test_compare_refuses_other_files(diffapple, text):
+    (diffapple.folder / "x.json").write_text(text)
+    one_line_error(diffapple("bench", "--compare", "x.json"), 1, "x.json")
+    assert not list(diffapple.folder.glob("*.svg"))
+
+
+def test_compare_needs_files(diffapple):
+    one_line_error(diffapple("bench", "--compare", "missing.json"), 1, "missing.json")
+
+
+@pytest.mark.parametrize(
+    "options, part",
+    [
+        (["--sizes", 100], "multiples of 32"),
+        (["--devices", "gpu"], "'gpu'"),
+        (["--dtypes", "fp64"], "fp64"),
+        (["--experiments", "sd9"], "sd9"),
+        (["--steps", 0], "--steps"),
+        (["--preset", "study", "--sizes", 64], "--sizes"),
+        (["--preset", "other"], "--preset"),
+    ],
+)
+def test_wrong_calls(diffapple, options, part):
+    one_line_error(diffapple("bench", *options), 2, part)
+
+
+def test_an_unwritable_file_is_said_at_once(diffapple):
+    one_line_error(diffapple("bench", *SMALL, "--json", "missing/a.json"), 1, "missing/a.json")
+
+
+def test_never_longer_than_it_says(diffapple):
+    result = diffapple.ok("bench", *SMALL, "--repeats", 500, "--devices", "cpu", "--max-minutes", 0.15, "--json", "-")
+    (*_, last) = json.loads(result.out)["results"]
+    assert last["repeats"] < 500 and "out of time" in last["note"]
+    assert "at most 9 s" in result.err
+
+
+def test_study_preset_quotes(diffapple):
+    options = ["--preset", "study", "--devices", "mps", "--dtypes", "fp16"]
+    if sys.platform == "darwin":
+        pytest.skip("here the study's own size would be measured")
+    rows = {row["experiment"]: row for row in bench(diffapple, *options)["results"]}
+    assert rows["ddpm"]["quoted_rtx_a5000_it_per_s"] == 42 and rows["ddpm"]["status"] == "absent"
+    assert set(rows) == {"ddpm", "sd15", "sdxl-turbo", "sd2-inpaint"}
+    table = diffapple.ok("bench", *options).out
+    assert "M2*" in table and "quoted from the study" in table
+
+
+def test_sustained(diffapple):
+    options = [*SMALL, "--repeats", 1, "--devices", "cpu", "--dtypes", "fp32", "--sustained", 0.03]
+    (row,) = bench(diffapple, *options)["results"]
+    assert row["first_minute_it_per_s"] > 0 and row["last_minute_it_per_s"] > 0
+
+
+def test_interrupt_keeps_finished_rows(diffapple):
+    options = [*SMALL, "--repeats", 1000, "--devices", "cpu", "--dtypes", "fp32"]
+    with diffapple.start("bench", *options, stderr=subprocess.PIPE) as process:
+        while "repeat 1 of" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out.splitlines()[1].split()[:3] == ["ddpm", "cpu", "fp32"]
+    assert "interrupted" in err.splitlines()[-1]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has mps itself; the stand-in is for Linux")
+def test_mps(tmp_path):
+    standin = Diffapple(tmp_path, STANDIN_MPS)
+    (row,) = bench(standin, *SMALL, "--devices", "mps", "--dtypes", "fp32")["results"]
+    assert (row["status"], row["device"]) == ("measured", "mps")
+    assert row["peak_bytes"] == row["device_bytes"] > 4 * 113_673_219
+    assert 0 < row["recommended_share"] < 1
