@@ -251,14 +251,15 @@ def start_contenders(options, folder: Path, dtype: str, clock: Clock) -> list:
 
 def compare(options, folder: Path, dtype: str, clock: Clock) -> None:
     contenders = start_contenders(options, folder, dtype, clock)
+    model = f"ddpm-cat-256 at {options.size}, {dtype}"
     for batch in map(int, options.batch_sizes.split(",")):
-        print(f"ddpm-cat-256 at {options.size}, {dtype}, batch {batch}: {options.repeats} repeats of {options.steps} steps", flush=True)
+        print(f"{model}, batch {batch}: {options.repeats} repeats of {options.steps} steps", flush=True)
         measure(contenders, 1, lambda contender: contender.seconds_per_step(1, batch))  # warm-up
         steps = measure(contenders, options.repeats, lambda c: 1e3 * c.seconds_per_step(options.steps, batch))
         print_table("ms/step", steps, digits=0)
     for contender in contenders:
         contender.close()  # their memory is needed for the jobs
-    print(f"ddpm-cat-256 at {options.size}, {dtype}: start of the process to the PNG, {options.job_steps} steps", flush=True)
+    print(f"{model}: from the start of the process to the PNG, {options.job_steps} steps", flush=True)
     jobs = measure(contenders, options.job_repeats, lambda contender: run_job(contender, options.job_steps, clock))
     print_table("s", {name: [seconds for seconds, _ in values] for name, values in jobs.items()})
     print_table("GB peak", {name: [peak for _, peak in values] for name, values in jobs.items()})

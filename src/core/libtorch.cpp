@@ -35,9 +35,8 @@ c10::DeviceIndex index_of(c10::Device device) {
 
 /// Bytes that the device's allocator has given out, now and at most.
 std::optional<c10::CachingAllocator::Stat> allocated(c10::Device device) {
-    return try_call([&] {
-        return c10::getDeviceAllocator(device.type())->getDeviceStats(index_of(device)).allocated_bytes.at(0);
-    });
+    return try_call(
+        [&] { return c10::getDeviceAllocator(device.type())->getDeviceStats(index_of(device)).allocated_bytes.at(0); });
 }
 
 Memory cuda_memory(c10::Device device) {

@@ -1,20 +1,15 @@
 // Running the plan: load, warm up, and repeat in turns.
 #include "diffapple/tools/bench.h"
 
-#include <ATen/Parallel.h>
-#include <sys/utsname.h>
-
 #include <algorithm>
-#include <cmath>
+#include <chrono>
 #include <cstdio>
 #include <map>
-#include <thread>
 
 #include "bench_memory.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
-#include "diffapple/core/libtorch.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/tools/bench_budget.h"
 #include "gemm.h"
@@ -43,8 +38,8 @@ struct Group {
     std::vector<Row> rows;  ///< the cheapest first
     std::unique_ptr<BenchModel> model;
 
-    std::string name() const {
-        return concat(experiment->name, ' ', device_name(placement.device), ' ', dtype_name(placement.dtype));
+    bool any_ready() const {
+        return std::any_of(rows.begin(), rows.end(), [](const Row& row) { return row.ready; });
     }
     uint64_t bytes() const { return static_cast<uint64_t>(experiment->parameters) * c10::elementSize(placement.dtype); }
 };
@@ -216,11 +211,15 @@ void BenchRun::run_round(const std::vector<Group*>& round) {
             if (group->model) warm_up(*group, row, meter);
     }
     for (int64_t number = 1; number <= settings_.repeats; ++number) {
+        bool any = false;
         for (Group* group : round) {
-            if (group->model) group->gemm->run();
+            if (!group->any_ready()) continue;
+            any = true;
+            group->gemm->run();
             for (Row& row : group->rows)
                 if (row.ready) repeat(*group, row);
         }
+        if (!any) break;
         tell_(concat("repeat ", number, " of ", settings_.repeats, " done after ", minutes(budget_.elapsed())));
     }
     for (Group* group : round)
@@ -304,28 +303,7 @@ void BenchRun::sustain(Group& group, Row& row) {
     });
 }
 
-std::string system_name() {
-    utsname names{};
-    if (uname(&names) != 0) return "unknown";
-    return concat(names.sysname, ' ', names.release, ' ', names.machine);
-}
-
 }  // namespace
-
-BenchMachine this_machine() {
-    BenchMachine machine{.os = system_name(),
-                         .libtorch = libtorch::version(),
-                         .cores = static_cast<int64_t>(std::thread::hardware_concurrency()),
-                         .threads = at::get_num_threads(),
-                         .memory_bytes = physical_memory()};
-    for (const auto& device : list_devices()) {
-        if (device.name == "cpu")
-            machine.cpu = device.description;
-        else if (device.available && machine.gpu.empty())
-            machine.gpu = device.description.empty() ? device.name : device.description;
-    }
-    return machine;
-}
 
 BenchReport run_bench(const BenchSettings& settings, const Tell& tell) {
     BenchReport report{.machine = this_machine()};

@@ -18,6 +18,16 @@ std::string show(double value, const char* format = "%.3g") {
     return text;
 }
 
+/// At most so many characters, the last being an ellipsis where some are missing.
+std::string shorten(const std::string& utf8, size_t most) {
+    size_t characters = 0;
+    for (size_t i = 0; i < utf8.size(); ++i) {
+        const bool begins = (utf8[i] & 0xc0) != 0x80;
+        if (begins && ++characters > most) return utf8.substr(0, i) + "\u2026";
+    }
+    return utf8;
+}
+
 /// A positive number of a result.
 double positive(const JsonFields& fields, const std::string& key) {
     const double value = fields.number(key);
@@ -97,16 +107,6 @@ std::string escape_xml(const std::string& text) {
     return escaped;
 }
 
-/// At most so many characters, the last being an ellipsis where some are missing.
-std::string shorten(const std::string& utf8, size_t most) {
-    size_t characters = 0;
-    for (size_t i = 0; i < utf8.size(); ++i) {
-        const bool begins = (utf8[i] & 0xc0) != 0x80;
-        if (begins && ++characters > most) return utf8.substr(0, i) + "\u2026";
-    }
-    return utf8;
-}
-
 /// Draws from top to bottom.
 class Chart {
 public:
@@ -130,13 +130,12 @@ private:
     static constexpr int block_gap = 30, title_gap = 14, value_width = 70;
 
     void add_bar(const ComparedResult& result, double share) {
-        constexpr size_t label_characters = 56;
         const int left = margin + label_width;
         const double length = std::max(1.0, share * (width - left - value_width - margin));
         body_ += concat("<rect x=\"", left, "\" y=\"", y_, "\" width=\"", show(length, "%.1f"), "\" height=\"",
                         bar_height, "\" rx=\"2\" fill=\"", colour(result.device), "\"/>\n");
         const int baseline = y_ + bar_height - 5;
-        add_text(left - 10, baseline, shorten(result.label(), label_characters), R"( text-anchor="end")");
+        add_text(left - 10, baseline, result.label(), R"( text-anchor="end")");
         add_text(left + static_cast<int>(length) + 8, baseline, show(result.it_per_s), "");
         y_ += bar_height + bar_gap;
     }
