@@ -20,7 +20,9 @@ void print_json(const nlohmann::json& object) {
     print_result(object.dump(-1, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace));
 }
 
-void print_message(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
+void print_message(const std::string& line) {
+    std::fprintf(stderr, "%s\n", line.c_str());
+}
 
 namespace {
 
