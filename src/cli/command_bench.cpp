@@ -135,8 +135,7 @@ void print_table(const BenchReport& report) {
     for (const auto& result : report.results) rows.push_back(to_row(result, columns));
     print_result(printable(format_table(rows)));
     if (columns.quoted)
-        print_result(
-            "* quoted from the study (MacBook M2 16 GB, RTX A5000), not measured here; `ms/step`, `it/s` are.");
+        print_result("* quoted from the study (it/s on a MacBook M2 16 GB and on an RTX A5000), not measured here");
     const BenchMachine& machine = report.machine;
     print_result(printable(concat(machine.cpu, ", ", machine.cores, " cores, ", machine.threads, " threads",
                                   machine.gpu.empty() ? "" : ", " + machine.gpu, "; ", machine.os, "; LibTorch ",

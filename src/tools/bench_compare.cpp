@@ -157,7 +157,8 @@ private:
 }  // namespace
 
 std::string ComparedResult::label() const {
-    return machine + ", " + device + ' ' + dtype;
+    constexpr size_t name_characters = 36;  // what a label of the picture has room for
+    return shorten(machine, name_characters) + ", " + device + ' ' + dtype;
 }
 
 std::string ComparedWork::title() const {
