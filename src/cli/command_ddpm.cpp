@@ -20,8 +20,7 @@ struct Options {
     std::string model, seeds = "42", steps = "100", schedulers, batch_size = "1", width, height;
 };
 
-std::optional<int64_t> parse_size(const std::string& option, const std::string& text) {
-    if (text.empty()) return std::nullopt;
+int64_t parse_size(const std::string& option, const std::string& text) {
     constexpr int64_t max_size = 16384;
     const auto values = parse_integers(option, text, 1, max_size);
     if (values.size() != 1) fail_usage(option, ": takes one number");
@@ -35,11 +34,11 @@ void run(const Options& options, const CLI::App& command) {
     for (const int64_t seed : parse_integers("--seed", options.seeds, 0, std::numeric_limits<int64_t>::max()))
         settings.seeds.push_back(static_cast<uint64_t>(seed));
     settings.steps = parse_integers("--steps", options.steps, 1, 100'000);
-    if (!options.schedulers.empty())
+    if (command.count("--scheduler") > 0)
         settings.schedulers = parse_choices("--scheduler", options.schedulers, scheduler_names());
-    settings.batch_size = parse_size("--batch-size", options.batch_size).value();
-    settings.width = parse_size("--width", options.width);
-    settings.height = parse_size("--height", options.height);
+    settings.batch_size = parse_size("--batch-size", options.batch_size);
+    if (command.count("--width") > 0) settings.width = parse_size("--width", options.width);
+    if (command.count("--height") > 0) settings.height = parse_size("--height", options.height);
     ConsoleReporter reporter(options.verbosity);
     run_ddpm(settings, reporter);
 }

@@ -9,6 +9,7 @@
 #include "diffapple/cli/commands.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/stop.h"
 #include "diffapple/tools/model_list.h"
 
 namespace diffapple {
@@ -56,6 +57,7 @@ bool confirm(const Removal& removal) {
                                   format_bytes(static_cast<double>(removal.bytes)), ")? [y/N] "));
     std::string answer;
     std::getline(std::cin, answer);
+    check_stop();
     return answer == "y" || answer == "Y" || answer == "yes";
 }
 

@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 

@@ -8,16 +8,25 @@ namespace {
 
 volatile std::sig_atomic_t stop_flag = 0;
 
-extern "C" void handle_stop_signal(int signal) {
+extern "C" void handle_stop_signal(int /*signal*/) {
     stop_flag = 1;
-    std::signal(signal, SIG_DFL);  // a second signal ends the process at once
+}
+
+/// Without SA_RESTART a read that waits (for an answer on the terminal, say) ends too; with SA_RESETHAND a second
+/// signal ends the process at once.
+void catch_once(int signal) {
+    struct sigaction action = {};
+    action.sa_handler = handle_stop_signal;
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    sigemptyset(&action.sa_mask);
+    sigaction(signal, &action, nullptr);
 }
 
 }  // namespace
 
 void install_stop_handlers() {
-    std::signal(SIGINT, handle_stop_signal);
-    std::signal(SIGTERM, handle_stop_signal);
+    catch_once(SIGINT);
+    catch_once(SIGTERM);
     std::signal(SIGXFSZ, SIG_IGN);  // a write beyond `ulimit -f` then fails as on a full disk, and is cleaned up
 }
 

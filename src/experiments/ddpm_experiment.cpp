@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
@@ -25,6 +26,8 @@ namespace {
 
 constexpr const char* study_model = "google/ddpm-cat-256";
 constexpr const char* demo_model = "ddpm-cat-demo";
+constexpr const char* scheduler_file = "scheduler_config.json";
+constexpr size_t max_pictures = 100'000;
 
 /// One picture of the plan.
 struct Picture {
@@ -49,9 +52,9 @@ struct Context {
     Checkpoint checkpoint;
     UNet2DConfig unet;
     json scheduler_config;
-    std::string own_scheduler;
+    std::optional<std::string> own_scheduler;  ///< absent when this program lacks it
     int64_t width, height;
-    json weights_sha256;
+    json weights_sha256, configs_sha256;
     std::optional<at::Tensor> latents;
     std::string latents_sha256;
 };
@@ -82,6 +85,30 @@ at::Tensor read_latents(const fs::path& path) {
     return latents;
 }
 
+void require_shape(const at::Tensor& latents, const std::vector<int64_t>& wanted) {
+    if (latents.sizes() != at::IntArrayRef(wanted))
+        fail("--latents: the tensor has shape ", latents.sizes(), ", but this run needs ", at::IntArrayRef(wanted));
+}
+
+/// Of a component's config without the notes of diffusers (its version, where it came from), whose keys begin with _.
+std::string config_sha256(const json& config) {
+    json relevant = json::object();
+    for (const auto& [key, value] : config.items())
+        if (!key.starts_with("_")) relevant[key] = value;
+    return sha256(relevant.dump());
+}
+
+/// What can be said about the settings alone.
+void check_settings(const DDPMSettings& settings) {
+    const size_t batches =
+        settings.seeds.size() * settings.steps.size() * std::max<size_t>(settings.schedulers.size(), 1);
+    if (batches > max_pictures / static_cast<size_t>(settings.batch_size))
+        fail_usage("these settings make more than ", max_pictures, " pictures in one run; give fewer seeds or steps");
+    if (batches > 1 && !(settings.latents.empty() && settings.save_latents.empty()))
+        fail_usage("--latents and --save-latents take one batch, but these settings make ", batches,
+                   "; give one seed, one number of steps and one scheduler");
+}
+
 Context make_context(const DDPMSettings& settings) {
     const c10::Device device = find_device(settings.device);
     const Placement placement{device, find_dtype(settings.dtype, device)};
@@ -101,17 +128,19 @@ Context make_context(const DDPMSettings& settings) {
                     .own_scheduler = {},
                     .width = width,
                     .height = height};
-    if (settings.schedulers.empty()) context.own_scheduler = scheduler_name(scheduler_config, "scheduler_config.json");
+    context.own_scheduler = find_scheduler_name(scheduler_config, scheduler_file);
+    context.configs_sha256 = {{"unet", config_sha256(unet.config)}};
     context.weights_sha256 = {{"unet", weights_sha256(unet.weights(placement.dtype == at::kHalf))}};
     if (!settings.latents.empty()) {
         context.latents = read_latents(settings.latents);
+        require_shape(*context.latents, {settings.batch_size, config.in_channels, height, width});
         context.latents_sha256 = sha256_of_file(settings.latents);
     }
     return context;
 }
 
 std::unique_ptr<Scheduler> new_scheduler(const Context& context, const Batch& batch) {
-    return make_scheduler(batch.scheduler, context.scheduler_config, "scheduler_config.json", batch.steps);
+    return make_scheduler(batch.scheduler, context.scheduler_config, scheduler_file, batch.steps);
 }
 
 Recipe make_recipe(const Context& context, const Batch& batch, int64_t index) {
@@ -122,7 +151,10 @@ Recipe make_recipe(const Context& context, const Batch& batch, int64_t index) {
     return {.determining = {
                 {"schema", recipe_schema},
                 {"experiment", "ddpm"},
-                {"model", {{"name", context.checkpoint.name}, {"weights", context.weights_sha256}}},
+                {"model",
+                 {{"name", context.checkpoint.name},
+                  {"weights", context.weights_sha256},
+                  {"configs", context.configs_sha256}}},
                 {"dtypes", {{"unet", dtype_name(context.placement.dtype)}}},
                 {"device", c10::DeviceTypeName(context.placement.device.type(), /*lower_case=*/true)},
                 {"scheduler", {{"name", batch.scheduler}, {"config", context.scheduler_config}}},
@@ -136,9 +168,7 @@ std::vector<std::pair<std::string, std::string>> name_suffixes(const Context& co
     const Checkpoint& checkpoint = context.checkpoint;
     if (checkpoint.name != study_model && !checkpoint.is_demo())
         suffixes.emplace_back("model", safe_name(checkpoint.name));
-    if (!context.settings.schedulers.empty() &&
-        batch.scheduler != scheduler_name(context.scheduler_config, "scheduler_config.json"))
-        suffixes.emplace_back("scheduler", batch.scheduler);
+    if (batch.scheduler != context.own_scheduler) suffixes.emplace_back("scheduler", batch.scheduler);
     if (context.width != context.unet.sample_width || context.height != context.unet.sample_height)
         suffixes.emplace_back("size", concat(context.width, 'x', context.height));
     if (context.placement.dtype != find_dtype("auto", context.placement.device))
@@ -163,15 +193,12 @@ void add_pictures(const Context& context, Batch& batch) {
 /// Every batch of the run, with what is made already and every error that can be known before the model is loaded.
 std::vector<Batch> make_plan(const Context& context) {
     const DDPMSettings& settings = context.settings;
-    const std::vector<std::string> schedulers =
-        settings.schedulers.empty() ? std::vector{context.own_scheduler} : settings.schedulers;
+    std::vector<std::string> schedulers = settings.schedulers;
+    if (schedulers.empty()) schedulers = {scheduler_name(context.scheduler_config, scheduler_file)};
     std::vector<Batch> plan;
     for (const auto& scheduler : schedulers)
         for (const int64_t steps : settings.steps)
             for (const uint64_t seed : settings.seeds) plan.push_back({seed, steps, scheduler, {}});
-    if (plan.size() > 1 && (context.latents || !settings.save_latents.empty()))
-        fail_usage("--latents and --save-latents take one batch, but these settings make ", plan.size(),
-                   "; give one seed, one number of steps and one scheduler");
     for (Batch& batch : plan) {
         new_scheduler(context, batch);  // throws for steps that it cannot make
         add_pictures(context, batch);
@@ -271,6 +298,7 @@ DDPMPipeline load(const Context& context, Reporter& reporter) {
 }  // namespace
 
 void run_ddpm(const DDPMSettings& settings, Reporter& reporter) {
+    check_settings(settings);
     const Context context = make_context(settings);
     std::vector<Batch> plan = make_plan(context);
     for (const Batch& batch : plan)

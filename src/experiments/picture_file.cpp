@@ -21,6 +21,8 @@ std::optional<Recipe> read_recipe(const fs::path& path) {
 Existing check_existing(const fs::path& path, const Recipe& wanted, bool force) {
     std::error_code ignored;
     if (!fs::exists(path, ignored)) return Existing::none;
+    if (!fs::is_regular_file(path, ignored))
+        fail(path.string(), ": is in the picture's place and is no file; move it, or use --out for another place");
     std::string difference;
     try {
         const auto existing = read_recipe(path);

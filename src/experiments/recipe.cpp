@@ -1,6 +1,7 @@
 #include "diffapple/experiments/recipe.h"
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <ctime>
 #include <vector>

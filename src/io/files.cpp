@@ -1,6 +1,7 @@
 // Atomic file writing (temporary file, sync, rename) and bounded reading.
 #include "diffapple/io/files.h"
 
+#include <algorithm>
 #include <array>
 #include <ostream>
 #include <streambuf>
@@ -51,6 +52,8 @@ private:
         std::error_code error;
         if (!path_.has_filename()) fail(path_.string(), ": cannot write: not a file name");
         if (fs::is_directory(path_, error)) fail(path_.string(), ": cannot write: a folder has this name");
+        if (fs::exists(path_, error) && !fs::is_regular_file(path_, error))
+            fail(path_.string(), ": cannot write: it is a device or a pipe, and would be replaced by a file");
         const fs::path folder = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
         fs::create_directories(folder, error);
         if (error && !fs::is_directory(folder)) fail(folder.string(), ": cannot create folder: ", error.message());

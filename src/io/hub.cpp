@@ -2,6 +2,7 @@
 #include "diffapple/io/hub.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 
 #include "diffapple/core/error.h"

@@ -8,6 +8,7 @@
 #include <array>
 #include <climits>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -110,7 +111,7 @@ void append_text_chunk(std::string& png, const TextChunk& chunk) {
 }
 
 void check_image(const Image& image) {
-    const auto [width, height, channels, pixels] = image;
+    const auto& [width, height, channels, pixels] = image;
     if (channels != 1 && channels != 3 && channels != 4) fail("a PNG cannot have ", channels, " channels");
     // stb_image_write counts bytes in int: one filter byte per row, and up to 1/1000 more after compression.
     constexpr int64_t limit = INT_MAX - INT_MAX / 500;

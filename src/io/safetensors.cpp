@@ -6,9 +6,13 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 #include <limits>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
+#include <tuple>
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/files.h"

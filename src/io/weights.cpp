@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <tuple>
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/json_fields.h"

@@ -117,7 +117,7 @@ nlohmann::json Checkpoint::scheduler_config() const {
 }
 
 bool Checkpoint::is_demo() const {
-    return fs::path(name).filename() == "ddpm-cat-demo";
+    return name == "ddpm-cat-demo";
 }
 
 std::vector<fs::path> model_search_folders() {
@@ -130,6 +130,31 @@ std::vector<fs::path> model_search_folders() {
     return folders;
 }
 
+namespace {
+
+/// The shortest folder under models/ that a model may lie in: the study's model may leave out its organisation, whose
+/// name another model of the Hub could differ in.
+std::string shortest_place(const std::string& model) {
+    return model == "google/ddpm-cat-256" ? "ddpm-cat-256" : model;
+}
+
+/// Where a model of this name may lie under models/.
+std::vector<fs::path> folders_named(const std::string& model) {
+    const fs::path name(model);
+    const bool plain = name.is_relative() && std::none_of(name.begin(), name.end(), [](const fs::path& part) {
+                           return part == ".." || part == ".";
+                       });
+    std::vector<fs::path> folders;
+    if (!plain) return folders;
+    for (const auto& models : model_search_folders()) {
+        folders.push_back(models / name);
+        folders.push_back(models / shortest_place(model));
+    }
+    return folders;
+}
+
+}  // namespace
+
 std::optional<Checkpoint> find_checkpoint(const std::string& model) {
     if (model.empty()) fail_usage("--model: the name is empty");
     if (is_folder(model)) return open_folder(model, folder_name(model));
@@ -137,9 +162,8 @@ std::optional<Checkpoint> find_checkpoint(const std::string& model) {
         fail("--model ", model,
              ": is a file, and single-file checkpoints are not read yet; give a folder in diffusers "
              "layout");
-    for (const auto& models : model_search_folders())
-        for (const auto& folder : {models / model, models / fs::path(model).filename()})
-            if (is_model_folder(folder)) return Checkpoint{.name = valid_utf8(model), .folder = folder};
+    for (const auto& folder : folders_named(model))
+        if (is_model_folder(folder)) return Checkpoint{.name = valid_utf8(model), .folder = folder};
     if (const auto snapshot = find_hub_snapshot(model)) return open_folder(*snapshot, model);
     return std::nullopt;
 }
@@ -148,10 +172,9 @@ Checkpoint require_checkpoint(const std::string& model) {
     if (auto found = find_checkpoint(model)) return *found;
     const bool is_hub_id = std::count(model.begin(), model.end(), '/') == 1 && model.front() != '/' &&
                            model.front() != '.' && model.back() != '/';
-    const std::string advice = is_hub_id
-                                   ? "download it with the Hub's client (hf download " + model +
-                                         "), or put its files into models/" + fs::path(model).filename().string() + "/"
-                                   : "`diffapple models` lists what is here";
+    const std::string advice = is_hub_id ? "download it with the Hub's client (hf download " + model +
+                                               "), or put its files into models/" + shortest_place(model) + "/"
+                                         : "`diffapple models` lists what is here";
     fail("--model ", model,
          ": there is no such folder, no such name under models/, and no such model in the Hub cache; ", advice);
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/device.h"
@@ -213,13 +214,13 @@ at::Tensor UNet2DModel::forward(const at::Tensor& sample, double timestep) {
 
     // 3. down
     std::vector<at::Tensor> skips{x};
-    for (size_t i = 0; i < down_blocks_->size(); ++i) x = (*down_blocks_)[i].forward(x, temb, skips);
+    for (size_t i = 0; i < down_blocks_->size(); ++i) x = (*down_blocks_)[i].forward(std::move(x), temb, skips);
 
     // 4. mid
-    if (mid_block_) x = mid_block_->forward(x, temb);
+    if (mid_block_) x = mid_block_->forward(std::move(x), temb);
 
     // 5. up
-    for (size_t i = 0; i < up_blocks_->size(); ++i) x = (*up_blocks_)[i].forward(x, temb, skips);
+    for (size_t i = 0; i < up_blocks_->size(); ++i) x = (*up_blocks_)[i].forward(std::move(x), temb, skips);
 
     // 6. post-process
     x = conv_out_->forward(conv_norm_out_->forward(x, nn::Activation::silu));

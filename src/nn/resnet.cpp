@@ -38,7 +38,7 @@ at::Tensor ResnetBlock2D::condition_on_time(at::Tensor hidden, const at::Tensor&
 
 at::Tensor ResnetBlock2D::forward(const at::Tensor& x, const at::Tensor& temb) {
     auto hidden = conv1_->forward(resample(norm1_->forward(x, config_.activation)));
-    hidden = conv2_->forward(condition_on_time(hidden, temb));
+    hidden = conv2_->forward(condition_on_time(std::move(hidden), temb));
     const auto input = resample(x);
     hidden.add_(conv_shortcut_ ? conv_shortcut_->forward(input) : input);
     return config_.output_scale_factor == 1.0 ? hidden : hidden.div_(config_.output_scale_factor);

@@ -35,16 +35,21 @@ std::vector<std::string> scheduler_names() {
     return names;
 }
 
-std::string scheduler_name(const nlohmann::json& config, const std::string& where) {
-    const JsonFields fields(config, where);
-    const std::string class_name = fields.text("_class_name");
-    std::string known;
-    for (const auto& entry : entries()) {
+std::optional<std::string> find_scheduler_name(const nlohmann::json& config, const std::string& where) {
+    const std::string class_name = JsonFields(config, where).text("_class_name");
+    for (const auto& entry : entries())
         if (class_name == entry.class_name) return entry.name;
-        known += (known.empty() ? "" : ", ") + std::string(entry.class_name);
-    }
-    fields.reject("_class_name", "is '" + class_name + "', which this program does not have; it has " + known +
-                                     " (choose one with --scheduler)");
+    return std::nullopt;
+}
+
+std::string scheduler_name(const nlohmann::json& config, const std::string& where) {
+    if (const auto name = find_scheduler_name(config, where)) return *name;
+    const JsonFields fields(config, where);
+    std::string known;
+    for (const auto& entry : entries()) known += (known.empty() ? "" : ", ") + std::string(entry.class_name);
+    fields.reject("_class_name",
+                  concat("is '", fields.text("_class_name"), "', which this program does not have; it has ", known,
+                         " (choose one with --scheduler)"));
 }
 
 std::unique_ptr<Scheduler> make_scheduler(const std::string& name, const nlohmann::json& config,

@@ -12,8 +12,9 @@ namespace diffapple {
 constexpr int recipe_schema = 1;
 
 /// The two parts of a recipe. `determining` holds whatever changes the picture:
-///   schema, experiment, model {name, weights {component: sha256}}, dtypes {component: fp32|fp16|bf16}, device (type),
-///   scheduler {name, config}, settings {seed, index, steps, batch_size, width, height, latents (sha256 of the file)}.
+///   schema, experiment, model {name, weights {component: sha256}, configs {component: sha256}}, dtypes {component:
+///   fp32|fp16|bf16}, device (type), scheduler {name, config}, settings {seed, index, steps, batch_size, width, height,
+///   latents (sha256 of the file)}.
 /// `known` holds the rest: seconds, it_per_s, peak_bytes, device model, threads, versions, date.
 struct Recipe {
     nlohmann::json determining = nlohmann::json::object();

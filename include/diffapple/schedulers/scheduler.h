@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,9 @@ std::vector<std::string> scheduler_names();
 /// The command-line name of a scheduler_config.json's _class_name ("DDPMScheduler" is "ddpm"). Throws Error for a class
 /// that this program lacks.
 std::string scheduler_name(const nlohmann::json& config, const std::string& where);
+
+/// The same, but absent for a class that this program lacks.
+std::optional<std::string> find_scheduler_name(const nlohmann::json& config, const std::string& where);
 
 /// A scheduler for one batch by its command-line name. `config` is the checkpoint's scheduler_config.json; keys that
 /// the scheduler does not read are ignored, absent ones take its own defaults (as diffusers' from_config does). `where`
