@@ -31,4 +31,17 @@ GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps) : groups_(gro
     bias = declare_parameter(*this, "bias", {channels});
 }
 
+LayerNorm::LayerNorm(int64_t features, double eps) : eps_(eps) {
+    weight = declare_parameter(*this, "weight", {features});
+    bias = declare_parameter(*this, "bias", {features});
+}
+
+Embedding::Embedding(int64_t count, int64_t dimension) {
+    weight = declare_parameter(*this, "weight", {count, dimension});
+}
+
+at::Tensor Embedding::forward(const at::Tensor& ids) {
+    return at::embedding(weight, ids);
+}
+
 }  // namespace diffapple::nn

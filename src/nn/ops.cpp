@@ -11,8 +11,9 @@ Activation find_activation(const std::string& name) {
     if (name == "silu" || name == "swish") return Activation::silu;
     if (name == "mish") return Activation::mish;
     if (name == "gelu") return Activation::gelu;
+    if (name == "quick_gelu") return Activation::quick_gelu;
     if (name == "relu") return Activation::relu;
-    fail("activation '", name, "' is unknown; this program has silu, swish, mish, gelu and relu");
+    fail("activation '", name, "' is unknown; this program has silu, swish, mish, gelu, quick_gelu and relu");
 }
 
 namespace ops {
@@ -31,6 +32,10 @@ at::Tensor group_norm(const at::Tensor& x, int64_t groups, const at::Tensor& wei
     return activate(at::group_norm(x, groups, weight, bias, eps), activation);
 }
 
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
+    return at::layer_norm(x, weight.sizes(), weight, bias, eps);
+}
+
 at::Tensor activate(at::Tensor x, Activation activation) {
     switch (activation) {
         case Activation::none:
@@ -41,17 +46,22 @@ at::Tensor activate(at::Tensor x, Activation activation) {
             return at::mish_(x);
         case Activation::gelu:
             return at::gelu_(x);
+        case Activation::quick_gelu:
+            return x.mul_(at::sigmoid(x.mul(1.702)));
         case Activation::relu:
             return at::relu_(x);
     }
     return x;
 }
 
-at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads) {
+at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
+                     const at::Tensor& mask) {
     const auto split_heads = [heads](const at::Tensor& x) {
         return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
     };
-    const auto output = at::scaled_dot_product_attention(split_heads(query), split_heads(key), split_heads(value));
+    const auto output =
+        at::scaled_dot_product_attention(split_heads(query), split_heads(key), split_heads(value),
+                                         mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt);
     return output.transpose(1, 2).reshape(query.sizes());
 }
 

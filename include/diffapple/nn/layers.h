@@ -64,4 +64,24 @@ private:
     double eps_;
 };
 
+class LayerNorm : public torch::nn::Module {
+public:
+    LayerNorm(int64_t features, double eps);
+    at::Tensor forward(const at::Tensor& x) { return ops::layer_norm(x, weight, bias, eps_); }
+
+    at::Tensor weight, bias;  ///< [features]
+
+private:
+    double eps_;
+};
+
+/// Rows of a table: ids [...] (int64) to [..., dimension].
+class Embedding : public torch::nn::Module {
+public:
+    Embedding(int64_t count, int64_t dimension);
+    at::Tensor forward(const at::Tensor& ids);
+
+    at::Tensor weight;  ///< [count, dimension]
+};
+
 }  // namespace diffapple::nn

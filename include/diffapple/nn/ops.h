@@ -8,9 +8,10 @@
 namespace diffapple::nn {
 
 /// Pointwise non-linearities by the names that configs use.
-enum class Activation { none, silu, mish, gelu, relu };
+enum class Activation { none, silu, mish, gelu, quick_gelu, relu };
 
-/// "silu" or "swish", "mish", "gelu" (exact, by erf), "relu"; throws Error naming the choices otherwise.
+/// "silu" or "swish", "mish", "gelu" (exact, by erf), "quick_gelu" (x sigmoid(1.702 x), Hendrycks & Gimpel 2016),
+/// "relu"; throws Error naming the choices otherwise.
 Activation find_activation(const std::string& name);
 
 namespace ops {
@@ -26,12 +27,17 @@ at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 at::Tensor group_norm(const at::Tensor& x, int64_t groups, const at::Tensor& weight, const at::Tensor& bias, double eps,
                       Activation activation = Activation::none);
 
+/// Layer normalisation (Ba et al. 2016) over the last dimension. x [..., C]; weight, bias [C].
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps);
+
 /// Applies the activation; the argument's storage is reused for the result.
 at::Tensor activate(at::Tensor x, Activation activation);
 
 /// Softmax(Q K^T / sqrt(d)) V (Vaswani et al. 2017, eq. 1) over `heads` heads.
-/// query [N, L, heads * d], key and value [N, S, heads * d]; result [N, L, heads * d].
-at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads);
+/// query [N, L, heads * d], key and value [N, S, heads * d]; result [N, L, heads * d]. A mask, [L, S] in the dtype of
+/// the query, is added to the products before the softmax.
+at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
+                     const at::Tensor& mask = {});
 
 /// Doubles height and width, each pixel becoming four. x [N, C, H, W].
 at::Tensor upsample_nearest(const at::Tensor& x);
