@@ -68,7 +68,8 @@ build_preset() { # PRESET
 main() {
     read_options "$@"
     "$scripts/setup.sh" ${setup_options[@]+"${setup_options[@]}"}
-    make_venv .venv/test 11 "$(cat tests/requirements.txt)" -r tests/requirements.txt
+    make_venv .venv/test 11 "$(cat tests/requirements.txt tests/requirements-data.txt)" \
+        -r tests/requirements.txt -- --no-deps -r tests/requirements-data.txt
     rm -rf "$results" && mkdir -p "$results"
 
     part lint "$scripts/lint.sh"

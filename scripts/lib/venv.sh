@@ -18,14 +18,25 @@ pip_install() { # DIR PIP_ARGUMENTS...
     }
 }
 
-make_venv() { # DIR MINIMUM_PYTHON DESCRIPTION PIP_ARGUMENTS...
+# Each `--` among the arguments starts one more call of pip, for requirements that want other options.
+make_venv() { # DIR MINIMUM_PYTHON DESCRIPTION PIP_ARGUMENTS... [-- PIP_ARGUMENTS...]...
     local dir=$1 minimum=$2 description=$3 python
+    local -a call
     shift 3
     ! is_finished_venv "$dir" "$description" || return 0
     python=$(find_python "$minimum") ||
         die "$dir needs a Python from 3.$minimum to 3.14 with the venv module on PATH: install one"
     say "Making $dir with $python"
     "$python" -m venv "$dir" || die "$python cannot make the environment $dir"
-    pip_install "$dir" "$@" || die "pip could not install into $dir (is there a network?): pip install $*"
+    while [ $# -gt 0 ]; do
+        call=()
+        while [ $# -gt 0 ] && [ "$1" != -- ]; do
+            call[${#call[@]}]=$1
+            shift
+        done
+        [ $# = 0 ] || shift
+        pip_install "$dir" "${call[@]}" ||
+            die "pip could not install into $dir (is there a network?): pip install ${call[*]}"
+    done
     printf '%s\n' "$description" >"$dir/.finished"
 }
