@@ -83,7 +83,7 @@ std::string Component::where() const {
 }
 
 WeightFiles Component::weights(bool prefer_half) const {
-    const bool of_transformers = config.contains("architectures");
+    const bool of_transformers = config.contains("architectures") || config.contains("model_type");
     return find_weight_files(folder, of_transformers ? "model" : "diffusion_pytorch_model", prefer_half);
 }
 

@@ -22,12 +22,14 @@ bool is_linear_as_convolution(const Shape& stored, at::IntArrayRef expected) {
            stored[1] == expected[1];
 }
 
-StoredTensors with_current_keys(const StoredTensors& stored, const std::string& component) {
+StoredTensors with_current_keys(const StoredTensors& stored, const std::string& component, const KeyOfStored& key_of) {
     StoredTensors renamed;
-    for (const auto& [name, tensor] : stored)
-        if (!renamed.emplace(current_attention_key(name), tensor).second)
-            fail(component, ": tensor '", current_attention_key(name),
+    for (const auto& [name, tensor] : stored) {
+        const auto key = key_of(name);
+        if (key && !renamed.emplace(*key, tensor).second)
+            fail(component, ": tensor '", *key,
                  "' is stored twice, under its old and its present name; convert the checkpoint with diffusers again");
+    }
     return renamed;
 }
 
@@ -86,8 +88,8 @@ std::string current_attention_key(const std::string& key) {
 }
 
 void load_state(torch::nn::Module& module, const StoredTensors& stored, const std::string& component,
-                const Placement& placement) {
-    const StoredTensors tensors = with_current_keys(stored, component);
+                const Placement& placement, const KeyOfStored& key_of) {
+    const StoredTensors tensors = with_current_keys(stored, component, key_of);
     auto parameters = module.named_parameters(/*recurse=*/true);
     const auto misfits = find_misfits(parameters, tensors);
     if (!misfits.empty()) {

@@ -3,32 +3,11 @@
 #include <ATen/ATen.h>
 
 #include "diffapple/core/error.h"
+#include "diffapple/models/component_loading.h"
 
 namespace diffapple {
-namespace {
-
-/// The UNet of a config, without weights. What modules refuse (groups, head sizes) is said of the config's file.
-std::shared_ptr<UNet2DModel> build_unet(const Component& component) {
-    const auto config = UNet2DConfig::from_json(JsonFields(component.config, component.where()));
-    try {
-        return std::make_shared<UNet2DModel>(config);
-    } catch (const Error& error) {
-        fail(component.where(), ": ", error.what());
-    }
-}
-
-std::shared_ptr<UNet2DModel> load_unet(const Checkpoint& checkpoint, const Placement& placement) {
-    const Component component = checkpoint.component("unet");
-    const auto unet = build_unet(component);
-    const bool half = placement.dtype == at::kHalf;
-    load_state(*unet, open_weights(component.weights(half)), "unet", placement);
-    return unet;
-}
-
-}  // namespace
-
 DDPMPipeline::DDPMPipeline(const Checkpoint& checkpoint, const Placement& placement)
-    : DDPMPipeline(load_unet(checkpoint, placement), placement) {}
+    : DDPMPipeline(load_model<UNet2DModel, UNet2DConfig>(checkpoint.component("unet"), placement), placement) {}
 
 DDPMPipeline::DDPMPipeline(std::shared_ptr<UNet2DModel> unet, const Placement& placement)
     : unet_(std::move(unet)), placement_(placement) {}

@@ -5,6 +5,8 @@
 #include <c10/core/ScalarType.h>
 #include <torch/nn/module.h>
 
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "diffapple/io/weights.h"
@@ -20,13 +22,16 @@ struct Placement {
 /// Renames attention keys of old checkpoints (query, key, value, proj_attn) to to_q, to_k, to_v and to_out.0.
 std::string current_attention_key(const std::string& key);
 
+/// From the name of a stored tensor to the name of the parameter that it fills; absent for a tensor to leave out.
+using KeyOfStored = std::function<std::optional<std::string>(const std::string&)>;
+
 /// Loads `stored` into every parameter of `module`, converted to `placement` (convolution weights in the device's image
-/// layout), one tensor at a time so that no second copy of the weights exists. Stored names are first passed through
-/// current_attention_key; a stored [out, in, 1, 1] convolution is accepted for an [out, in] linear weight.
+/// layout), one tensor at a time so that no second copy of the weights exists. Stored names first pass through
+/// `key_of`; a stored [out, in, 1, 1] convolution is accepted for an [out, in] linear weight.
 /// Throws one Error that lists every missing, unexpected and wrongly shaped tensor; `component` names the model in it.
 /// Obeys a stop request.
 void load_state(torch::nn::Module& module, const StoredTensors& stored, const std::string& component,
-                const Placement& placement);
+                const Placement& placement, const KeyOfStored& key_of = current_attention_key);
 
 /// Fills every parameter with random values made from a seed: weights normal with standard deviation 1/sqrt(fan in),
 /// norms near 1, biases near 0 but off it. The same values for every device and dtype.
