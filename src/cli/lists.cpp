@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <unordered_set>
 
 #include "diffapple/core/error.h"
@@ -47,6 +48,21 @@ std::vector<int64_t> parse_integers(const std::string& option, const std::string
             fail_usage(option, " '", part, "': more than ", max_values, " values");
         for (int64_t offset = 0; offset <= last - first; ++offset)  // a value may be the largest of its type
             if (seen.insert(first + offset).second) values.push_back(first + offset);
+    }
+    return values;
+}
+
+std::vector<double> parse_numbers(const std::string& option, const std::string& text, double minimum, double maximum) {
+    std::vector<double> values;
+    for (const auto& part : split(text)) {
+        double value = 0;
+        const char* const end = part.data() + part.size();
+        const auto [parsed, error] = std::from_chars(part.data(), end, value);
+        if (error != std::errc() || parsed != end || !std::isfinite(value))
+            fail_usage(option, " '", part, "': expected a number or a list 0,2.5,7");
+        if (value < minimum || value > maximum)
+            fail_usage(option, ' ', part, ": must be from ", minimum, " to ", maximum);
+        if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
     }
     return values;
 }

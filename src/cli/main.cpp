@@ -45,7 +45,7 @@ int parse_and_run(int argc, char** argv) {
     CLI::App app("Diffusion experiments on Apple silicon, CUDA and the CPU", "diffapple");
     app.set_version_flag("--version", std::string("diffapple ") + DIFFAPPLE_VERSION);
     app.require_subcommand(1);
-    diffapple::add_ddpm_command(app);
+    diffapple::add_experiment_commands(app);
     diffapple::add_bench_command(app);
     diffapple::add_selftest_command(app);
     diffapple::add_devices_command(app);

@@ -132,10 +132,13 @@ std::vector<fs::path> model_search_folders() {
 
 namespace {
 
-/// The shortest folder under models/ that a model may lie in: the study's model may leave out its organisation, whose
-/// name another model of the Hub could differ in.
+/// The shortest folder under models/ that a model may lie in: the study's models may leave out their organisation,
+/// whose name another model of the Hub could differ in.
 std::string shortest_place(const std::string& model) {
-    return model == "google/ddpm-cat-256" ? "ddpm-cat-256" : model;
+    for (const std::string study_model : {"google/ddpm-cat-256", "stable-diffusion-v1-5/stable-diffusion-v1-5",
+                                          "stabilityai/sdxl-turbo", "stabilityai/stable-diffusion-2-inpainting"})
+        if (model == study_model) return model.substr(model.find('/') + 1);
+    return model;
 }
 
 /// Where a model of this name may lie under models/.
@@ -172,11 +175,14 @@ Checkpoint require_checkpoint(const std::string& model) {
     if (auto found = find_checkpoint(model)) return *found;
     const bool is_hub_id = std::count(model.begin(), model.end(), '/') == 1 && model.front() != '/' &&
                            model.front() != '.' && model.back() != '/';
-    const std::string advice = is_hub_id ? "download it with the Hub's client (hf download " + model +
-                                               "), or put its files into models/" + shortest_place(model) + "/"
-                                         : "`diffapple models` lists what is here";
+    const std::string advice = is_hub_id ? how_to_get(model) : "`diffapple models` lists what is here";
     fail("--model ", model,
          ": there is no such folder, no such name under models/, and no such model in the Hub cache; ", advice);
+}
+
+std::string how_to_get(const std::string& hub_id) {
+    return "download it with the Hub's client (hf download " + hub_id + "), or put its files into models/" +
+           shortest_place(hub_id) + "/";
 }
 
 std::vector<Checkpoint> list_checkpoints() {

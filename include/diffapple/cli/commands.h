@@ -7,7 +7,7 @@ class App;
 
 namespace diffapple {
 
-void add_ddpm_command(CLI::App& app);
+void add_experiment_commands(CLI::App& app);
 void add_bench_command(CLI::App& app);
 void add_selftest_command(CLI::App& app);
 void add_devices_command(CLI::App& app);

@@ -50,6 +50,9 @@ std::optional<Checkpoint> find_checkpoint(const std::string& model);
 /// As find_checkpoint; a missing one is an Error that says where it was looked for and how to get it.
 Checkpoint require_checkpoint(const std::string& model);
 
+/// How a user gets a model of the Hub and where to put it: "download it ...".
+std::string how_to_get(const std::string& hub_id);
+
 /// Every model under models/ and in the Hub cache.
 std::vector<Checkpoint> list_checkpoints();
 

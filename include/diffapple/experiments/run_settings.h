@@ -1,0 +1,53 @@
+// What the command line asks of an experiment, as data; one batch of it with every list reduced to one value.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "diffapple/experiments/experiment_kind.h"
+
+namespace diffapple {
+
+/// The lists of `seeds`, `steps`, `schedulers`, `guidance` and `strength` are combined into a grid of batches.
+struct RunSettings {
+    std::optional<std::string> model;
+    std::string device = "auto", dtype = "auto";
+    std::vector<uint64_t> seeds{42};
+    std::vector<int64_t> steps;
+    std::vector<std::string> schedulers;  ///< empty: the experiment's, else the checkpoint's own
+    std::vector<double> guidance;         ///< empty in experiments without prompts
+    std::vector<double> strengths;        ///< empty: the pipeline's default
+
+    std::vector<std::string> prompts;            ///< of every batch, in this order
+    std::optional<std::string> negative_prompt;  ///< absent: none was given
+    std::optional<std::string> prompt_2, negative_prompt_2;
+    double guidance_rescale = 0, eta = 0;
+    std::optional<int64_t> clip_skip;
+
+    int64_t batch_size = 1;  ///< pictures per prompt
+    std::optional<int64_t> width, height;
+    std::filesystem::path image, mask;  ///< empty: none
+    bool safety = true;
+
+    std::filesystem::path out = "out";
+    bool force = false;
+    std::filesystem::path latents, save_latents;  ///< empty: none
+};
+
+/// One point of the grid: all pictures that share one draw of noise.
+struct BatchSettings {
+    uint64_t seed;
+    int64_t steps;
+    std::string scheduler;           ///< by its command-line name
+    std::optional<double> guidance;  ///< absent in experiments without prompts
+    std::optional<double> strength;  ///< absent where nothing is given to start from
+};
+
+/// The grid, in an order that changes the seed fastest. `scheduler` stands in for an empty list of schedulers.
+/// Throws Error (exit code 2) for more than 100,000 pictures, and for --latents with more than one batch.
+std::vector<BatchSettings> expand_batches(const RunSettings& settings, const std::string& scheduler);
+
+}  // namespace diffapple

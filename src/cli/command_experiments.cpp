@@ -1,0 +1,137 @@
+// The commands that make pictures: `diffapple ddpm | sd15 | sdxl-turbo | sd2-inpaint`. Their options are the same where
+// their experiments have the same settings.
+#include <CLI/CLI.hpp>
+#include <limits>
+#include <memory>
+
+#include "diffapple/cli/commands.h"
+#include "diffapple/cli/lists.h"
+#include "diffapple/cli/progress.h"
+#include "diffapple/core/error.h"
+#include "diffapple/experiments/experiment.h"
+#include "diffapple/experiments/output_names.h"
+#include "diffapple/schedulers/scheduler.h"
+
+namespace diffapple {
+namespace {
+
+/// The options as typed.
+struct Options {
+    explicit Options(const ExperimentKind& experiment_kind)
+        : kind(experiment_kind),
+          steps(std::to_string(experiment_kind.steps)),
+          guidance(python_float(experiment_kind.guidance)) {}
+
+    const ExperimentKind& kind;
+    RunSettings settings;
+    Verbosity verbosity;
+    std::string model, seeds = "42", steps, schedulers, batch_size = "1", width, height;
+    std::string guidance, negative_prompt, prompt_2, negative_prompt_2, clip_skip, guidance_rescale = "0", eta = "0";
+    std::vector<std::string> prompts;
+};
+
+int64_t parse_one(const std::string& option, const std::string& text, int64_t minimum, int64_t maximum) {
+    const auto values = parse_integers(option, text, minimum, maximum);
+    if (values.size() != 1) fail_usage(option, ": takes one number");
+    return values.front();
+}
+
+int64_t parse_size(const std::string& option, const std::string& text) {
+    constexpr int64_t max_size = 16384;
+    return parse_one(option, text, 1, max_size);
+}
+
+double parse_fraction(const std::string& option, const std::string& text) {
+    const auto values = parse_numbers(option, text, 0, 1);
+    if (values.size() != 1) fail_usage(option, ": takes one number");
+    return values.front();
+}
+
+void read_prompt_options(const Options& options, const CLI::App& command, RunSettings& settings) {
+    constexpr double max_guidance = 1000;
+    constexpr int64_t max_clip_skip = 100;
+    settings.guidance = parse_numbers("--guidance", options.guidance, 0, max_guidance);
+    settings.prompts = options.prompts;
+    if (command.count("--negative-prompt") > 0) settings.negative_prompt = options.negative_prompt;
+    if (settings.prompts.empty()) {
+        settings.prompts = options.kind.prompts;
+        if (!settings.negative_prompt) settings.negative_prompt = options.kind.negative_prompt;
+    }
+    settings.guidance_rescale = parse_fraction("--guidance-rescale", options.guidance_rescale);
+    settings.eta = parse_fraction("--eta", options.eta);
+    if (command.count("--clip-skip") > 0)
+        settings.clip_skip = parse_one("--clip-skip", options.clip_skip, 1, max_clip_skip);
+}
+
+RunSettings read_settings(const Options& options, const CLI::App& command) {
+    RunSettings settings = options.settings;
+    if (command.count("--model") > 0) settings.model = options.model;
+    settings.seeds.clear();
+    for (const int64_t seed : parse_integers("--seed", options.seeds, 0, std::numeric_limits<int64_t>::max()))
+        settings.seeds.push_back(static_cast<uint64_t>(seed));
+    settings.steps = parse_integers("--steps", options.steps, 1, 100'000);
+    if (command.count("--scheduler") > 0)
+        settings.schedulers = parse_choices("--scheduler", options.schedulers, scheduler_names());
+    settings.batch_size = parse_size("--batch-size", options.batch_size);
+    if (command.count("--width") > 0) settings.width = parse_size("--width", options.width);
+    if (command.count("--height") > 0) settings.height = parse_size("--height", options.height);
+    if (options.kind.has_prompts()) read_prompt_options(options, command, settings);
+    return settings;
+}
+
+void run(const Options& options, const CLI::App& command) {
+    ConsoleReporter reporter(options.verbosity);
+    run_experiment(*open_experiment(options.kind, read_settings(options, command)), reporter);
+}
+
+void add_prompt_options(CLI::App* command, Options& options) {
+    command->add_option("--prompt", options.prompts, "What to show; may be repeated [the study's prompts]")
+        ->allow_extra_args(false);
+    command->add_option("--negative-prompt", options.negative_prompt,
+                        "What not to show [of the study's prompts: the study's; else empty]");
+    command->add_option("--guidance", options.guidance, "Guidance scales: 0,2,4,8; up to 1: none")
+        ->capture_default_str();
+    command->add_option("--guidance-rescale", options.guidance_rescale, "Rescaling of guidance, 0 to 1")
+        ->capture_default_str();
+    command->add_option("--clip-skip", options.clip_skip, "Last layers of the text encoder to leave out");
+    command->add_option("--eta", options.eta, "Noise of DDIM, 0 to 1")->capture_default_str();
+}
+
+void add_command(CLI::App& app, const ExperimentKind& kind, const std::string& description) {
+    CLI::App* const command = app.add_subcommand(kind.name, description);
+    const auto options = std::make_shared<Options>(kind);
+    RunSettings& settings = options->settings;
+    command->add_option("--model", options->model, "Folder, name under models/ or Hub id [" + kind.study_model + "]");
+    command->add_option("--device", settings.device, "auto, mps, cuda, cuda:N or cpu")->capture_default_str();
+    command->add_option("--dtype", settings.dtype, "auto, fp32, fp16 or bf16")->capture_default_str();
+    if (kind.has_prompts()) add_prompt_options(command, *options);
+    command->add_option("--seed", options->seeds, "Seeds: 0,2,4 or 0..3")->capture_default_str();
+    command->add_option("--steps", options->steps, "Numbers of steps: 100 or 50,100")->capture_default_str();
+    std::string schedulers;
+    for (const auto& name : scheduler_names()) schedulers += (schedulers.empty() ? "" : ", ") + name;
+    command->add_option(
+        "--scheduler", options->schedulers,
+        "Samplers: " + schedulers + " [" + (kind.scheduler.empty() ? "the checkpoint's own" : kind.scheduler) + "]");
+    command
+        ->add_option("--batch-size", options->batch_size,
+                     kind.has_prompts() ? "Pictures of each prompt" : "Pictures made together")
+        ->capture_default_str();
+    command->add_option("--width", options->width, "Width of a picture [the model's]");
+    command->add_option("--height", options->height, "Height of a picture [the model's]");
+    command->add_option("--out", settings.out, "Folder of all results")->capture_default_str();
+    command->add_flag("--force", settings.force, "Make pictures that exist, replace those of other recipes");
+    command->add_option("--latents", settings.latents, "Start noise (safetensors, fp32, tensor `latents`)");
+    command->add_option("--save-latents", settings.save_latents, "Where the final sample goes (safetensors)");
+    command->add_flag("--json", options->verbosity.json, "One JSON object per picture on stdout");
+    command->add_flag("--verbose", options->verbosity.verbose, "Say more on stderr");
+    command->add_flag("--quiet", options->verbosity.quiet, "Say only errors on stderr");
+    command->callback([options, command] { run(*options, *command); });
+}
+
+}  // namespace
+
+void add_experiment_commands(CLI::App& app) {
+    add_command(app, ddpm_kind(), "Make unconditional pictures (google/ddpm-cat-256)");
+}
+
+}  // namespace diffapple
