@@ -9,7 +9,8 @@ ResnetBlock2D::ResnetBlock2D(const ResnetConfig& config) : config_(config) {
     const int64_t projected = config.time_scale_shift == TimeScaleShift::scale_shift ? 2 * out : out;
     norm1_ = register_module("norm1", std::make_shared<GroupNorm>(config.groups, in, config.eps));
     conv1_ = register_module("conv1", std::make_shared<Conv2d>(in, out, 3, 1, 1));
-    time_emb_proj_ = register_module("time_emb_proj", std::make_shared<Linear>(config.temb_channels, projected));
+    if (config.temb_channels)
+        time_emb_proj_ = register_module("time_emb_proj", std::make_shared<Linear>(*config.temb_channels, projected));
     norm2_ = register_module("norm2", std::make_shared<GroupNorm>(config.groups, out, config.eps));
     conv2_ = register_module("conv2", std::make_shared<Conv2d>(out, out, 3, 1, 1));
     if (in != out) conv_shortcut_ = register_module("conv_shortcut", std::make_shared<Conv2d>(in, out, 1));
@@ -28,6 +29,7 @@ at::Tensor ResnetBlock2D::resample(const at::Tensor& x) const {
 }
 
 at::Tensor ResnetBlock2D::condition_on_time(at::Tensor hidden, const at::Tensor& temb) {
+    if (!time_emb_proj_) return norm2_->forward(hidden, config_.activation);
     const auto projected = time_emb_proj_->forward(temb).unsqueeze(-1).unsqueeze(-1);
     if (config_.time_scale_shift == TimeScaleShift::add)
         return norm2_->forward(hidden.add_(projected), config_.activation);

@@ -6,6 +6,7 @@
 #include "diffapple/models/component_loading.h"
 
 namespace diffapple {
+
 DDPMPipeline::DDPMPipeline(const Checkpoint& checkpoint, const Placement& placement)
     : DDPMPipeline(load_model<UNet2DModel, UNet2DConfig>(checkpoint.component("unet"), placement), placement) {}
 

@@ -16,7 +16,7 @@ enum class Resample { none, up, down };
 
 struct ResnetConfig {
     int64_t in_channels, out_channels;
-    int64_t temb_channels;
+    std::optional<int64_t> temb_channels;  ///< absent: a block without a time embedding (autoencoders)
     int64_t groups;
     double eps;
     Activation activation = Activation::silu;
@@ -30,7 +30,8 @@ struct ResnetConfig {
 class ResnetBlock2D : public torch::nn::Module {
 public:
     explicit ResnetBlock2D(const ResnetConfig& config);
-    /// x [N, in, H, W]; temb [1 or N, temb_channels], already activated (the same for every block of a model).
+    /// x [N, in, H, W]; temb [1 or N, temb_channels], already activated (the same for every block of a model);
+    /// undefined for a block without one.
     at::Tensor forward(const at::Tensor& x, const at::Tensor& temb);
 
 private:
