@@ -1,0 +1,109 @@
+// Runs one model of a checkpoint on given tensors, so that Python can compare it with its original.
+//
+//   run_module KIND FOLDER INPUTS OUTPUTS [--device NAME] [--dtype NAME] [--options JSON]
+//
+// FOLDER is the component's (config.json and weights); INPUTS and OUTPUTS are safetensors. Floating-point inputs are
+// moved to the device and cast; outputs are fp32. The kinds stand in the table below.
+#include <ATen/ATen.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "diffapple/core/device.h"
+#include "diffapple/core/dtype.h"
+#include "diffapple/models/autoencoder_kl.h"
+#include "diffapple/models/clip_text.h"
+#include "diffapple/models/component_loading.h"
+
+namespace diffapple {
+namespace {
+
+using Tensors = std::map<std::string, at::Tensor>;
+
+struct Job {
+    Component component;
+    Placement placement;
+    Tensors inputs;
+    JsonFields options;
+};
+
+/// inputs `ids`; options as ClipTextRequest; outputs `hidden` and `pooled`.
+Tensors run_clip_text(const Job& job) {
+    const auto model = load_clip_text(job.component, job.placement);
+    const ClipTextRequest request{.layers_skipped = job.options.integer("layers_skipped", 0, 1000, 0),
+                                  .final_norm = job.options.boolean("final_norm", true),
+                                  .pooled = true};
+    const auto output = model->forward(job.inputs.at("ids"), request);
+    return {{"hidden", output.hidden}, {"pooled", output.pooled}};
+}
+
+/// inputs `image` and `latents`, or one of them; option `tiling`; outputs `mean` and `std`, and `image`.
+Tensors run_autoencoder_kl(const Job& job) {
+    const auto model = load_model<AutoencoderKL, AutoencoderKLConfig>(job.component, job.placement);
+    const Tiling tiling = job.options.boolean("tiling", false) ? Tiling::on : Tiling::off;
+    Tensors outputs;
+    if (job.inputs.contains("image")) {
+        const Posterior posterior = model->encode(job.inputs.at("image"), tiling);
+        outputs = {{"mean", posterior.mean}, {"std", posterior.std}};
+    }
+    if (job.inputs.contains("latents")) outputs["image"] = model->decode(job.inputs.at("latents"), tiling);
+    return outputs;
+}
+
+const std::map<std::string, Tensors (*)(const Job&)> kinds{{"clip_text", run_clip_text},
+                                                           {"autoencoder_kl", run_autoencoder_kl}};
+
+Component open_component_folder(const std::filesystem::path& folder) {
+    const auto config_file = folder / "config.json";
+    return {.name = folder.filename().string(),
+            .config_file = config_file,
+            .folder = folder,
+            .config = read_json_file(config_file)};
+}
+
+Tensors read_inputs(const std::filesystem::path& file, const Placement& placement) {
+    Tensors inputs;
+    for (const auto& [name, stored] : open_safetensors(file)) {
+        const at::Tensor tensor = stored.read().clone();
+        inputs[name] = tensor.is_floating_point() ? tensor.to(placement.device, placement.dtype) : tensor;
+    }
+    return inputs;
+}
+
+void run(int argc, char** argv) {
+    std::string kind, folder, inputs, outputs, device = "cpu", dtype = "fp32", options = "{}";
+    CLI::App app("Runs one model of a checkpoint", "run_module");
+    app.add_option("kind", kind)->required();
+    app.add_option("folder", folder)->required();
+    app.add_option("inputs", inputs)->required();
+    app.add_option("outputs", outputs)->required();
+    app.add_option("--device", device);
+    app.add_option("--dtype", dtype);
+    app.add_option("--options", options);
+    app.parse(argc, argv);
+
+    const at::InferenceMode inference;
+    const c10::Device place = find_device(device);
+    const Placement placement{place, find_dtype(dtype, place)};
+    const auto given = parse_json(options, "--options");
+    const Job job{open_component_folder(folder), placement, read_inputs(inputs, placement),
+                  JsonFields(given, "--options")};
+    Tensors results = kinds.at(kind)(job);
+    for (auto& [name, tensor] : results) tensor = tensor.to(at::kCPU).to(at::kFloat).contiguous();
+    save_safetensors(outputs, results);
+}
+
+}  // namespace
+}  // namespace diffapple
+
+int main(int argc, char** argv) {
+    try {
+        diffapple::run(argc, argv);
+        return 0;
+    } catch (const std::exception& error) {
+        std::cerr << "run_module: " << error.what() << '\n';
+        return 1;
+    }
+}
