@@ -20,5 +20,6 @@ file(GLOB libtorch_licenses "${LIBTORCH_LIBRARY_DIR}/../../torch-*.dist-info/lic
 if(libtorch_licenses)
   install(DIRECTORY "${libtorch_licenses}/" DESTINATION share/diffapple/licenses/libtorch)
 endif()
+install(FILES "${sentencepiece_root}/LICENSE" DESTINATION share/diffapple/licenses/sentencepiece)
 install(FILES LICENSE THIRD_PARTY_NOTICES.md DESTINATION share/diffapple)
 install(DIRECTORY models/ddpm-cat-demo DESTINATION share/diffapple/models)

@@ -2,11 +2,12 @@
 # Makes build/diffapple from an empty machine (Debian, Ubuntu, macOS): installs what is missing, finds LibTorch, builds.
 # It does nothing twice, and needs no network once everything is there.
 #
-# usage: scripts/setup.sh [--torch DIR | --cpu | --cuda] [--yes]
+# usage: scripts/setup.sh [--torch DIR | --cpu | --cuda] [--sentencepiece DIR] [--yes]
 #   --torch DIR  use this LibTorch (2.11 to 2.14): an unpacked libtorch archive or a Python's site-packages/torch
 #   --cpu        use a CPU build of LibTorch (what is installed when nothing is asked and nothing is found;
 #                on macOS it includes mps)
 #   --cuda       use a CUDA build (several GB when it has to be downloaded)
+#   --sentencepiece DIR  take sentencepiece-0.2.0.tar.gz from this folder instead of PyPI
 #   --yes        install system packages with sudo without asking
 # Without --torch, --cpu and --cuda: what the last build used, else the torch of a Python on PATH, else a private one
 # in .venv/.
@@ -16,8 +17,9 @@ scripts=$(dirname -- "${BASH_SOURCE[0]}")
 . "$scripts/lib/packages.sh"
 . "$scripts/lib/venv.sh"
 . "$scripts/lib/libtorch.sh"
+. "$scripts/lib/sentencepiece.sh"
 
-given_torch='' flavour='' assume_yes=no
+given_torch='' given_sentencepiece='' flavour='' assume_yes=no
 build=build
 
 read_options() {
@@ -26,6 +28,12 @@ read_options() {
         --torch)
             [ $# -ge 2 ] || die "--torch needs a folder: see --help"
             given_torch=$(cd -- "$caller_dir" && cd -- "$2" 2>/dev/null && pwd) || die "--torch $2: no such folder"
+            shift
+            ;;
+        --sentencepiece)
+            [ $# -ge 2 ] || die "--sentencepiece needs a folder: see --help"
+            given_sentencepiece=$(cd -- "$caller_dir" && cd -- "$2" 2>/dev/null && pwd) ||
+                die "--sentencepiece $2: no such folder"
             shift
             ;;
         --cpu | --cuda) flavour=${1#--} ;;
@@ -46,6 +54,7 @@ look_around() {
     check_compiler
     libtorch=$(find_libtorch "$given_torch" "$flavour" "$venv")
     [ -n "$libtorch" ] || needs_python=yes
+    [ -e "$sentencepiece_archive" ] || [ -n "$given_sentencepiece" ] || needs_python=yes
     # Word splitting is meant: a list of names.
     packages=$(missing_packages "$needs_python" | tr '\n' ' ')
     if [ -z "$libtorch" ]; then
@@ -68,6 +77,8 @@ print_plan() {
     else
         say "LibTorch: $(wheel_for "$flavour"), to be installed in $venv ($size)"
     fi
+    [ -e "$sentencepiece_archive" ] ||
+        say "SentencePiece: source archive, ${given_sentencepiece:-3 MB to download}"
     [ -x "$build/diffapple" ] || say "Build: $build/diffapple, $(parallel_jobs) at a time (about 5 minutes on 2 cores)"
     if [ -z "$flavour$given_torch" ] && have nvidia-smi && ! is_cuda_libtorch "${libtorch:-.}"; then
         say "An NVIDIA GPU is here; to use it: scripts/setup.sh --cuda"
@@ -113,6 +124,7 @@ main() {
         libtorch=$(venv_torch "$project/$venv")
         [ -n "$libtorch" ] || die "$venv holds no LibTorch after the installation: remove that folder and try again"
     fi
+    [ -e "$sentencepiece_archive" ] || fetch_sentencepiece "$given_sentencepiece" "$venv"
     build_program
     say "Ready after $SECONDS s. Next: build/diffapple ddpm --steps 100 --seed 0"
 }

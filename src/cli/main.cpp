@@ -51,6 +51,7 @@ int parse_and_run(int argc, char** argv) {
     diffapple::add_devices_command(app);
     diffapple::add_models_command(app);
     diffapple::add_inspect_command(app);
+    diffapple::add_tokenize_command(app);
     diffapple::add_show_command(app);
     try {
         app.parse(argc, argv);

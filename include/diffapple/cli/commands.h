@@ -14,5 +14,6 @@ void add_devices_command(CLI::App& app);
 void add_models_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);
 void add_show_command(CLI::App& app);
+void add_tokenize_command(CLI::App& app);
 
 }  // namespace diffapple

@@ -1,0 +1,168 @@
+#include "diffapple/text/clip_tokenizer.h"
+
+#include <array>
+#include <unordered_map>
+
+#include "added_tokens.h"
+#include "byte_alphabet.h"
+#include "diffapple/core/error.h"
+#include "diffapple/io/files.h"
+#include "tokenizer_files.h"
+#include "unicode.h"
+#include "words.h"
+
+namespace diffapple {
+
+namespace {
+
+std::string replace_all(std::string text, std::string_view from, std::string_view to) {
+    for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+        text.replace(at, from.size(), to);
+    return text;
+}
+
+/// Without white space at both ends.
+std::string strip(const std::string& text) {
+    const std::u32string characters = to_code_points(text);
+    size_t start = 0, end = characters.size();
+    while (start < end && class_of(characters[start]) == CharacterClass::space) ++start;
+    while (start < end && class_of(characters[end - 1]) == CharacterClass::space) --end;
+    return to_utf8(std::u32string_view(characters).substr(start, end - start));
+}
+
+}  // namespace
+
+struct ClipTokenizer::State {
+    explicit State(TokenizerFiles files)
+        : tokens(std::move(files.vocabulary.tokens)),
+          bpe(files.vocabulary.pieces, files.vocabulary.where),
+          max_length(files.max_length) {
+        mark_known_bytes(files.vocabulary.pieces);
+        for (const auto& token : files.added) {
+            if (static_cast<size_t>(token.id) == tokens.size()) tokens.push_back(token.content);
+            token.normalized ? in_normal_text.add(normalize(valid_utf8(token.content)), token)
+                             : in_written_text.add(token.content, token);
+        }
+        const auto find = [&](const std::string& content) {
+            for (size_t id = tokens.size(); id-- > 0;)
+                if (tokens[id] == content) return static_cast<int64_t>(id);
+            fail(files.vocabulary.where, ": the token ", content, " is not in the vocabulary");
+        };
+        start = find(files.start);
+        end = find(files.end);
+        pad = find(files.pad);
+        unknown = find(files.unknown);
+    }
+
+    void mark_known_bytes(const std::vector<BpePiece>& pieces) {
+        std::unordered_map<std::string_view, bool> known;
+        for (const auto& piece : pieces)
+            if (piece.kind == BpePiece::Kind::mergeable) known.emplace(piece.text, true);
+        for (unsigned byte = 0; byte < 256; ++byte) {
+            known_inner[byte] = known.count(inner_character(byte)) > 0;
+            known_final[byte] = known.count(final_character(byte)) > 0;
+        }
+    }
+
+    /// One word: its bytes as characters. A byte that the vocabulary lacks is the unknown token, and divides the word.
+    void encode_word(const std::string& word, std::vector<int64_t>& ids) const {
+        std::string run;
+        const auto finish_run = [&] {
+            if (!run.empty()) bpe.encode(run, ids);
+            run.clear();
+        };
+        for (size_t i = 0; i < word.size(); ++i) {
+            const auto byte = static_cast<unsigned char>(word[i]);
+            const bool last = i + 1 == word.size();
+            if (last ? known_final[byte] : known_inner[byte]) {
+                run += last ? final_character(byte) : inner_character(byte);
+            } else {
+                finish_run();
+                ids.push_back(unknown);
+            }
+        }
+        finish_run();
+    }
+
+    std::vector<std::string> tokens;  ///< by id, added ones too
+    Bpe bpe;
+    TokenFinder in_written_text, in_normal_text;
+    std::array<bool, 256> known_inner{}, known_final{};
+    int64_t start = 0, end = 0, pad = 0, unknown = 0, max_length = 0;
+};
+
+ClipTokenizer ClipTokenizer::from_folder(const std::filesystem::path& folder) {
+    return ClipTokenizer(std::make_shared<const State>(read_tokenizer_files(folder)));
+}
+
+std::vector<int64_t> ClipTokenizer::encode(const std::string& text) const {
+    std::vector<int64_t> ids{state_->start};
+    const std::string valid = valid_utf8(text);
+    for (const auto& part : state_->in_written_text.split(valid)) {
+        if (part.id >= 0) {
+            ids.push_back(part.id);
+            continue;
+        }
+        const std::string normal = normalize(part.text);
+        for (const auto& piece : state_->in_normal_text.split(normal)) {
+            if (piece.id >= 0) {
+                ids.push_back(piece.id);
+                continue;
+            }
+            for (const auto& word : split_words(piece.text)) state_->encode_word(word, ids);
+        }
+    }
+    ids.push_back(state_->end);
+    return ids;
+}
+
+ClipTokenizer::Padded ClipTokenizer::encode_padded(const std::string& text) const {
+    Padded padded{.ids = encode(text), .lost = {}};
+    const auto length = static_cast<size_t>(state_->max_length);
+    if (padded.ids.size() > length) {
+        const auto cut = padded.ids.begin() + static_cast<std::ptrdiff_t>(length) - 1;
+        padded.lost = decode({cut, padded.ids.end() - 1});
+        padded.ids.erase(cut, padded.ids.end() - 1);
+    }
+    padded.ids.resize(length, state_->pad);
+    return padded;
+}
+
+std::vector<std::string> ClipTokenizer::pieces(const std::vector<int64_t>& ids) const {
+    std::vector<std::string> texts;
+    for (const int64_t id : ids)
+        texts.push_back(id >= 0 && id < vocabulary_size() ? state_->tokens[static_cast<size_t>(id)] : "");
+    return texts;
+}
+
+std::string ClipTokenizer::decode(const std::vector<int64_t>& ids) const {
+    std::string bytes;
+    for (const auto& token : pieces(ids)) bytes += to_bytes(token).value_or(token);
+    return strip(replace_all(valid_utf8(bytes), end_of_word, " "));
+}
+
+void ClipTokenizer::save_model(const std::filesystem::path& file) const {
+    write_file_atomically(file, state_->bpe.serialized());
+}
+
+int64_t ClipTokenizer::start_token_id() const {
+    return state_->start;
+}
+
+int64_t ClipTokenizer::end_token_id() const {
+    return state_->end;
+}
+
+int64_t ClipTokenizer::pad_token_id() const {
+    return state_->pad;
+}
+
+int64_t ClipTokenizer::max_length() const {
+    return state_->max_length;
+}
+
+int64_t ClipTokenizer::vocabulary_size() const {
+    return static_cast<int64_t>(state_->tokens.size());
+}
+
+}  // namespace diffapple

@@ -1,0 +1,29 @@
+// What CLIP's pre-tokenizer needs of Unicode, equal to what transformers' tokenizer does whatever the version of
+// utf8proc. Private to the text layer.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace diffapple {
+
+enum class CharacterClass { space, letter, number, other };
+
+/// White space, \p{L}, \p{N}, and what is none of them.
+CharacterClass class_of(char32_t character);
+
+/// \w of regular expressions: letters, marks, digits, connecting punctuation.
+bool is_word_character(char32_t character);
+
+/// The text with every byte that is no UTF-8 replaced: U+FFFD for each longest prefix of a character, as Python and
+/// Rust do it.
+std::string valid_utf8(std::string_view text);
+
+/// The code points of valid UTF-8.
+std::u32string to_code_points(std::string_view text);
+std::string to_utf8(std::u32string_view code_points);
+
+/// Valid UTF-8 as CLIP reads it: composed (NFC), each run of white space one space, lower case.
+std::string normalize(std::string_view text);
+
+}  // namespace diffapple
