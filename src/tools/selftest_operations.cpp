@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "diffapple/core/device.h"
@@ -51,6 +52,8 @@ at::Tensor plain_activation(const at::Tensor& x, Activation activation) {
             return x * at::tanh(at::log(1 + x.exp()));
         case Activation::gelu:
             return x * (1 + at::erf(x / std::numbers::sqrt2)) / 2;
+        case Activation::quick_gelu:
+            return x / (1 + (-1.702 * x).exp());
         case Activation::relu:
             return (x + x.abs()) / 2;
     }
@@ -67,6 +70,11 @@ at::Tensor plain_attention(const at::Tensor& query, const at::Tensor& key, const
         outputs.push_back(at::matmul(scores / scores.sum(-1, /*keepdim=*/true), part(value)));
     }
     return at::cat(outputs, 2);
+}
+
+at::Tensor plain_layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
+    const auto centred = x - x.mean(-1, /*keepdim=*/true);
+    return centred / (centred.square().mean(-1, /*keepdim=*/true) + eps).sqrt() * weight + bias;
 }
 
 Check conv2d_check(int64_t kernel, int64_t stride, int64_t padding) {
@@ -103,6 +111,27 @@ Check attention_check(int64_t heads, int64_t head_size) {
                        plain_attention(query.exact, key.exact, value.exact, heads), placement, 4);
     };
     return {concat("attention, ", heads, " heads of ", head_size), run};
+}
+
+/// A mask that hides the last keys from the first queries must leave what attention over the other keys gives.
+Comparison check_attention_mask(const Placement& placement) {
+    constexpr int64_t heads = 2, queries = 20, keys = 30, seen = 17;
+    NoiseSource noise(seed);
+    const Values query = draw(noise, {2, queries, 32}, placement);
+    const Values key = draw(noise, {2, keys, 32}, placement), value = draw(noise, {2, keys, 32}, placement);
+    const auto mask = at::zeros({queries, keys}, at::TensorOptions(placement.device).dtype(placement.dtype));
+    mask.narrow(1, seen, keys - seen).fill_(-std::numeric_limits<double>::infinity());
+    return compare(nn::ops::attention(query.tested, key.tested, value.tested, heads, mask),
+                   plain_attention(query.exact, key.exact.narrow(1, 0, seen), value.exact.narrow(1, 0, seen), heads),
+                   placement, 4);
+}
+
+Comparison check_layer_norm(const Placement& placement) {
+    NoiseSource noise(seed);
+    const Values x = draw(noise, {2, 11, 36}, placement);
+    const Values weight = draw(noise, {36}, placement), bias = draw(noise, {36}, placement);
+    return compare(nn::ops::layer_norm(x.tested, weight.tested, bias.tested, 1e-5),
+                   plain_layer_norm(x.exact, weight.exact, bias.exact, 1e-5), placement, 2);
 }
 
 Comparison check_linear(const Placement& placement) {
@@ -170,10 +199,13 @@ std::vector<Check> operation_checks() {
             group_norm_check("silu", Activation::silu),
             group_norm_check("mish", Activation::mish),
             group_norm_check("gelu", Activation::gelu),
+            group_norm_check("quick_gelu", Activation::quick_gelu),
             group_norm_check("relu", Activation::relu),
+            {"layer_norm", check_layer_norm},
             attention_check(1, 64),
             attention_check(4, 40),
             attention_check(3, 5),
+            {"attention, masked", check_attention_mask},
             {"upsample_nearest", check_upsample},
             {"image to sequence and back", check_sequence_layout},
             {"non-contiguous inputs", check_strided_inputs},
