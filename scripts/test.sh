@@ -49,8 +49,8 @@ ctest_part() { # NAME PRESET
 
 fuzz() { # BUILD_DIR
     local target
-    for target in safetensors torch_bin json png; do
-        "$1/tests/fuzz_io" "$target" "$fuzz_iterations" 1 || return 1
+    for target in io/safetensors io/torch_bin io/json io/png text/{vocabulary,merges,config,tokenizer,model}; do
+        "$1/tests/fuzz_${target%/*}" "${target#*/}" "$fuzz_iterations" 1 || return 1
     done
 }
 

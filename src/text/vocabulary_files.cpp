@@ -45,11 +45,11 @@ std::vector<std::string> tokens_by_id(const json& vocabulary, const std::string&
     return tokens;
 }
 
-std::pair<std::string, std::string> parse_merge(const std::string& line, const std::string& where, size_t number) {
+std::pair<std::string, std::string> parse_merge(const std::string& line, const std::string& where) {
     const size_t space = line.find(' ');
     if (space == std::string::npos || space == 0 || space + 1 == line.size() ||
         line.find(' ', space + 1) != std::string::npos)
-        fail(where, ": merge ", number, " is not two tokens with a space between them: ", shown(line));
+        fail(where, " is not two tokens with a space between them: ", shown(line));
     return {line.substr(0, space), line.substr(space + 1)};
 }
 
@@ -63,7 +63,7 @@ Merges parse_merges_file(const std::string& text, const std::string& where) {
         start = end + 1;
         ++number;
         if (line.ends_with('\r')) line.pop_back();
-        if (!line.starts_with("#version")) merges.push_back(parse_merge(line, where + " line", number));
+        if (!line.starts_with("#version")) merges.push_back(parse_merge(line, concat(where, ": line ", number)));
     }
     return merges;
 }
@@ -74,7 +74,8 @@ Merges parse_merges(const json& list, const std::string& where) {
     Merges merges;
     for (const auto& merge : list) {
         if (merge.is_string()) {
-            merges.push_back(parse_merge(merge.get<std::string>(), where, merges.size()));
+            merges.push_back(
+                parse_merge(merge.get<std::string>(), concat(where, ": model.merges[", merges.size(), "]")));
         } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
             merges.emplace_back(merge[0].get<std::string>(), merge[1].get<std::string>());
         } else {

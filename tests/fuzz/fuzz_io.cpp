@@ -1,96 +1,22 @@
-// A deterministic mutation fuzzer for everything that reads files of strangers:
+// Fuzzes what reads weights, configs and pictures of strangers (see fuzz.h):
 //   fuzz_io safetensors|torch_bin|json|png ITERATIONS SEED
-// Each turn damages a valid file and reads it: that must succeed or throw diffapple::Error. Anything else (another
-// exception, a crash, a finding of the sanitizers) is a bug; the input then stays behind as fuzz_io-<target>-<seed>.
 #include <ATen/core/Tensor.h>
-#include <unistd.h>
 
-#include <cstdlib>
-#include <fstream>
 #include <functional>
-#include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
-#include <random>
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/json_fields.h"
 #include "diffapple/io/png.h"
 #include "diffapple/io/weights.h"
+#include "fuzz/fuzz.h"
 #include "unit/io_samples.h"
 
 namespace diffapple {
 namespace {
 
 namespace fs = std::filesystem;
-
-class Mutator {
-public:
-    explicit Mutator(uint64_t seed) : random_(seed) {}
-
-    size_t below(size_t limit) { return limit ? static_cast<size_t>(random_() % limit) : 0; }
-
-    /// The text with one to eight random changes.
-    std::string mutate(std::string text) {
-        for (size_t count = 1 + below(1 + below(8)); count > 0; --count) change(text);
-        return text;
-    }
-
-private:
-    void change(std::string& text) {
-        const size_t at = below(text.size()), length = below(std::min<size_t>(text.size() - at, 32) + 1);
-        switch (below(8)) {
-            case 0:
-                text.resize(at);
-                break;
-            case 1:
-                text.erase(at, length);
-                break;
-            case 2:
-                text.insert(at, text.substr(below(text.size()), length));
-                break;
-            case 3:
-                text.insert(at, below(4) + 1, static_cast<char>(random_()));
-                break;
-            case 4:
-                overwrite(text, at, bytes_of(interesting()));
-                break;
-            case 5:
-                overwrite(text, at, bytes_of(interesting()).substr(0, 1 + below(4)));
-                break;
-            case 6:
-                replace_number(text, at);
-                break;
-            default:
-                if (!text.empty()) text[at] = static_cast<char>(text[at] ^ (1 << below(8)));
-        }
-    }
-
-    static void overwrite(std::string& text, size_t at, const std::string& bytes) {
-        text.replace(at, std::min(bytes.size(), text.size() - at), bytes);
-    }
-
-    /// Replaces the next decimal number of the text.
-    void replace_number(std::string& text, size_t at) {
-        const size_t begin = text.find_first_of("0123456789", at);
-        if (begin == std::string::npos) return;
-        const size_t end = std::min(text.find_first_not_of("0123456789", begin), text.size());
-        text.replace(begin, end - begin, std::to_string(static_cast<int64_t>(interesting())));
-    }
-
-    /// Numbers at which arithmetic goes wrong.
-    uint64_t interesting() {
-        const uint64_t power = uint64_t{1} << below(64);
-        return power + below(3) - 1;
-    }
-
-    std::mt19937_64 random_;
-};
-
-/// How one kind of file is made and read.
-struct Target {
-    std::function<std::string(Mutator&)> make;  ///< a damaged file
-    std::function<void(const fs::path&)> read;
-};
 
 /// Reads every tensor to its last byte.
 void read_all(const StoredTensors& tensors) {
@@ -197,33 +123,6 @@ const std::map<std::string, Target> targets = {
     {"png", {damaged_png, [](const fs::path& path) { read_png_info(path); }}},
 };
 
-int fuzz(const std::string& name, uint64_t iterations, uint64_t seed) {
-    const Target& target = targets.at(name);
-    const fs::path file = fs::temp_directory_path() / concat("fuzz_io-", name, "-", seed);
-    Mutator mutator(seed);
-    uint64_t accepted = 0;
-    for (uint64_t i = 0; i < iterations; ++i) {
-        const std::string bytes = target.make(mutator);
-        fs::remove(file);  // some file systems flush a file that is cut to nothing and written again
-        std::ofstream(file, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-        try {
-            target.read(file);
-            ++accepted;
-        } catch (const Error& error) {
-            if (std::string(error.what()).find('\n') == std::string::npos) continue;
-            std::cerr << "iteration " << i << ": an error of several lines: " << error.what() << '\n';
-            return 1;
-        } catch (const std::exception& error) {
-            std::cerr << "iteration " << i << ": not an Error: " << error.what() << "\ninput: " << file.string()
-                      << '\n';
-            return 1;
-        }
-    }
-    fs::remove(file);
-    std::cout << name << ": " << iterations << " inputs, " << accepted << " accepted, the others refused properly\n";
-    return 0;
-}
-
 }  // namespace
 }  // namespace diffapple
 
@@ -233,10 +132,5 @@ extern "C" const char* __lsan_default_suppressions() {
 }
 
 int main(int count, char** arguments) {
-    if (count != 4 || !diffapple::targets.count(arguments[1])) {
-        std::cerr << "usage: fuzz_io safetensors|torch_bin|json|png ITERATIONS SEED\n";
-        return 2;
-    }
-    return diffapple::fuzz(arguments[1], std::strtoull(arguments[2], nullptr, 10),
-                           std::strtoull(arguments[3], nullptr, 10));
+    return diffapple::fuzz_main("fuzz_io", diffapple::targets, count, arguments);
 }
