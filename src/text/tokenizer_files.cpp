@@ -21,7 +21,7 @@ namespace {
 constexpr int64_t clip_length = 77;
 constexpr int64_t longest = 1 << 16;  // transformers writes 1e30 where there is no limit
 constexpr int64_t largest_id = INT32_MAX;
-constexpr size_t most_added_tokens = 1 << 16;
+constexpr size_t most_added_tokens = 1 << 13;
 
 /// transformers' names, in its order.
 const std::vector<std::string> special_names = {"bos_token", "eos_token", "unk_token", "sep_token",
@@ -67,7 +67,7 @@ public:
         if (tokenizer) read_added_tokens_of_tokenizer(*tokenizer);
     }
 
-    /// The special token of that name; "" in a file that says null counts as not given.
+    /// The special token of that name; null in a file counts as not given.
     AddedToken special(const std::string& name, const std::string& fallback) const {
         const auto found = special_.find(name);
         const AddedToken token = found == special_.end() ? AddedToken{.content = fallback} : found->second;
@@ -77,6 +77,8 @@ public:
 
     /// All tokens: numbered ones by number, then special ones that no number names; the last of a content counts.
     std::vector<AddedToken> all(const std::vector<std::pair<std::string, std::string>>& defaults) const {
+        if (numbered_.size() + extra_.size() > most_added_tokens)
+            fail(folder_.string(), ": has more than ", most_added_tokens, " added tokens");
         std::vector<AddedToken> tokens;
         for (const auto& [number, token] : numbered_) tokens.push_back(token);
         const size_t numbered = tokens.size();
@@ -87,8 +89,6 @@ public:
             add(tokens, numbered, special(name, fallback == defaults.end() ? "" : fallback->second));
         }
         for (const auto& token : extra_) add(tokens, numbered, token);
-        if (tokens.size() > most_added_tokens)
-            fail(folder_.string(), ": has more than ", most_added_tokens, " added tokens");
         return tokens;
     }
 

@@ -274,6 +274,7 @@ DAMAGES = [
     (lambda f: edit_json(f / "tokenizer_config.json", model_max_length=1), "model_max_length"),
     (lambda f: edit_json(f / "tokenizer_config.json", added_tokens_decoder={"x": "y"}), "is not the id of a token"),
     (lambda f: edit_json(f / NO_MAP, pad_token=3), "pad_token"),
+    (lambda f: write_json(f / "added_tokens.json", {f"<{i}>": i for i in range(9000)}), "more than 8192 added tokens"),
     (lambda f: edit_json(f / NO_MAP, unk_token="!"), "the unknown token '!' is a piece of text"),
 ]
 
