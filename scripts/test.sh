@@ -12,6 +12,7 @@ scripts=$(dirname -- "${BASH_SOURCE[0]}")
 
 results=build/test-results
 fuzz_iterations=200000
+image_fuzz_iterations=1000000
 full=no
 declare -a setup_options=()
 
@@ -52,6 +53,7 @@ fuzz() { # BUILD_DIR
     for target in io/safetensors io/torch_bin io/json io/png text/{vocabulary,merges,config,tokenizer,model}; do
         "$1/tests/fuzz_${target%/*}" "${target#*/}" "$fuzz_iterations" 1 || return 1
     done
+    "$1/tests/fuzz_io" image "$image_fuzz_iterations" 1
 }
 
 sanitized_parts() {

@@ -14,15 +14,14 @@
 
 #include "diffapple/core/error.h"
 #include "mapped_file.h"
+#include "png_chunks.h"
 #include "quote.h"
 
 namespace diffapple {
 namespace {
 
-constexpr std::string_view signature = "\x89PNG\r\n\x1a\n";
 constexpr size_t header_end = 8 + 12 + 13;  // signature and IHDR chunk
 constexpr size_t largest_text = 16 << 20;
-constexpr uint32_t largest_length = 0x7fffffff;  // of a chunk, and of a side, says the standard
 
 // ---- Latin-1 and UTF-8
 
@@ -75,20 +74,9 @@ std::string to_latin1(const std::u32string& code_points) {
 
 // ---- Writing
 
-void append_big_endian(std::string& bytes, uint32_t value) {
-    for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(value >> shift & 0xff);
-}
-
-uint32_t crc_of(std::string_view bytes) {
-    return static_cast<uint32_t>(crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
-}
-
-void append_chunk(std::string& png, std::string_view type, std::string_view data) {
+void append_text(std::string& png, std::string_view type, std::string_view data) {
     if (data.size() > largest_text) fail("PNG text is larger than ", largest_text, " bytes");
-    append_big_endian(png, static_cast<uint32_t>(data.size()));
-    const size_t start = png.size();
-    png.append(type).append(data);
-    append_big_endian(png, crc_of(std::string_view(png).substr(start)));
+    append_png_chunk(png, type, data);
 }
 
 void append_text_chunk(std::string& png, const TextChunk& chunk) {
@@ -103,10 +91,10 @@ void append_text_chunk(std::string& png, const TextChunk& chunk) {
     }
     std::string data = to_latin1(*keyword) + '\0';
     if (std::all_of(text->begin(), text->end(), is_latin1_text)) {
-        append_chunk(png, "tEXt", data + to_latin1(*text));
+        append_text(png, "tEXt", data + to_latin1(*text));
     } else {
         data.append(4, '\0');  // not compressed, method 0, no language tag, no translated keyword
-        append_chunk(png, "iTXt", data + chunk.text);
+        append_text(png, "iTXt", data + chunk.text);
     }
 }
 
@@ -132,7 +120,7 @@ std::string encode_pixels(const Image& image) {
     std::string png;
     const int ok = stbi_write_png_to_func(append_bytes, &png, width, static_cast<int>(image.height), channels,
                                           image.pixels.data(), width * channels);
-    if (!ok || png.size() < header_end || !png.starts_with(signature) || png.substr(12, 4) != "IHDR") {
+    if (!ok || png.size() < header_end || !png.starts_with(png_signature) || png.substr(12, 4) != "IHDR") {
         fail("cannot encode a PNG of ", image.width, "x", image.height, " pixels: out of memory?");
     }
     return png;
@@ -140,49 +128,12 @@ std::string encode_pixels(const Image& image) {
 
 // ---- Reading
 
-/// Walks over the chunks of a PNG file in memory; every error names the file.
-class ChunkReader {
-public:
-    ChunkReader(const std::filesystem::path& path, std::string_view bytes) : path_(path.string()), rest_(bytes) {
-        if (!rest_.starts_with(signature)) reject("is not a PNG file");
-        rest_.remove_prefix(signature.size());
-    }
-
-    struct Chunk {
-        std::string_view type, data;
-    };
-
-    Chunk next() {
-        if (rest_.size() < 12) reject("ends before the picture does");
-        const uint32_t length = big_endian(rest_);
-        if (length > largest_length || length > rest_.size() - 12) reject("has a chunk that is cut off");
-        const Chunk chunk{rest_.substr(4, 4), rest_.substr(8, length)};
-        if (crc_of(rest_.substr(4, 4 + size_t{length})) != big_endian(rest_.substr(8 + size_t{length}))) {
-            reject(concat("is damaged: wrong checksum of chunk ", quote(chunk.type)));
-        }
-        rest_.remove_prefix(12 + size_t{length});
-        return chunk;
-    }
-
-    static uint32_t big_endian(std::string_view bytes) {
-        uint32_t value = 0;
-        for (int i = 0; i < 4; ++i) value = value << 8 | static_cast<unsigned char>(bytes[i]);
-        return value;
-    }
-
-    [[noreturn]] void reject(const std::string& problem) const { fail(path_, ": ", problem); }
-
-private:
-    std::string path_;
-    std::string_view rest_;
-};
-
 /// Decodes text chunks and counts what they take.
 class TextReader {
 public:
-    explicit TextReader(const ChunkReader& chunks) : chunks_(chunks) {}
+    explicit TextReader(const PngChunks& chunks) : chunks_(chunks) {}
 
-    TextChunk read(const ChunkReader::Chunk& chunk) {
+    TextChunk read(const PngChunks::Chunk& chunk) {
         std::string_view rest = chunk.data;
         TextChunk result{latin1_to_utf8(take_until_nul(rest)), {}};
         if (result.keyword.empty() || result.keyword.size() > 2 * 79) reject();
@@ -248,7 +199,7 @@ private:
         return text;
     }
 
-    const ChunkReader& chunks_;
+    const PngChunks& chunks_;
     size_t total_ = 0;
 };
 
@@ -265,13 +216,13 @@ std::vector<std::byte> encode_png(const Image& image, const std::vector<TextChun
 
 PngInfo read_png_info(const std::filesystem::path& path) {
     const MappedFile file(path);
-    ChunkReader chunks(path, {reinterpret_cast<const char*>(file.data()), file.size()});
+    PngChunks chunks(path, {reinterpret_cast<const char*>(file.data()), file.size()});
     const auto header = chunks.next();
     if (header.type != "IHDR" || header.data.size() != 13) chunks.reject("is not a PNG file: it has no header chunk");
     PngInfo info;
-    info.width = ChunkReader::big_endian(header.data);
-    info.height = ChunkReader::big_endian(header.data.substr(4));
-    if (info.width < 1 || info.height < 1 || info.width > largest_length || info.height > largest_length) {
+    info.width = PngChunks::big_endian(header.data);
+    info.height = PngChunks::big_endian(header.data.substr(4));
+    if (info.width < 1 || info.height < 1 || info.width > largest_png_length || info.height > largest_png_length) {
         chunks.reject("has a picture of an impossible size");
     }
     TextReader reader(chunks);

@@ -1,5 +1,5 @@
 // Fuzzes what reads weights, configs and pictures of strangers (see fuzz.h):
-//   fuzz_io safetensors|torch_bin|json|png ITERATIONS SEED
+//   fuzz_io safetensors|torch_bin|json|png|image ITERATIONS SEED
 #include <ATen/core/Tensor.h>
 
 #include <functional>
@@ -7,10 +7,12 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/error.h"
+#include "diffapple/io/image.h"
 #include "diffapple/io/json_fields.h"
 #include "diffapple/io/png.h"
 #include "diffapple/io/weights.h"
 #include "fuzz/fuzz.h"
+#include "unit/image_samples.h"
 #include "unit/io_samples.h"
 
 namespace diffapple {
@@ -90,6 +92,17 @@ std::string damaged_png(Mutator& mutator) {
     return whole ? mutator.mutate(png) : png;
 }
 
+std::string damaged_image(Mutator& mutator) {
+    static const std::vector<std::string> samples = image_samples();
+    const std::string& whole = samples[mutator.below(samples.size())];
+    if (!whole.starts_with(png_start) || mutator.below(4) == 0) return mutator.mutate(whole);
+    // Damage below right checksums, and below a right compressed stream, so that it reaches the decoder.
+    auto chunks = png_chunks(whole);
+    auto& [type, data] = chunks[mutator.below(chunks.size())];
+    data = type == "IDAT" && mutator.below(2) ? deflated(mutator.mutate(inflated(data))) : mutator.mutate(data);
+    return png_file(chunks);
+}
+
 void read_fields(const fs::path& path) {
     const nlohmann::json json = read_json_file(path);
     const JsonFields fields(json, path.string());
@@ -121,6 +134,7 @@ const std::map<std::string, Target> targets = {
     {"torch_bin", {damaged_torch_bin, [](const fs::path& path) { read_all(open_torch_bin(path)); }}},
     {"json", {damaged_json, read_fields}},
     {"png", {damaged_png, [](const fs::path& path) { read_png_info(path); }}},
+    {"image", {damaged_image, [](const fs::path& path) { read_image(path); }}},
 };
 
 }  // namespace

@@ -7,13 +7,9 @@
 #include <string>
 #include <vector>
 
-namespace diffapple {
+#include "diffapple/io/image.h"
 
-/// 8-bit picture, rows from the top, channels interleaved (1 grey, 3 RGB, 4 RGBA).
-struct Image {
-    int64_t width = 0, height = 0, channels = 0;
-    std::vector<uint8_t> pixels;
-};
+namespace diffapple {
 
 /// A PNG text chunk; both parts UTF-8. The keyword is 1 to 79 Latin-1 characters.
 struct TextChunk {

@@ -1,0 +1,58 @@
+// A reader of the first directory of a TIFF structure, every offset checked.
+#include "exif.h"
+
+#include <cstdint>
+
+namespace diffapple {
+namespace {
+
+class TiffBytes {
+public:
+    explicit TiffBytes(std::string_view bytes) : bytes_(bytes), big_endian_(bytes.substr(0, 2) == "MM") {}
+
+    bool has(uint64_t offset, uint64_t count) const {
+        return offset <= bytes_.size() && count <= bytes_.size() - offset;
+    }
+    /// The number in `count` bytes, which must be there.
+    uint32_t number(uint64_t offset, int count) const {
+        uint32_t value = 0;
+        for (int i = 0; i < count; ++i) {
+            const auto byte = static_cast<unsigned char>(bytes_[offset + i]);
+            value |= uint32_t{byte} << 8 * (big_endian_ ? count - 1 - i : i);
+        }
+        return value;
+    }
+
+private:
+    std::string_view bytes_;
+    bool big_endian_;
+};
+
+/// Bytes of an integer of a TIFF type; 0 for the types that Pillow does not take for an integer.
+int integer_size(uint32_t type) {
+    constexpr uint32_t short_ = 3, long_ = 4;
+    return type == short_ ? 2 : type == long_ ? 4 : 0;
+}
+
+}  // namespace
+
+int exif_orientation(std::string_view tiff) {
+    constexpr uint32_t orientation_tag = 0x0112, magic = 42;
+    constexpr uint64_t entry_size = 12;
+    const TiffBytes bytes(tiff);
+    const bool known = tiff.starts_with("II") || tiff.starts_with("MM");
+    if (!known || !bytes.has(0, 8) || bytes.number(2, 2) != magic) return 1;
+    const uint64_t directory = bytes.number(4, 4);
+    if (!bytes.has(directory, 2)) return 1;
+    const uint32_t entries = bytes.number(directory, 2);
+    for (uint64_t i = 0, entry = directory + 2; i < entries && bytes.has(entry, entry_size); ++i, entry += entry_size) {
+        if (bytes.number(entry, 2) != orientation_tag) continue;
+        const int size = integer_size(bytes.number(entry + 2, 2));
+        if (size == 0 || bytes.number(entry + 4, 4) != 1) return 1;
+        const uint32_t value = bytes.number(entry + 8, size);
+        return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
+    }
+    return 1;
+}
+
+}  // namespace diffapple

@@ -1,0 +1,13 @@
+// The one EXIF value that matters here. Private to the io layer. (libexif would bring a library that Homebrew and
+// Debian carry, and hundreds of decoded tags, for this one number.)
+#pragma once
+
+#include <string_view>
+
+namespace diffapple {
+
+/// The orientation, 1 to 8, in an EXIF block (a TIFF file: "II" or "MM", 42, the first directory). 1 where there is
+/// none, or where the block is malformed: then Pillow shows the picture as it is stored, too.
+int exif_orientation(std::string_view tiff);
+
+}  // namespace diffapple
