@@ -10,6 +10,7 @@ nlohmann/json.hpp      nlohmann-json3-dev   nlohmann-json
 openssl/evp.h          libssl-dev           openssl@3
 zlib.h                 zlib1g-dev           -
 utf8proc.h             libutf8proc-dev      utf8proc
+freetype2/ft2build.h   libfreetype-dev      freetype
 gtest/gtest.h          libgtest-dev         googletest
 '
 

@@ -23,13 +23,21 @@ json recipe_to_json(const Recipe& recipe) {
     return {{"schema", recipe_schema}, {"id", recipe.id()}, {"recipe", recipe.determining}, {"known", recipe.known}};
 }
 
+json generation_to_json(const GenerationText& text) {
+    json settings = json::object();
+    for (const auto& [name, value] : text.settings) settings.emplace(name, value);
+    return {{"prompt", text.prompt}, {"negative_prompt", text.negative_prompt}, {"settings", settings}};
+}
+
 void print_texts_json(const std::string& file, const PictureText& picture) {
     json texts = json::object();
     for (const auto& [keyword, text] : picture.chunks) texts[keyword] = text;
+    const bool has_text = picture.generation.has_value();
     print_json({{"file", file},
                 {"width", picture.width},
                 {"height", picture.height},
                 {"parameters", picture.parameters ? json(*picture.parameters) : json()},
+                {"generation", has_text ? generation_to_json(*picture.generation) : json()},
                 {"recipe", picture.recipe ? recipe_to_json(*picture.recipe) : json()},
                 {"text", texts}});
 }
@@ -38,10 +46,24 @@ void print_text(const std::string& title, const std::string& text) {
     print_result(printable("\n" + title + ":\n" + text));
 }
 
+/// Of a picture that another program made.
+void print_generation(const GenerationText& text) {
+    print_text("prompt", text.prompt);
+    if (!text.negative_prompt.empty()) print_text("negative prompt", text.negative_prompt);
+    if (text.settings.empty()) return;
+    std::vector<std::vector<std::string>> rows;
+    for (const auto& [name, value] : text.settings) rows.push_back({name, value});
+    print_text("settings", format_table(rows));
+}
+
 void print_texts(const std::string& file, const PictureText& picture) {
     print_result(printable(concat(file, ": ", picture.width, "x", picture.height)));
-    for (const auto& [keyword, text] : picture.chunks)
-        if (keyword != recipe_keyword || !picture.recipe) print_text(keyword, text);
+    const bool taken_apart = picture.generation && !picture.recipe;
+    if (taken_apart) print_generation(*picture.generation);
+    for (const auto& [keyword, text] : picture.chunks) {
+        const bool shown = keyword == parameters_keyword ? taken_apart : keyword == recipe_keyword && picture.recipe;
+        if (!shown) print_text(keyword, text);
+    }
     if (picture.recipe)
         print_text(concat("recipe ", picture.recipe->id(), " (the id belongs to it)"),
                    recipe_to_json(*picture.recipe).dump(2, ' ', false, json::error_handler_t::replace));

@@ -53,6 +53,8 @@ int parse_and_run(int argc, char** argv) {
     diffapple::add_inspect_command(app);
     diffapple::add_tokenize_command(app);
     diffapple::add_show_command(app);
+    diffapple::add_grid_command(app);
+    diffapple::add_report_command(app);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& help) {

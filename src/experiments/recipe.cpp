@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cctype>
 #include <chrono>
+#include <cmath>
 #include <ctime>
+#include <string_view>
 #include <vector>
 
 #include "diffapple/core/error.h"
+#include "diffapple/experiments/output_names.h"
 #include "diffapple/io/sha256.h"
 
 namespace diffapple {
@@ -75,17 +78,65 @@ std::string describe_difference(const Recipe& existing, const Recipe& wanted) {
     return text;
 }
 
+namespace {
+
+/// A value on the line of settings, where a comma ends it and quotation marks change how it is read.
+std::string one_value(std::string text) {
+    const auto is_special = [](unsigned char c) { return c == ',' || c == '"' || c < 0x20; };
+    std::replace_if(text.begin(), text.end(), is_special, '_');
+    return text;
+}
+
+std::string sampler_name(const json& scheduler) {
+    auto name = scheduler.at("name").get<std::string>();
+    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::toupper(c); });
+    return one_value(name);
+}
+
+constexpr std::string_view negative_beginning = "Negative prompt:";
+
+/// A prompt as lines of the text. A line that begins as the negative prompt does would be taken for it: it gets a space
+/// before its colon. PNG text has no NUL.
+std::string prompt_lines(const json& settings, const char* key) {
+    const auto prompt = settings.value(key, std::string());
+    std::string lines;
+    for (size_t begin = 0; begin < prompt.size();) {
+        const size_t end = std::min(prompt.find('\n', begin), prompt.size() - 1) + 1;
+        std::string line = prompt.substr(begin, end - begin);
+        const size_t text = line.find_first_not_of(" \t\r\v\f");
+        if (text != std::string::npos && line.compare(text, negative_beginning.size(), negative_beginning) == 0)
+            line.insert(text + negative_beginning.size() - 1, " ");
+        lines += line;
+        begin = end;
+    }
+    std::replace(lines.begin(), lines.end(), '\0', ' ');
+    return lines;
+}
+
+/// "Name: value, " when the settings have the key.
+std::string optional_number(const json& settings, const char* key, const std::string& name, double offset = 0) {
+    const auto found = settings.find(key);
+    if (found == settings.end() || !found->is_number()) return "";
+    const double value = found->get<double>() + offset;
+    return name + ": " + (found->is_number_float() ? python_float(value) : std::to_string(std::llround(value))) + ", ";
+}
+
+}  // namespace
+
 std::string a1111_parameters(const Recipe& recipe) {
     const json& settings = recipe.determining.at("settings");
-    const auto number = [&](const char* key) { return std::to_string(settings.at(key).get<int64_t>()); };
-    std::string sampler = recipe.determining.at("scheduler").at("name").get<std::string>();
-    std::transform(sampler.begin(), sampler.end(), sampler.begin(), [](unsigned char c) { return std::toupper(c); });
-    std::string model = recipe.determining.at("model").at("name").get<std::string>();
-    std::replace_if(
-        model.begin(), model.end(), [](char c) { return c == ',' || c == '\n'; }, '_');
-    return "Steps: " + number("steps") + ", Sampler: " + sampler + ", Seed: " + number("seed") +
-           ", Size: " + number("width") + "x" + number("height") + ", Model: " + model +
-           ", RNG: CPU, Version: diffapple " + DIFFAPPLE_VERSION;
+    const auto number = [&](const char* key) { return settings.at(key).dump(); };
+    std::string text = prompt_lines(settings, "prompt");
+    if (!text.empty()) text += '\n';
+    if (const auto negative = prompt_lines(settings, "negative_prompt"); !negative.empty())
+        text += concat(negative_beginning, ' ', negative, '\n');
+    const auto model = recipe.determining.at("model").at("name").get<std::string>();
+    // A1111 counts the layer that is used (1: the last), diffusers the layers that are skipped.
+    return text + "Steps: " + number("steps") + ", Sampler: " + sampler_name(recipe.determining.at("scheduler")) +
+           ", " + optional_number(settings, "guidance", "CFG scale") + "Seed: " + number("seed") +
+           ", Size: " + number("width") + "x" + number("height") + ", Model: " + one_value(model) + ", " +
+           optional_number(settings, "strength", "Denoising strength") +
+           optional_number(settings, "clip_skip", "Clip skip", 1) + "RNG: CPU, Version: diffapple " + DIFFAPPLE_VERSION;
 }
 
 std::string current_date() {

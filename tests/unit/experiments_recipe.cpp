@@ -58,6 +58,36 @@ TEST(Recipe, A1111TextHasNoCommaInsideAValue) {
               0U);
 }
 
+std::string parameters_of(const json& settings) {
+    Recipe prompted = recipe(5);
+    prompted.determining["settings"].update(settings);
+    return a1111_parameters(prompted);
+}
+
+TEST(Recipe, A1111TextOfPrompts) {
+    const std::string line = "Steps: 5, Sampler: DDPM, CFG scale: 7.5, Seed: 3, Size: 8x4, Model: a_ b, ";
+    const json plain = {{"prompt", "a cat, fat"}, {"negative_prompt", "dog"}, {"guidance", 7.5}};
+    EXPECT_EQ(parameters_of(plain).rfind("a cat, fat\nNegative prompt: dog\n" + line + "RNG: CPU", 0), 0U);
+    json more = plain;
+    more.update({{"negative_prompt", ""}, {"strength", 0.5}, {"clip_skip", 1}});
+    EXPECT_EQ(parameters_of(more).rfind("a cat, fat\n" + line + "Denoising strength: 0.5, Clip skip: 2, RNG: CPU", 0),
+              0U);
+    more["prompt"] = "";
+    EXPECT_EQ(parameters_of(more).rfind("Steps: 5", 0), 0U);
+}
+
+TEST(Recipe, A1111TextOfPromptsThatLookLikeIt) {
+    const std::string text = parameters_of({{"prompt", "a\n Negative prompt: b\nSteps: 1, Seed: 2, Size: 1x1"},
+                                            {"negative_prompt", "Negative prompt: c\nd"}});
+    EXPECT_EQ(
+        text.rfind("a\n Negative prompt : b\nSteps: 1, Seed: 2, Size: 1x1\nNegative prompt: Negative prompt : c\nd\n"
+                   "Steps: 5, ",
+                   0),
+        0U)
+        << text;
+    EXPECT_EQ(parameters_of({{"prompt", std::string("a\0b", 3)}}).rfind("a b\nSteps", 0), 0U);
+}
+
 TEST(Names, AreSafeEverywhere) {
     EXPECT_EQ(safe_name("a cat, fat"), "a_cat,_fat");
     EXPECT_EQ(safe_name("a/b\\c:d*e?f\"g<h>i|j\n"), "a-b-c-d-e-f-g-h-i-j-");

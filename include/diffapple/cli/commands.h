@@ -15,5 +15,7 @@ void add_models_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);
 void add_show_command(CLI::App& app);
 void add_tokenize_command(CLI::App& app);
+void add_grid_command(CLI::App& app);
+void add_report_command(CLI::App& app);
 
 }  // namespace diffapple

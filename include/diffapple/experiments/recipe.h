@@ -33,7 +33,8 @@ struct Recipe {
 /// The settings in which two recipes differ, as "settings.steps 50 instead of 100; ..." (the second's value first).
 std::string describe_difference(const Recipe& existing, const Recipe& wanted);
 
-/// The text of A1111's web UI: settings on the last line, `Steps` first, no comma inside a value.
+/// The text of A1111's web UI: the prompt, "Negative prompt: ..." where there is one, and settings on the last line,
+/// `Steps` first, no comma inside a value. Whatever a prompt holds, the last line is that of the settings.
 std::string a1111_parameters(const Recipe& recipe);
 
 /// Today in UTC as 2026-11-23T04:05:06Z.

@@ -7,16 +7,18 @@
 
 #include "diffapple/experiments/recipe.h"
 #include "diffapple/io/png.h"
+#include "diffapple/tools/generation_text.h"
 
 namespace diffapple {
 
 /// Everything that a PNG says in its text chunks.
 struct PictureText {
     int64_t width = 0, height = 0;
-    std::optional<std::string> parameters;  ///< A1111's text
-    std::optional<Recipe> recipe;           ///< its id belongs to it
-    std::string recipe_problem;             ///< why a recipe that is there cannot be trusted, else ""
-    std::vector<TextChunk> chunks;          ///< all of them, in the file's order
+    std::optional<std::string> parameters;     ///< A1111's text
+    std::optional<GenerationText> generation;  ///< `parameters` taken apart, when it has settings
+    std::optional<Recipe> recipe;              ///< its id belongs to it
+    std::string recipe_problem;                ///< why a recipe that is there cannot be trusted, else ""
+    std::vector<TextChunk> chunks;             ///< all of them, in the file's order
 };
 
 /// Throws Error naming the file when it is no PNG, is damaged, or holds no text at all.
