@@ -1,0 +1,120 @@
+"""Tables of finished pictures (`diffapple report`), and texts of other programs (`diffapple show`)."""
+
+import csv
+import html.parser
+import random
+import re
+from itertools import product
+from urllib.parse import unquote
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from recipes import save_picture, save_sweep
+
+A1111_SETTING = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+
+
+def known(number: int) -> dict:
+    return {"seconds": 1.5 + number, "it_per_s": 3.25, "peak_bytes": 250_000_000, "device_model": "Some CPU"}
+
+
+class Links(html.parser.HTMLParser):
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags, self.images = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag == "img":
+            self.images.append(unquote(dict(attributes)["src"]))
+
+
+def test_table_csv_html_and_json(diffapple):
+    prompts = ["a cat, <b>fat</b> & \"sly\"", "=1+1"]
+    sweep = [dict(prompt=p, seed=s) for p, s in product(prompts, [2, 1])]
+    pictures = save_sweep(diffapple.folder / "out" / "a b#%", sweep, known)
+    save_picture(diffapple.folder / "out" / "plain.png")
+    result = diffapple.ok("report", "out", "--csv", "r/t.csv", "--html", "r/t.html")
+    assert "1 pictures without a recipe" in result.err
+    lines = result.out.splitlines()
+    assert "steps 5" in lines[0] and "scheduler ddpm" in lines[0]
+    assert lines[2].split() == ["prompt", "seed", "seconds", "it/s", "peak", "MB", "device", "model", "id", "file"]
+    with open(diffapple.folder / "r/t.csv", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["prompt", "seed", "seconds", "it/s", "peak MB", "device model", "id", "file"]
+    assert [row[:6] for row in rows] == [
+        [prompts[0], "1", "2.50", "3.25", "250", "Some CPU"],
+        [prompts[0], "2", "1.50", "3.25", "250", "Some CPU"],
+        ["'=1+1", "1", "4.50", "3.25", "250", "Some CPU"],
+        ["'=1+1", "2", "3.50", "3.25", "250", "Some CPU"],
+    ]
+    page = (diffapple.folder / "r/t.html").read_text()
+    links = Links(page)
+    assert "b" not in links.tags and "script" not in links.tags and "a cat, &lt;b&gt;fat" in page
+    assert [(diffapple.folder / "r" / image).resolve() for image in links.images] == [
+        pictures[i].resolve() for i in (1, 0, 3, 2)
+    ]
+    reports = diffapple.ok("report", "out", "--json").reports
+    assert [(r["settings"]["prompt"], r["settings"]["seed"]) for r in reports] == [
+        (p, s) for p, s in product(prompts, ["1", "2"])
+    ]
+    assert reports[0]["known"] == known(1)
+
+
+def test_report_of_nothing_and_of_broken_files(diffapple):
+    (diffapple.folder / "empty").mkdir()
+    result = diffapple("report", "empty")
+    assert (result.code, result.out, len(result.err.splitlines())) == (1, "", 1)
+    good = save_sweep(diffapple.folder / "d", [dict(seed=0), dict(seed=1)])
+    (diffapple.folder / "d" / "broken.png").write_bytes(b"no")
+    result = diffapple("report", "d")
+    assert result.code == 1 and "broken.png" in result.err and all(p.name in result.out for p in good)
+    assert diffapple("report").code == 2
+
+
+def test_report_sends_no_escape_sequences(diffapple):
+    save_sweep(diffapple.folder / "d", [dict(prompt="\x1b[2J\nx", seed=0), dict(prompt="y", seed=1)])
+    out = diffapple.ok("report", "d").out
+    assert "\x1b" not in out and len(out.splitlines()) == 5
+
+
+# --- show
+
+
+def save_text(path, text: str):
+    info = PngInfo()
+    info.add_text("parameters", text)
+    Image.new("RGB", (3, 2)).save(path, pnginfo=info)
+    return path
+
+
+def test_show_takes_other_programs_texts_apart(diffapple):
+    path = save_text(
+        diffapple.folder / "x.png",
+        "a lovely cat,\nfat\nNegative prompt: a dog\nSteps: 20, CFG scale: 7.000000, Seed: 42, Size: 512x512, "
+        "Model: sd-v1-4.ckpt, RNG: cuda, Sampler: euler_a, Version: stable-diffusion.cpp",
+    )
+    (report,) = diffapple.ok("show", path, "--json").reports
+    assert report["recipe"] is None
+    generation = report["generation"]
+    assert (generation["prompt"], generation["negative_prompt"]) == ("a lovely cat,\nfat", "a dog")
+    assert generation["settings"]["Sampler"] == "euler_a" and len(generation["settings"]) == 8
+    out = diffapple.ok("show", path).out
+    assert "a lovely cat,\nfat" in out and "negative prompt:\na dog" in out and re.search(r"Sampler +euler_a", out)
+
+
+def test_show_finds_what_a1111s_expression_finds(diffapple):
+    rng = random.Random(0)
+    pieces = ["Steps: 1", "Seed: 2", "ab", ":", ",", " ", '"', "\\", "x-y/z w: 3", 'q: "a, b"', '"c": d', "--", "=", "K: "]
+    for number in range(40):
+        line = "Size: 1x1, Aa: 2, Bb: 3, " + "".join(rng.choices(pieces, k=rng.randrange(12)))
+        expected = {}
+        for name, value in A1111_SETTING.findall(line.strip()):
+            expected.setdefault(name, value)
+        (report,) = diffapple.ok("show", save_text(diffapple.folder / f"{number}.png", line), "--json").reports
+        found = report["generation"]["settings"]
+        assert list(sorted(found)) == sorted(expected), line
+        for name, value in expected.items():
+            if not value.startswith('"'):
+                assert found[name] == value, line
