@@ -1,5 +1,6 @@
 // `diffapple report PLACES...`: a table of pictures that are already made.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 

@@ -40,10 +40,12 @@ TEST(SettingTexts, AreShortAndComplete) {
                                           {"width", 8},
                                           {"height", 4},
                                           {"prompt", "c"}}}}};
-    const Settings expected{{"seed", "3"},       {"guidance", "7.5"},          {"picture", "1"},  {"batch size", "2"},
-                            {"size", "8x4"},     {"prompt", "c"},              {"model", "m"},    {"weights", "aaaaaaaa"},
-                            {"device", "mps"},   {"dtype", "unet fp16, vae fp32"}, {"scheduler", "ddpm"},
-                            {"scheduler beta_end", "0.02"}};
+    const Settings expected{{"seed", "3"},         {"guidance", "7.5"},
+                            {"picture", "1"},      {"batch size", "2"},
+                            {"size", "8x4"},       {"prompt", "c"},
+                            {"model", "m"},        {"weights", "aaaaaaaa"},
+                            {"device", "mps"},     {"dtype", "unet fp16, vae fp32"},
+                            {"scheduler", "ddpm"}, {"scheduler beta_end", "0.02"}};
     EXPECT_EQ(setting_texts(recipe), expected);
     EXPECT_EQ(setting_texts({.determining = {{"settings", 3}, {"model", "x"}, {"dtypes", json::array()}}}), Settings());
 }
@@ -61,7 +63,8 @@ TEST(VaryingSettings, AreOrderedAndWithoutTheDerived) {
 }
 
 TEST(VaryingSettings, ThatChangeTogetherAreOne) {
-    const auto axes = varying_settings({{{"device", "mps"}, {"dtype", "fp16"}}, {{"device", "cpu"}, {"dtype", "fp32"}}});
+    const auto axes =
+        varying_settings({{{"device", "mps"}, {"dtype", "fp16"}}, {{"device", "cpu"}, {"dtype", "fp32"}}});
     EXPECT_EQ(names(axes), std::vector<std::string>{"device, dtype"});
     EXPECT_EQ(axes[0].values, (std::vector<std::string>{"mps, fp16", "cpu, fp32"}));
 }
@@ -94,7 +97,8 @@ TEST(SheetPlan, LongestAxisInColumnsRestInRows) {
 TEST(SheetPlan, ManyValuesInRows) {
     std::vector<SheetPicture> pictures;
     for (int seed = 0; seed < 20; ++seed)
-        for (const char* steps : {"1", "2"}) pictures.push_back(picture({{"seed", std::to_string(seed)}, {"steps", steps}}));
+        for (const char* steps : {"1", "2"})
+            pictures.push_back(picture({{"seed", std::to_string(seed)}, {"steps", steps}}));
     const SheetPlan made = plan(pictures);
     EXPECT_EQ(made.column_name, "steps");
     EXPECT_EQ(made.rows, 20U);
@@ -123,7 +127,8 @@ TEST(SheetPlan, PicturesWithoutRecipesHaveTheirNames) {
 TEST(SheetPlan, SparseTablesAreLists) {
     std::vector<SheetPicture> pictures;
     for (int i = 0; i < 5; ++i)
-        pictures.push_back(picture({{"seed", std::to_string(i)}, {"steps", std::to_string(i * i % 7)}, {"eta", i < 2 ? "0.5" : "1.0"}}));
+        pictures.push_back(picture(
+            {{"seed", std::to_string(i)}, {"steps", std::to_string(i * i % 7)}, {"eta", i < 2 ? "0.5" : "1.0"}}));
     EXPECT_FALSE(plan(pictures).is_table);
     EXPECT_TRUE(plan_sheet(pictures, "seed", "steps", 12).is_table);
 }
@@ -152,7 +157,8 @@ TEST(DrawSheet, AnyPlanAndAnyText) {
         for (const size_t count : {1U, 2U, 7U}) {
             std::vector<SheetPicture> pictures;
             for (size_t i = 0; i < count; ++i)
-                pictures.push_back(picture({{"prompt", odd + std::to_string(i % 2)}, {"seed", std::to_string(i)}, {"other", odd}}));
+                pictures.push_back(
+                    picture({{"prompt", odd + std::to_string(i % 2)}, {"seed", std::to_string(i)}, {"other", odd}}));
             const auto sheet = draw_sheet(plan(pictures), side, side, false, [&](size_t i) {
                 return i == 1 ? std::nullopt : std::optional(square(i == 0 ? 2 * side : side));
             });
