@@ -77,7 +77,7 @@ std::string plain_bmp(const BmpHeader& header, std::string_view bytes) {
     const std::string palette = header.bits <= 8 ? bmp_palette(header, bytes) : std::string();
     const auto offset = static_cast<uint32_t>(bmp_file_header + bmp_info_header + palette.size() + header.masks.size());
     std::string plain = "BM";
-    append_little_endian(plain, 0, 8);  // the file's size and two reserved fields, which nobody reads
+    plain.append(8, '\0');  // the file's size and two reserved fields, which nobody reads
     append_little_endian(plain, offset, 4);
     append_little_endian(plain, bmp_info_header, 4);
     append_little_endian(plain, static_cast<uint32_t>(header.width), 4);

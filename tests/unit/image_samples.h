@@ -61,7 +61,7 @@ inline std::string sample_png(uint32_t width, uint32_t height, int depth, int co
 
 /// A BMP of the given bits a pixel, compression and content after the header of 40 bytes.
 inline std::string sample_bmp(uint32_t width, uint32_t height, uint16_t bits, uint32_t compression,
-                              size_t before_pixels, size_t pixels) {
+                              const std::string& before_pixels, size_t pixels) {
     const auto offset = static_cast<uint32_t>(54 + before_pixels.size());
     return "BM" + bytes_of(uint64_t{0}) + bytes_of(offset) + bytes_of(uint32_t{40}) + bytes_of(width) +
            bytes_of(height) + bytes_of(uint16_t{1}) + bytes_of(bits) + bytes_of(compression) + std::string(20, '\0') +
