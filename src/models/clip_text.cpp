@@ -6,6 +6,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "clip_config.h"
 #include "diffapple/core/error.h"
 #include "diffapple/models/component_loading.h"
 
@@ -17,16 +18,6 @@ constexpr const char* projection_key = "text_projection.weight";
 bool names_projection(const JsonFields& fields) {
     const auto architectures = fields.texts("architectures", std::vector<std::string>{});
     return std::find(architectures.begin(), architectures.end(), "CLIPTextModelWithProjection") != architectures.end();
-}
-
-nn::ClipEncoderConfig read_encoder(const JsonFields& fields) {
-    constexpr int64_t max_size = 1 << 16;
-    return {.hidden_size = fields.integer("hidden_size", 1, max_size, 512),
-            .intermediate_size = fields.integer("intermediate_size", 1, 4 * max_size, 2048),
-            .layers = fields.integer("num_hidden_layers", 1, 256, 12),
-            .heads = fields.integer("num_attention_heads", 1, max_size, 8),
-            .activation = nn::find_activation(fields.choice("hidden_act", {"quick_gelu", "gelu"}, "quick_gelu")),
-            .layer_norm_eps = fields.number("layer_norm_eps", 1e-5)};
 }
 
 }  // namespace
@@ -43,7 +34,8 @@ ClipTextConfig ClipTextConfig::from_json(const JsonFields& fields) {
     constexpr int64_t max_vocabulary = 1 << 24, max_positions = 1 << 16;
     return {.vocab_size = fields.integer("vocab_size", 1, max_vocabulary, 49408),
             .max_position_embeddings = fields.integer("max_position_embeddings", 1, max_positions, 77),
-            .encoder = read_encoder(fields),
+            .encoder = read_clip_encoder(
+                fields, {.hidden_size = 512, .intermediate_size = 2048, .layers = 12, .heads = 8}),
             .eos_token_id = fields.integer("eos_token_id", 0, max_vocabulary, 49407),
             .projection_dim = fields.integer("projection_dim", 1, 1 << 16, 512),
             .with_projection = names_projection(fields)};

@@ -19,6 +19,7 @@ std::vector<Check> block_checks();      ///< the blocks of nn/
 std::vector<Check> unet_2d_checks();
 std::vector<Check> clip_text_checks();
 std::vector<Check> autoencoder_kl_checks();
+std::vector<Check> safety_checker_checks();
 std::vector<Check> scheduler_checks();
 std::vector<Check> ddpm_checks();
 

@@ -16,6 +16,7 @@
 #include "diffapple/models/autoencoder_kl.h"
 #include "diffapple/models/clip_text.h"
 #include "diffapple/models/component_loading.h"
+#include "diffapple/models/safety_checker.h"
 
 namespace diffapple {
 namespace {
@@ -52,8 +53,31 @@ Tensors run_autoencoder_kl(const Job& job) {
     return outputs;
 }
 
+/// input `pictures`, 8-bit [N, H, W, C]; the folder of the feature extractor lies beside the component's. Outputs
+/// `pixels` (the preprocessed pictures), `embedding`, and `unwanted`, [N], 0 or 1.
+Tensors run_safety_checker(const Job& job) {
+    std::vector<Image> pictures;
+    for (const auto& picture : job.inputs.at("pictures").unbind()) {
+        const auto* data = picture.const_data_ptr<uint8_t>();
+        pictures.push_back({.width = picture.size(1),
+                            .height = picture.size(0),
+                            .channels = picture.size(2),
+                            .pixels = {data, data + picture.numel()}});
+    }
+    const auto folder = job.component.folder.parent_path();
+    const auto processor = read_json_file(folder / "feature_extractor" / "preprocessor_config.json");
+    const auto pixels = preprocess(pictures, ClipImageProcessorConfig::from_json(JsonFields(processor, "processor")));
+    const auto model = load_safety_checker(job.component, job.placement);
+    const auto embedding = model->embed(pixels.to(job.placement.device, job.placement.dtype));
+    at::Tensor unwanted = at::zeros({pixels.size(0)});
+    const auto verdict = SafetyChecker({.name = "test", .folder = folder}, job.placement).check(pictures);
+    for (size_t i = 0; i < verdict.size(); ++i) unwanted[static_cast<int64_t>(i)] = verdict[i] ? 1 : 0;
+    return {{"pixels", pixels}, {"embedding", embedding}, {"unwanted", unwanted}};
+}
+
 const std::map<std::string, Tensors (*)(const Job&)> kinds{{"clip_text", run_clip_text},
-                                                           {"autoencoder_kl", run_autoencoder_kl}};
+                                                           {"autoencoder_kl", run_autoencoder_kl},
+                                                           {"safety_checker", run_safety_checker}};
 
 Component open_component_folder(const std::filesystem::path& folder) {
     const auto config_file = folder / "config.json";
