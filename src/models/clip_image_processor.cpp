@@ -83,8 +83,10 @@ Image centre(const Image& picture, const Size& size) {
 
 /// fp32 [3, H, W], rounded as NumPy rounds in CLIPImageProcessor.
 at::Tensor to_values(const Image& picture, const ClipImageProcessorConfig& config) {
-    at::Tensor values = at::tensor(picture.pixels, at::kByte).view({picture.height, picture.width, 3}).permute({2, 0, 1});
-    values = config.do_rescale ? values.to(at::kDouble).mul(config.rescale_factor).to(at::kFloat) : values.to(at::kFloat);
+    at::Tensor values =
+        at::tensor(picture.pixels, at::kByte).view({picture.height, picture.width, 3}).permute({2, 0, 1});
+    values =
+        config.do_rescale ? values.to(at::kDouble).mul(config.rescale_factor).to(at::kFloat) : values.to(at::kFloat);
     if (!config.do_normalize) return values;
     const auto by_channel = [](const std::array<double, 3>& colour) {
         return at::tensor(at::ArrayRef<double>(colour), at::kDouble).to(at::kFloat).view({3, 1, 1});

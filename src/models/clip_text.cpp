@@ -32,13 +32,13 @@ ClipTextConfig ClipTextConfig::from_json(const JsonFields& fields) {
     if (fields.boolean("use_attention_mask", false))
         fields.reject("use_attention_mask", "is true, but encoders that mask the padding are not supported");
     constexpr int64_t max_vocabulary = 1 << 24, max_positions = 1 << 16;
-    return {.vocab_size = fields.integer("vocab_size", 1, max_vocabulary, 49408),
-            .max_position_embeddings = fields.integer("max_position_embeddings", 1, max_positions, 77),
-            .encoder = read_clip_encoder(
-                fields, {.hidden_size = 512, .intermediate_size = 2048, .layers = 12, .heads = 8}),
-            .eos_token_id = fields.integer("eos_token_id", 0, max_vocabulary, 49407),
-            .projection_dim = fields.integer("projection_dim", 1, 1 << 16, 512),
-            .with_projection = names_projection(fields)};
+    return {
+        .vocab_size = fields.integer("vocab_size", 1, max_vocabulary, 49408),
+        .max_position_embeddings = fields.integer("max_position_embeddings", 1, max_positions, 77),
+        .encoder = read_clip_encoder(fields, {.hidden_size = 512, .intermediate_size = 2048, .layers = 12, .heads = 8}),
+        .eos_token_id = fields.integer("eos_token_id", 0, max_vocabulary, 49407),
+        .projection_dim = fields.integer("projection_dim", 1, 1 << 16, 512),
+        .with_projection = names_projection(fields)};
 }
 
 /// Sum of a token's and its position's embedding.

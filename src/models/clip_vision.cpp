@@ -10,12 +10,11 @@ namespace diffapple {
 
 ClipVisionConfig ClipVisionConfig::from_json(const JsonFields& fields) {
     constexpr int64_t max_side = 4096;
-    ClipVisionConfig config{
-        .num_channels = fields.integer("num_channels", 1, 64, 3),
-        .image_size = fields.integer("image_size", 1, max_side, 224),
-        .patch_size = fields.integer("patch_size", 1, max_side, 32),
-        .encoder = read_clip_encoder(fields,
-                                     {.hidden_size = 768, .intermediate_size = 3072, .layers = 12, .heads = 12})};
+    ClipVisionConfig config{.num_channels = fields.integer("num_channels", 1, 64, 3),
+                            .image_size = fields.integer("image_size", 1, max_side, 224),
+                            .patch_size = fields.integer("patch_size", 1, max_side, 32),
+                            .encoder = read_clip_encoder(
+                                fields, {.hidden_size = 768, .intermediate_size = 3072, .layers = 12, .heads = 12})};
     if (config.patch_size > config.image_size) fields.reject("patch_size", "must not be larger than image_size");
     return config;
 }

@@ -10,7 +10,7 @@ namespace diffapple::selftest {
 namespace {
 
 SafetyCheckerConfig small_config() {
-    const nlohmann::json vision{{"hidden_size", 64},      {"intermediate_size", 128}, {"num_hidden_layers", 2},
+    const nlohmann::json vision{{"hidden_size", 64},        {"intermediate_size", 128}, {"num_hidden_layers", 2},
                                 {"num_attention_heads", 4}, {"image_size", 56},         {"patch_size", 14}};
     const nlohmann::json config{{"vision_config", vision}, {"projection_dim", 48}};
     return SafetyCheckerConfig::from_json(JsonFields(config, "selftest"));

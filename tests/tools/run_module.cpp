@@ -75,9 +75,8 @@ Tensors run_safety_checker(const Job& job) {
     return {{"pixels", pixels}, {"embedding", embedding}, {"unwanted", unwanted}};
 }
 
-const std::map<std::string, Tensors (*)(const Job&)> kinds{{"clip_text", run_clip_text},
-                                                           {"autoencoder_kl", run_autoencoder_kl},
-                                                           {"safety_checker", run_safety_checker}};
+const std::map<std::string, Tensors (*)(const Job&)> kinds{
+    {"clip_text", run_clip_text}, {"autoencoder_kl", run_autoencoder_kl}, {"safety_checker", run_safety_checker}};
 
 Component open_component_folder(const std::filesystem::path& folder) {
     const auto config_file = folder / "config.json";

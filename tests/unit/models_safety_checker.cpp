@@ -31,8 +31,11 @@ void expect_named(const Parse& parse, const json& config, const std::string& key
 }
 
 TEST(SafetyChecker, CountOfSdV15s) {
-    const json vision{{"hidden_size", 1024},      {"intermediate_size", 4096}, {"num_hidden_layers", 24},
-                      {"num_attention_heads", 16}, {"patch_size", 14}};
+    const json vision{{"hidden_size", 1024},
+                      {"intermediate_size", 4096},
+                      {"num_hidden_layers", 24},
+                      {"num_attention_heads", 16},
+                      {"patch_size", 14}};
     // CLIP ViT-L/14's image encoder (303,179,776), its projection, 20 embeddings and their thresholds.
     const int64_t expected = 303'179'776 + 1024 * 768 + 20 * 768 + 20;
     EXPECT_EQ(parameter_count(SafetyCheckerModel(parse({{"projection_dim", 768}, {"vision_config", vision}}))),
