@@ -5,13 +5,12 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "config_fields.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
 
 namespace diffapple {
 namespace {
-
-constexpr int64_t max_channels = 16384;
 
 /// What a block type of the config says: whether it has attention, and a sampler that overrides the model's.
 struct BlockType {
@@ -30,19 +29,6 @@ BlockType parse_block_type(const JsonFields& fields, const std::string& key, con
 
 nn::Sampler read_sampler(const JsonFields& fields, const std::string& key) {
     return fields.choice(key, {"conv", "resnet"}, "conv") == "conv" ? nn::Sampler::conv : nn::Sampler::resnet;
-}
-
-void read_sample_size(const JsonFields& fields, UNet2DConfig& config) {
-    if (!fields.has("sample_size")) return;
-    constexpr int64_t max_size = 16384;
-    if (fields.value("sample_size").is_array()) {
-        const auto size = fields.integers("sample_size", 1, max_size);
-        if (size.size() != 2) fields.reject("sample_size", "must be a number or [height, width]");
-        config.sample_height = size[0];
-        config.sample_width = size[1];
-    } else {
-        config.sample_height = config.sample_width = fields.integer("sample_size", 1, max_size);
-    }
 }
 
 void refuse_class_conditioning(const JsonFields& fields) {
@@ -68,7 +54,7 @@ void read_blocks(const JsonFields& fields, UNet2DConfig& config) {
     if (blocks == 0 || blocks > 12) fields.reject("block_out_channels", "must have 1 to 12 entries");
     for (const auto& [key, count] : {std::pair{"down_block_types", config.down_block_types.size()},
                                      std::pair{"up_block_types", config.up_block_types.size()}})
-        if (count != blocks) fields.reject(key, concat("has ", count, " entries, but block_out_channels has ", blocks));
+        require_one_per_block(fields, key, count, blocks);
     for (const auto& name : config.down_block_types) parse_block_type(fields, "down_block_types", name);
     for (const auto& name : config.up_block_types) parse_block_type(fields, "up_block_types", name);
     config.mid_block = true;
@@ -84,7 +70,10 @@ UNet2DConfig UNet2DConfig::from_json(const JsonFields& fields) {
     if (fields.has("_class_name")) fields.choice("_class_name", {"UNet2DModel"});
     refuse_class_conditioning(fields);
     UNet2DConfig config;
-    read_sample_size(fields, config);
+    if (const auto size = read_sample_size(fields)) {
+        config.sample_height = size->first;
+        config.sample_width = size->second;
+    }
     read_blocks(fields, config);
     config.in_channels = fields.integer("in_channels", 1, max_channels, 3);
     config.out_channels = fields.integer("out_channels", 1, max_channels, 3);

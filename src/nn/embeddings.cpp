@@ -8,10 +8,15 @@
 namespace diffapple::nn {
 
 at::Tensor sinusoidal_embedding(double timestep, int64_t dimension, bool flip_sin_to_cos, double freq_shift) {
+    return sinusoidal_embedding(at::full({1}, timestep, at::kFloat), dimension, flip_sin_to_cos, freq_shift);
+}
+
+at::Tensor sinusoidal_embedding(const at::Tensor& positions, int64_t dimension, bool flip_sin_to_cos,
+                                double freq_shift) {
     constexpr double max_period = 10000.0;
     const int64_t half = dimension / 2;
     const auto exponent = at::arange(half, at::kFloat).mul(-std::log(max_period)).div(half - freq_shift);
-    const auto angles = at::exp(exponent).mul(timestep).unsqueeze(0);
+    const auto angles = positions.to(at::kFloat).unsqueeze(1).mul(at::exp(exponent));
     const auto sine = at::sin(angles), cosine = at::cos(angles);
     const auto embedding = flip_sin_to_cos ? at::cat({cosine, sine}, 1) : at::cat({sine, cosine}, 1);
     return at::pad(embedding, {0, dimension % 2});
@@ -26,13 +31,14 @@ at::Tensor GaussianFourierProjection::forward(double timestep) {
     return at::cat({at::sin(angles), at::cos(angles)}, 1);
 }
 
-TimestepEmbedding::TimestepEmbedding(int64_t in_channels, int64_t time_embed_dim) {
+TimestepEmbedding::TimestepEmbedding(int64_t in_channels, int64_t time_embed_dim, Activation activation)
+    : activation_(activation) {
     linear_1_ = register_module("linear_1", std::make_shared<Linear>(in_channels, time_embed_dim));
     linear_2_ = register_module("linear_2", std::make_shared<Linear>(time_embed_dim, time_embed_dim));
 }
 
 at::Tensor TimestepEmbedding::forward(const at::Tensor& x) {
-    return linear_2_->forward(ops::activate(linear_1_->forward(x), Activation::silu));
+    return linear_2_->forward(ops::activate(linear_1_->forward(x), activation_));
 }
 
 }  // namespace diffapple::nn

@@ -55,7 +55,11 @@ at::Tensor activate(at::Tensor x, Activation activation) {
 }
 
 at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
-                     const at::Tensor& mask) {
+                     const at::Tensor& mask, bool upcast) {
+    if (upcast && query.scalar_type() == at::kHalf)
+        return attention(query.to(at::kFloat), key.to(at::kFloat), value.to(at::kFloat), heads,
+                         mask.defined() ? mask.to(at::kFloat) : mask)
+            .to(at::kHalf);
     const auto split_heads = [heads](const at::Tensor& x) {
         return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
     };
@@ -65,8 +69,13 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
     return output.transpose(1, 2).reshape(query.sizes());
 }
 
-at::Tensor upsample_nearest(const at::Tensor& x) {
-    return at::upsample_nearest2d(x, {2 * x.size(2), 2 * x.size(3)});
+at::Tensor geglu(const at::Tensor& x) {
+    const auto halves = x.chunk(2, -1);
+    return at::gelu(halves[1]).mul_(halves[0]);
+}
+
+at::Tensor upsample_nearest(const at::Tensor& x, int64_t height, int64_t width) {
+    return at::upsample_nearest2d(x, {height, width});
 }
 
 at::Tensor image_to_sequence(const at::Tensor& x) {

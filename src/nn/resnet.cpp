@@ -21,7 +21,7 @@ at::Tensor ResnetBlock2D::resample(const at::Tensor& x) const {
         case Resample::none:
             return x;
         case Resample::up:
-            return ops::upsample_nearest(x);
+            return ops::upsample_nearest(x, 2 * x.size(2), 2 * x.size(3));
         case Resample::down:
             return at::avg_pool2d(x, {2, 2}, {2, 2});
     }
@@ -58,8 +58,8 @@ Upsample2D::Upsample2D(int64_t channels) {
     conv_ = register_module("conv", std::make_shared<Conv2d>(channels, channels, 3, 1, 1));
 }
 
-at::Tensor Upsample2D::forward(const at::Tensor& x) {
-    return conv_->forward(ops::upsample_nearest(x));
+at::Tensor Upsample2D::forward(const at::Tensor& x, int64_t height, int64_t width) {
+    return conv_->forward(ops::upsample_nearest(x, height, width));
 }
 
 }  // namespace diffapple::nn

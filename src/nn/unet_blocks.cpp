@@ -14,7 +14,8 @@ std::shared_ptr<ResnetBlock2D> make_resnet(const BlockConfig& config, int64_t in
     return std::make_shared<ResnetBlock2D>(resnet);
 }
 
-std::shared_ptr<Attention> make_attention(const BlockConfig& config) {
+std::shared_ptr<ImageAttention> make_attention(const BlockConfig& config) {
+    if (config.transformer) return std::make_shared<Transformer2DModel>(*config.transformer);
     return std::make_shared<Attention>(AttentionConfig{.channels = config.out_channels,
                                                        .head_dim = *config.attention_head_dim,
                                                        .norm_groups = config.attention_groups,
@@ -23,9 +24,9 @@ std::shared_ptr<Attention> make_attention(const BlockConfig& config) {
 }
 
 /// "attentions", with one per layer, or null where the block has none.
-std::shared_ptr<ModuleList<Attention>> make_attentions(torch::nn::Module& block, const BlockConfig& config) {
-    if (!config.attention_head_dim) return nullptr;
-    auto attentions = block.register_module("attentions", std::make_shared<ModuleList<Attention>>());
+std::shared_ptr<ModuleList<ImageAttention>> make_attentions(torch::nn::Module& block, const BlockConfig& config) {
+    if (!config.attention_head_dim && !config.transformer) return nullptr;
+    auto attentions = block.register_module("attentions", std::make_shared<ModuleList<ImageAttention>>());
     for (int64_t i = 0; i < config.layers; ++i) attentions->append(make_attention(config));
     return attentions;
 }
@@ -46,10 +47,11 @@ DownBlock2D::DownBlock2D(const BlockConfig& config) {
     }
 }
 
-at::Tensor DownBlock2D::forward(at::Tensor x, const at::Tensor& temb, std::vector<at::Tensor>& skips) {
+at::Tensor DownBlock2D::forward(at::Tensor x, const at::Tensor& temb, std::vector<at::Tensor>& skips,
+                                const TextContext& text) {
     for (size_t i = 0; i < resnets_->size(); ++i) {
         x = (*resnets_)[i].forward(x, temb);
-        if (attentions_) x = (*attentions_)[i].forward(x);
+        if (attentions_) x = (*attentions_)[i].forward(x, text);
         skips.push_back(x);
     }
     if (conv_downsamplers_) x = (*conv_downsamplers_)[0].forward(x);
@@ -75,14 +77,15 @@ UpBlock2D::UpBlock2D(const BlockConfig& config) {
     }
 }
 
-at::Tensor UpBlock2D::forward(at::Tensor x, const at::Tensor& temb, std::vector<at::Tensor>& skips) {
+at::Tensor UpBlock2D::forward(at::Tensor x, const at::Tensor& temb, std::vector<at::Tensor>& skips,
+                              const TextContext& text) {
     for (size_t i = 0; i < resnets_->size(); ++i) {
         x = at::cat({x, skips.back()}, 1);
         skips.pop_back();
         x = (*resnets_)[i].forward(x, temb);
-        if (attentions_) x = (*attentions_)[i].forward(x);
+        if (attentions_) x = (*attentions_)[i].forward(x, text);
     }
-    if (conv_upsamplers_) x = (*conv_upsamplers_)[0].forward(x);
+    if (conv_upsamplers_) x = (*conv_upsamplers_)[0].forward(x, skips.back().size(2), skips.back().size(3));
     if (resnet_upsamplers_) x = (*resnet_upsamplers_)[0].forward(x, temb);
     return x;
 }
@@ -94,10 +97,10 @@ UNetMidBlock2D::UNetMidBlock2D(const BlockConfig& config) {
     attentions_ = make_attentions(*this, config);
 }
 
-at::Tensor UNetMidBlock2D::forward(at::Tensor x, const at::Tensor& temb) {
+at::Tensor UNetMidBlock2D::forward(at::Tensor x, const at::Tensor& temb, const TextContext& text) {
     x = (*resnets_)[0].forward(x, temb);
     for (size_t i = 1; i < resnets_->size(); ++i) {
-        if (attentions_) x = (*attentions_)[i - 1].forward(x);
+        if (attentions_) x = (*attentions_)[i - 1].forward(x, text);
         x = (*resnets_)[i].forward(x, temb);
     }
     return x;

@@ -17,6 +17,7 @@
 #include "diffapple/models/clip_text.h"
 #include "diffapple/models/component_loading.h"
 #include "diffapple/models/safety_checker.h"
+#include "diffapple/models/unet_2d_condition.h"
 
 namespace diffapple {
 namespace {
@@ -75,8 +76,27 @@ Tensors run_safety_checker(const Job& job) {
     return {{"pixels", pixels}, {"embedding", embedding}, {"unwanted", unwanted}};
 }
 
-const std::map<std::string, Tensors (*)(const Job&)> kinds{
-    {"clip_text", run_clip_text}, {"autoencoder_kl", run_autoencoder_kl}, {"safety_checker", run_safety_checker}};
+/// inputs `sample`, `text`, and `text_embeds` and `time_ids` for SDXL; option `timestep`; output `sample`. The texts are
+/// encoded one by one and joined, and more samples than texts repeat them, as pipelines do.
+Tensors run_unet_2d_condition(const Job& job) {
+    const auto model = load_model<UNet2DConditionModel, UNet2DConditionConfig>(job.component, job.placement);
+    std::vector<nn::TextContext> contexts;
+    for (const auto& text : job.inputs.at("text").split(1)) contexts.push_back(model->encode_text(text));
+    auto text = nn::TextContext::join(contexts);
+    const auto& sample = job.inputs.at("sample");
+    std::vector<int64_t> texts;
+    for (int64_t i = 0; i < sample.size(0); ++i) texts.push_back(i % text.batch_size());
+    text = text.select(texts);
+    at::Tensor added;
+    if (job.inputs.contains("time_ids"))
+        added = model->embed_added(job.inputs.at("text_embeds"), job.inputs.at("time_ids"));
+    return {{"sample", model->forward(sample, job.options.number("timestep", 500.0), text, added)}};
+}
+
+const std::map<std::string, Tensors (*)(const Job&)> kinds{{"clip_text", run_clip_text},
+                                                           {"autoencoder_kl", run_autoencoder_kl},
+                                                           {"safety_checker", run_safety_checker},
+                                                           {"unet_2d_condition", run_unet_2d_condition}};
 
 Component open_component_folder(const std::filesystem::path& folder) {
     const auto config_file = folder / "config.json";

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "diffapple/nn/layers.h"
+#include "diffapple/nn/text_context.h"
 
 namespace diffapple::nn {
 
@@ -17,11 +18,12 @@ struct AttentionConfig {
 
 /// Group norm, multi-head self-attention and the residual; diffusers' Attention with
 /// `_from_deprecated_attn_block=True`.
-class Attention : public torch::nn::Module {
+class Attention : public ImageAttention {
 public:
     explicit Attention(const AttentionConfig& config);
     /// x [N, channels, H, W]; the result has the same shape.
     at::Tensor forward(const at::Tensor& x);
+    at::Tensor forward(const at::Tensor& x, const TextContext&) override { return forward(x); }
 
 private:
     int64_t heads_;

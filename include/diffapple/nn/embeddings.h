@@ -9,6 +9,9 @@ namespace diffapple::nn {
 /// get_timestep_embedding: frequencies 10000^(-i / (dimension / 2 - freq_shift)), sines before cosines unless flipped.
 /// Returns [1, dimension], fp32 on the CPU, where it is the same for every device.
 at::Tensor sinusoidal_embedding(double timestep, int64_t dimension, bool flip_sin_to_cos, double freq_shift);
+/// The same for several values: positions [N] (CPU) to [N, dimension].
+at::Tensor sinusoidal_embedding(const at::Tensor& positions, int64_t dimension, bool flip_sin_to_cos,
+                                double freq_shift);
 
 /// Random Fourier features of log t (Song et al. 2021, score SDE; diffusers' GaussianFourierProjection):
 /// [sin, cos](2 pi w log t) with w stored in the checkpoint.
@@ -21,13 +24,14 @@ public:
     at::Tensor weight;  ///< [embedding_size]
 };
 
-/// Two linear layers with SiLU between: [N, in_channels] to [N, time_embed_dim].
+/// Two linear layers with an activation between: [N, in_channels] to [N, time_embed_dim].
 class TimestepEmbedding : public torch::nn::Module {
 public:
-    TimestepEmbedding(int64_t in_channels, int64_t time_embed_dim);
+    TimestepEmbedding(int64_t in_channels, int64_t time_embed_dim, Activation activation = Activation::silu);
     at::Tensor forward(const at::Tensor& x);
 
 private:
+    Activation activation_;
     std::shared_ptr<Linear> linear_1_, linear_2_;
 };
 

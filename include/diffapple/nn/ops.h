@@ -35,12 +35,16 @@ at::Tensor activate(at::Tensor x, Activation activation);
 
 /// Softmax(Q K^T / sqrt(d)) V (Vaswani et al. 2017, eq. 1) over `heads` heads.
 /// query [N, L, heads * d], key and value [N, S, heads * d]; result [N, L, heads * d]. A mask, [L, S] in the dtype of
-/// the query, is added to the products before the softmax.
+/// the query, is added to the products before the softmax. With `upcast`, fp16 inputs are computed with in fp32, for
+/// models whose products overflow fp16 (SD v2.1).
 at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
-                     const at::Tensor& mask = {});
+                     const at::Tensor& mask = {}, bool upcast = false);
 
-/// Doubles height and width, each pixel becoming four. x [N, C, H, W].
-at::Tensor upsample_nearest(const at::Tensor& x);
+/// The first half of the channels times the GELU of the second (Shazeer 2020). x [..., 2 * C]; result [..., C].
+at::Tensor geglu(const at::Tensor& x);
+
+/// Resizes to height x width, each pixel taking the value of the nearest one. x [N, C, H, W].
+at::Tensor upsample_nearest(const at::Tensor& x, int64_t height, int64_t width);
 
 /// [N, C, H, W] to [N, H W, C]: a view where x is channels_last, a copy otherwise.
 at::Tensor image_to_sequence(const at::Tensor& x);

@@ -55,11 +55,14 @@ private:
     std::shared_ptr<Conv2d> conv_;
 };
 
-/// Doubles the image (nearest), then a 3x3 convolution.
+/// Enlarges the image (nearest), then a 3x3 convolution.
 class Upsample2D : public torch::nn::Module {
 public:
     explicit Upsample2D(int64_t channels);
-    at::Tensor forward(const at::Tensor& x);
+    /// To twice the size.
+    at::Tensor forward(const at::Tensor& x) { return forward(x, 2 * x.size(2), 2 * x.size(3)); }
+    /// To the given size.
+    at::Tensor forward(const at::Tensor& x, int64_t height, int64_t width);
 
 private:
     std::shared_ptr<Conv2d> conv_;
