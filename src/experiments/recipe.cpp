@@ -1,7 +1,6 @@
 #include "diffapple/experiments/recipe.h"
 
 #include <algorithm>
-#include <cctype>
 #include <chrono>
 #include <cmath>
 #include <ctime>
@@ -11,6 +10,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/experiments/output_names.h"
 #include "diffapple/io/sha256.h"
+#include "diffapple/schedulers/scheduler.h"
 
 namespace diffapple {
 
@@ -88,9 +88,7 @@ std::string one_value(std::string text) {
 }
 
 std::string sampler_name(const json& scheduler) {
-    auto name = scheduler.at("name").get<std::string>();
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::toupper(c); });
-    return one_value(name);
+    return one_value(a1111_sampler_name(scheduler.at("name").get<std::string>(), scheduler.at("config")));
 }
 
 constexpr std::string_view negative_beginning = "Negative prompt:";

@@ -42,7 +42,7 @@ std::string RunContext::default_scheduler() const {
 }
 
 std::unique_ptr<Scheduler> RunContext::new_scheduler(const BatchSettings& batch) const {
-    return make_scheduler(batch.scheduler, scheduler_config, scheduler_file, batch.steps);
+    return make_scheduler(batch.scheduler, scheduler_config, scheduler_file, {.steps = batch.steps});
 }
 
 RunContext open_run(const ExperimentKind& kind, const RunSettings& settings) {

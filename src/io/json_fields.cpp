@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/files.h"
@@ -68,11 +69,31 @@ std::optional<int64_t> as_integer(const json& value) {
     return static_cast<int64_t>(number);
 }
 
+/// Puts quotes around -Infinity outside of strings: Python writes it (the default of a key of diffusers' DPM-Solver
+/// configs), though it is not JSON. What reads a number refuses the text.
+std::string quote_negative_infinity(const std::string& text) {
+    constexpr std::string_view infinity = "-Infinity";
+    if (text.find(infinity) == std::string::npos) return text;
+    std::string quoted;
+    bool in_string = false;
+    for (size_t i = 0; i < text.size(); ++i) {
+        if (!in_string && text.compare(i, infinity.size(), infinity) == 0) {
+            quoted += concat('"', infinity, '"');
+            i += infinity.size() - 1;
+            continue;
+        }
+        if (text[i] == '"') in_string = !in_string;
+        quoted += text[i];
+        if (in_string && text[i] == '\\' && i + 1 < text.size()) quoted += text[++i];
+    }
+    return quoted;
+}
+
 }  // namespace
 
 json parse_json(const std::string& text, const std::string& where, bool unique_keys) {
     try {
-        json value = json::parse(text, ParseGuard(where, unique_keys));
+        json value = json::parse(quote_negative_infinity(text), ParseGuard(where, unique_keys));
         if (!value.is_object()) fail(where, ": is not a JSON object");
         return value;
     } catch (const json::exception& error) {

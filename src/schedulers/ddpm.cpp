@@ -1,13 +1,38 @@
-#include "diffapple/schedulers/ddpm.h"
-
+// DDPM: ancestral sampling (Ho et al. 2020).
 #include <ATen/ATen.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "diffapple/core/error.h"
+#include "discrete_scheduler.h"
+#include "samplers.h"
 
 namespace diffapple {
+namespace {
+
+/// Equal to diffusers' DDPMScheduler for every option it reads, with one exception: variance_type "fixed_large_log" is
+/// NaN there (it takes the square root of a logarithm); here it is what its name and Ho et al. (section 3.2) say,
+/// sigma_t^2 = beta_t.
+class DDPMScheduler final : public DiscreteScheduler {
+public:
+    DDPMScheduler(const JsonFields& config, const SchedulerRequest& request, NoiseSchedule schedule);
+
+    at::Tensor step(const at::Tensor& model_output, size_t index, const at::Tensor& sample,
+                    NoiseSource& noise) override;
+
+private:
+    enum class Variance { fixed_small, fixed_small_log, fixed_large, learned, learned_range };
+    struct Coefficients;
+
+    static Variance read_variance_type(const JsonFields& config);
+    Coefficients coefficients(size_t index) const;
+    at::Tensor standard_deviation(const Coefficients& c, const at::Tensor& predicted_variance) const;
+
+    PredictionType prediction_type_;
+    Variance variance_;
+    SampleRange range_;
+};
 
 /// Coefficients of one step. Computed in float, not double: 1 - alpha_t / alpha_{t-1} is about 1e-4 at small t, where
 /// float's rounding moves it by 3e-4 of itself, and the picture should be the one that diffusers makes.
@@ -30,30 +55,19 @@ DDPMScheduler::Variance DDPMScheduler::read_variance_type(const JsonFields& conf
     return name == "learned_range" ? Variance::learned_range : Variance::fixed_large;
 }
 
-DDPMScheduler::DDPMScheduler(const JsonFields& config, int64_t steps)
-    : schedule_(NoiseSchedule::from_json(config, 0.0001, 0.02, "linear")),
+DDPMScheduler::DDPMScheduler(const JsonFields& config, const SchedulerRequest& request, NoiseSchedule schedule)
+    : DiscreteScheduler(schedule,
+                        inference_timesteps(read_timestep_spacing(config, "leading"), request.steps,
+                                            schedule.num_train_timesteps(), read_steps_offset(config)),
+                        request),
       prediction_type_(read_prediction_type(config)),
       variance_(read_variance_type(config)),
-      clip_sample_(config.boolean("clip_sample", true)),
-      thresholding_(config.boolean("thresholding", false)),
-      clip_sample_range_(config.number("clip_sample_range", 1.0)),
-      dynamic_thresholding_ratio_(config.number("dynamic_thresholding_ratio", 0.995)),
-      sample_max_value_(config.number("sample_max_value", 1.0)) {
-    if (dynamic_thresholding_ratio_ < 0 || dynamic_thresholding_ratio_ > 1)
-        config.reject("dynamic_thresholding_ratio", "must be between 0 and 1");
-    if (clip_sample_range_ <= 0) config.reject("clip_sample_range", "must be greater than 0");
-    const int64_t offset = config.integer("steps_offset", 0, schedule_.num_train_timesteps(), 0);
-    const auto timesteps =
-        inference_timesteps(read_timestep_spacing(config, "leading"), steps, schedule_.num_train_timesteps(), offset);
-    timesteps_.assign(timesteps.begin(), timesteps.end());
-}
+      range_(SampleRange::both(config, /*clip_by_default=*/true)) {}
 
 DDPMScheduler::Coefficients DDPMScheduler::coefficients(size_t index) const {
-    const auto alpha_bar = [this](size_t i) {
-        return i < timesteps_.size() ? static_cast<float>(schedule_.alphas_cumprod[static_cast<size_t>(timesteps_[i])])
-                                     : 1.0F;
-    };
-    const float alpha_prod = alpha_bar(index), alpha_prod_prev = alpha_bar(index + 1);
+    const bool last = index + 1 == timesteps().size();
+    const float alpha_prod = alpha_bar(timestep(index));
+    const float alpha_prod_prev = last ? 1.0F : alpha_bar(timestep(index + 1));
     const float beta_prod = 1 - alpha_prod, beta_prod_prev = 1 - alpha_prod_prev;
     const float current_alpha = alpha_prod / alpha_prod_prev, current_beta = 1 - current_alpha;
     return {.alpha_prod = alpha_prod,
@@ -61,11 +75,6 @@ DDPMScheduler::Coefficients DDPMScheduler::coefficients(size_t index) const {
             .original_sample = std::sqrt(alpha_prod_prev) * current_beta / beta_prod,
             .sample = std::sqrt(current_alpha) * beta_prod_prev / beta_prod,
             .posterior_variance = std::max(beta_prod_prev / beta_prod * current_beta, 1e-20F)};
-}
-
-at::Tensor DDPMScheduler::clip(at::Tensor original_sample) const {
-    if (thresholding_) return threshold_sample(original_sample, dynamic_thresholding_ratio_, sample_max_value_);
-    return clip_sample_ ? original_sample.clamp_(-clip_sample_range_, clip_sample_range_) : original_sample;
 }
 
 at::Tensor DDPMScheduler::standard_deviation(const Coefficients& c, const at::Tensor& predicted_variance) const {
@@ -100,11 +109,18 @@ at::Tensor DDPMScheduler::step(const at::Tensor& model_output, size_t index, con
     const auto predicted = model_output.slice(1, 0, channels);
     const Coefficients c = coefficients(index);
     // "predicted x_0" (eq. 15), clipped; then the mean mu_t (eq. 7)
-    const auto original = clip(predict_original_sample(prediction_type_, predicted, sample, c.alpha_prod));
-    auto previous = original.mul(c.original_sample).add_(sample, c.sample);
-    if (timesteps_[index] <= 0) return previous;
+    const auto level = Level::of_alpha_bar(c.alpha_prod);
+    const auto original = range_.apply(predict_original_sample(prediction_type_, predicted, sample, level));
+    auto previous = original.mul(c.original_sample).add_(sample.mul(c.sample));
+    if (timestep(index) <= 0) return previous;
     const auto z = noise.normal(sample.sizes(), sample.device(), at::kFloat);
     return previous.add_(z.mul_(standard_deviation(c, model_output.slice(1, channels))));
+}
+
+}  // namespace
+
+std::unique_ptr<Scheduler> make_ddpm(const JsonFields& config, const SchedulerRequest& request) {
+    return std::make_unique<DDPMScheduler>(config, request, NoiseSchedule::from_json(config, ZeroTerminalSnr::exact));
 }
 
 }  // namespace diffapple

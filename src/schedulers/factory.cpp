@@ -1,30 +1,50 @@
 // Schedulers by name: one line for each.
-#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/error.h"
-#include "diffapple/schedulers/ddpm.h"
 #include "diffapple/schedulers/scheduler.h"
+#include "diffapple/schedulers/sigma_schedule.h"
+#include "samplers.h"
 
 namespace diffapple {
 namespace {
 
+/// An option that not all samplers read.
+enum class Reads { nothing_special, eta, sigma_spacing };
+
 struct Entry {
     const char* name;        ///< on the command line
     const char* class_name;  ///< in scheduler_config.json
-    std::function<std::unique_ptr<Scheduler>(const JsonFields&, int64_t steps)> make;
+    const char* a1111_name;
+    MakeScheduler* make;
+    Reads reads = Reads::nothing_special;
 };
-
-template <typename T>
-std::unique_ptr<Scheduler> make(const JsonFields& config, int64_t steps) {
-    return std::make_unique<T>(config, steps);
-}
 
 const std::vector<Entry>& entries() {
     static const std::vector<Entry> all{
-        {"ddpm", "DDPMScheduler", make<DDPMScheduler>},
+        {"ddpm", "DDPMScheduler", "DDPM", make_ddpm},
+        {"ddim", "DDIMScheduler", "DDIM", make_ddim, Reads::eta},
+        {"pndm", "PNDMScheduler", "PLMS", make_pndm},
+        {"dpmsolver++", "DPMSolverMultistepScheduler", "DPM++ 2M", make_dpm_solver_multistep, Reads::sigma_spacing},
+        {"dpmsolver++-single", "DPMSolverSinglestepScheduler", "DPM++ 2S", make_dpm_solver_singlestep,
+         Reads::sigma_spacing},
+        {"euler", "EulerDiscreteScheduler", "Euler", make_euler, Reads::sigma_spacing},
+        {"euler-a", "EulerAncestralDiscreteScheduler", "Euler a", make_euler_ancestral},
+        {"heun", "HeunDiscreteScheduler", "Heun", make_heun, Reads::sigma_spacing},
+        {"lms", "LMSDiscreteScheduler", "LMS", make_lms, Reads::sigma_spacing},
+        {"unipc", "UniPCMultistepScheduler", "UniPC", make_unipc, Reads::sigma_spacing},
+        {"lcm", "LCMScheduler", "LCM", make_lcm},
     };
     return all;
+}
+
+const Entry& find_entry(const std::string& name) {
+    std::string known;
+    for (const auto& entry : entries()) {
+        if (name == entry.name) return entry;
+        known += (known.empty() ? "" : ", ") + std::string(entry.name);
+    }
+    fail_usage("--scheduler '", name, "' is unknown; use ", known);
 }
 
 }  // namespace
@@ -52,14 +72,30 @@ std::string scheduler_name(const nlohmann::json& config, const std::string& wher
                          " (choose one with --scheduler)"));
 }
 
-std::unique_ptr<Scheduler> make_scheduler(const std::string& name, const nlohmann::json& config,
-                                          const std::string& where, int64_t steps) {
-    std::string known;
-    for (const auto& entry : entries()) {
-        if (name == entry.name) return entry.make(JsonFields(config, where), steps);
-        known += (known.empty() ? "" : ", ") + std::string(entry.name);
+std::string a1111_sampler_name(const std::string& name, const nlohmann::json& config) {
+    const Entry& entry = find_entry(name);
+    std::string text = entry.a1111_name;
+    if (entry.reads != Reads::sigma_spacing) return text;
+    switch (read_sigma_spacing(JsonFields(config, "scheduler"))) {
+        case SigmaSpacing::karras:
+            return text + " Karras";
+        case SigmaSpacing::exponential:
+            return text + " Exponential";
+        case SigmaSpacing::beta:
+            return text + " Beta";
+        default:
+            return text;
     }
-    fail_usage("--scheduler '", name, "' is unknown; use ", known);
+}
+
+bool scheduler_reads_eta(const std::string& name) {
+    return find_entry(name).reads == Reads::eta;
+}
+
+std::unique_ptr<Scheduler> make_scheduler(const std::string& name, const nlohmann::json& config,
+                                          const std::string& where, const SchedulerRequest& request) {
+    if (!(request.eta >= 0 && request.eta <= 1)) fail_usage("--eta ", request.eta, ": must be from 0 to 1");
+    return find_entry(name).make(JsonFields(config, where), request);
 }
 
 }  // namespace diffapple

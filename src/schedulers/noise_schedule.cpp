@@ -28,6 +28,10 @@ double cosine_alpha_bar(double t) {
     return cosine * cosine;
 }
 
+double exp_alpha_bar(double t) {
+    return std::exp(-12 * t);
+}
+
 double laplace_alpha_bar(double t) {
     const double log_snr = -0.5 * std::copysign(1.0, 0.5 - t) * std::log(1 - 2 * std::fabs(0.5 - t) + 1e-6);
     const double snr = std::exp(log_snr);
@@ -39,6 +43,7 @@ at::Tensor make_betas(const std::string& schedule, double start, double end, int
     if (schedule == "scaled_linear") return at::linspace(std::sqrt(start), std::sqrt(end), count, at::kFloat).square();
     if (schedule == "squaredcos_cap_v2") return betas_for_alpha_bar(count, cosine_alpha_bar);
     if (schedule == "laplace") return betas_for_alpha_bar(count, laplace_alpha_bar);
+    if (schedule == "exp") return betas_for_alpha_bar(count, exp_alpha_bar);
     return at::sigmoid(at::linspace(-6, 6, count, at::kFloat)).mul(end - start).add(start);  // "sigmoid"
 }
 
@@ -51,35 +56,42 @@ at::Tensor rescale_zero_terminal_snr(const at::Tensor& betas) {
     return 1.0 - at::cat({alphas_bar.slice(0, 0, 1), alphas_bar.slice(0, 1) / alphas_bar.slice(0, 0, -1)});
 }
 
-at::Tensor read_betas(const JsonFields& fields, double default_start, double default_end,
-                      const std::string& default_schedule) {
-    constexpr int64_t max_timesteps = 100'000;
-    if (fields.has("trained_betas")) {
-        const auto betas = fields.numbers("trained_betas");
-        if (betas.size() < 2 || betas.size() > max_timesteps)
-            fields.reject("trained_betas", concat("must have 2 to ", max_timesteps, " entries"));
-        for (const double beta : betas)
-            if (beta < 0 || beta > 1) fields.reject("trained_betas", concat("has ", beta, ", not between 0 and 1"));
-        return at::tensor(betas, at::kDouble).to(at::kFloat);
-    }
+constexpr int64_t max_timesteps = 100'000;
+
+at::Tensor read_trained_betas(const JsonFields& fields) {
+    const auto betas = fields.numbers("trained_betas");
     const int64_t count = fields.integer("num_train_timesteps", 2, max_timesteps, 1000);
-    const double start = fields.number("beta_start", default_start), end = fields.number("beta_end", default_end);
+    if (static_cast<int64_t>(betas.size()) != count)
+        fields.reject("trained_betas", concat("has ", betas.size(), " entries, but num_train_timesteps is ", count));
+    for (const double beta : betas)
+        if (beta < 0 || beta > 1) fields.reject("trained_betas", concat("has ", beta, ", not between 0 and 1"));
+    return at::tensor(betas, at::kDouble).to(at::kFloat);
+}
+
+at::Tensor read_betas(const JsonFields& fields, const BetaDefaults& defaults) {
+    if (fields.has("trained_betas")) return read_trained_betas(fields);
+    const int64_t count = fields.integer("num_train_timesteps", 2, max_timesteps, 1000);
+    const double start = fields.number("beta_start", defaults.start), end = fields.number("beta_end", defaults.end);
     for (const auto& [key, beta] : {std::pair{"beta_start", start}, std::pair{"beta_end", end}})
         if (beta <= 0 || beta >= 1) fields.reject(key, concat("is ", beta, ", but must be between 0 and 1"));
     const auto schedule = fields.choice(
-        "beta_schedule", {"linear", "scaled_linear", "squaredcos_cap_v2", "laplace", "sigmoid"}, default_schedule);
+        "beta_schedule", {"linear", "scaled_linear", "squaredcos_cap_v2", "laplace", "exp", "sigmoid"},
+        defaults.schedule);
     return make_betas(schedule, start, end, count);
 }
 
 }  // namespace
 
-NoiseSchedule NoiseSchedule::from_json(const JsonFields& fields, double default_beta_start, double default_beta_end,
-                                       const std::string& default_beta_schedule) {
-    auto betas = read_betas(fields, default_beta_start, default_beta_end, default_beta_schedule);
-    if (fields.boolean("rescale_betas_zero_snr", false)) betas = rescale_zero_terminal_snr(betas);
+NoiseSchedule NoiseSchedule::from_json(const JsonFields& fields, ZeroTerminalSnr zero_snr,
+                                       const BetaDefaults& defaults) {
+    auto betas = read_betas(fields, defaults);
+    const bool rescale = zero_snr != ZeroTerminalSnr::ignored && fields.boolean("rescale_betas_zero_snr", false);
+    if (rescale) betas = rescale_zero_terminal_snr(betas);
     const auto cumprod = at::cumprod(1.0 - betas, 0).to(at::kDouble);
     const double* const begin = cumprod.const_data_ptr<double>();
-    return {.alphas_cumprod = std::vector<double>(begin, begin + cumprod.numel())};
+    NoiseSchedule schedule{.alphas_cumprod = std::vector<double>(begin, begin + cumprod.numel())};
+    if (rescale && zero_snr == ZeroTerminalSnr::finite) schedule.alphas_cumprod.back() = 0x1p-24;
+    return schedule;
 }
 
 TimestepSpacing read_timestep_spacing(const JsonFields& fields, const std::string& fallback) {
@@ -88,82 +100,109 @@ TimestepSpacing read_timestep_spacing(const JsonFields& fields, const std::strin
     return name == "leading" ? TimestepSpacing::leading : TimestepSpacing::trailing;
 }
 
+int64_t read_steps_offset(const JsonFields& fields) {
+    return fields.integer("steps_offset", 0, max_timesteps, 0);
+}
+
+std::vector<double> linspace(double last, int64_t count) {
+    std::vector<double> values;
+    const double distance = count > 1 ? last / static_cast<double>(count - 1) : 0.0;
+    for (int64_t i = 0; i < count; ++i) values.push_back(static_cast<double>(i) * distance);
+    if (count > 1) values.back() = last;
+    return values;
+}
+
 namespace {
 
-std::vector<int64_t> linspace_timesteps(int64_t steps, int64_t train) {
-    std::vector<int64_t> timesteps;
-    const double distance = steps > 1 ? static_cast<double>(train - 1) / static_cast<double>(steps - 1) : 0.0;
-    for (int64_t i = steps; i-- > 0;)
-        timesteps.push_back(i > 0 && i == steps - 1 ? train - 1 : std::llrint(static_cast<double>(i) * distance));
+std::vector<double> falling_linspace(double last, int64_t count) {
+    const auto rising = linspace(last, count);
+    return {rising.rbegin(), rising.rend()};
+}
+
+std::vector<double> leading_timesteps(int64_t steps, int64_t distance, int64_t offset) {
+    std::vector<double> timesteps;
+    for (int64_t i = steps; i-- > 0;) timesteps.push_back(static_cast<double>(i * distance + offset));
     return timesteps;
 }
 
-std::vector<int64_t> leading_timesteps(int64_t steps, int64_t train, int64_t offset) {
-    std::vector<int64_t> timesteps;
-    for (int64_t i = steps; i-- > 0;) timesteps.push_back(i * (train / steps) + offset);
-    return timesteps;
-}
-
-/// The values of numpy's arange(train, 0, -train / steps), computed in double as there; where rounding makes numpy add
-/// a timestep below 0 (61 steps, for one), it is left out.
-std::vector<int64_t> trailing_timesteps(int64_t steps, int64_t train) {
-    const double start = static_cast<double>(train), ratio = start / static_cast<double>(steps);
+/// The values of numpy's arange(highest, 0, -train / steps), computed in double as there; where rounding makes numpy
+/// add a timestep below 0 (61 steps, for one), it is left out.
+std::vector<double> trailing_timesteps(int64_t steps, int64_t train, int64_t highest) {
+    const double start = static_cast<double>(highest);
+    const double ratio = static_cast<double>(train) / static_cast<double>(steps);
     const double difference = (start - ratio) - start;
-    std::vector<int64_t> timesteps;
-    for (int64_t i = 0; i < steps; ++i)
-        timesteps.push_back(std::llrint(start + static_cast<double>(i) * difference) - 1);
+    const auto count = std::min(steps, static_cast<int64_t>(std::ceil(start / ratio)));
+    std::vector<double> timesteps;
+    for (int64_t i = 0; i < count; ++i)
+        timesteps.push_back(std::nearbyint(start + static_cast<double>(i) * difference) - 1);
     return timesteps;
+}
+
+void require_steps(int64_t steps, int64_t most) {
+    if (steps < 1 || steps > most)
+        fail_usage("--steps ", steps, ": the scheduler of this model takes 1 to ", most, " steps");
+}
+
+void require_range(const std::vector<double>& timesteps, int64_t steps, int64_t train, int64_t steps_offset) {
+    for (const double t : timesteps)
+        if (t < 0 || t >= static_cast<double>(train))
+            fail_usage("--steps ", steps, ": timestep ", t, " is outside the ", train,
+                       " training timesteps of this scheduler (steps_offset ", steps_offset, "); use fewer steps");
+}
+
+std::vector<int64_t> rounded(const std::vector<double>& timesteps) {
+    std::vector<int64_t> whole;
+    for (const double t : timesteps) whole.push_back(std::llrint(t));
+    return whole;
 }
 
 }  // namespace
 
-std::vector<int64_t> inference_timesteps(TimestepSpacing spacing, int64_t steps, int64_t num_train_timesteps,
+std::vector<double> fractional_timesteps(TimestepSpacing spacing, int64_t steps, int64_t num_train_timesteps,
                                          int64_t steps_offset) {
-    if (steps < 1 || steps > num_train_timesteps)
-        fail_usage("--steps ", steps, ": the scheduler of this model takes 1 to ", num_train_timesteps, " steps");
-    std::vector<int64_t> timesteps;
-    switch (spacing) {
-        case TimestepSpacing::linspace:
-            timesteps = linspace_timesteps(steps, num_train_timesteps);
-            break;
-        case TimestepSpacing::leading:
-            timesteps = leading_timesteps(steps, num_train_timesteps, steps_offset);
-            break;
-        case TimestepSpacing::trailing:
-            timesteps = trailing_timesteps(steps, num_train_timesteps);
-            break;
+    require_steps(steps, num_train_timesteps);
+    std::vector<double> timesteps;
+    if (spacing == TimestepSpacing::linspace) {
+        timesteps = falling_linspace(static_cast<double>(num_train_timesteps - 1), steps);
+    } else if (spacing == TimestepSpacing::leading) {
+        timesteps = leading_timesteps(steps, num_train_timesteps / steps, steps_offset);
+    } else {
+        timesteps = trailing_timesteps(steps, num_train_timesteps, num_train_timesteps);
     }
-    for (const int64_t t : timesteps)
-        if (t < 0 || t >= num_train_timesteps)
-            fail_usage("--steps ", steps, ": timestep ", t, " is outside the ", num_train_timesteps,
-                       " training timesteps of this scheduler (steps_offset ", steps_offset, "); use fewer steps");
+    require_range(timesteps, steps, num_train_timesteps, steps_offset);
     return timesteps;
 }
 
-PredictionType read_prediction_type(const JsonFields& fields) {
-    const auto name = fields.choice("prediction_type", {"epsilon", "sample", "v_prediction"}, "epsilon");
-    if (name == "epsilon") return PredictionType::epsilon;
-    return name == "sample" ? PredictionType::sample : PredictionType::v_prediction;
+std::vector<int64_t> inference_timesteps(TimestepSpacing spacing, int64_t steps, int64_t num_train_timesteps,
+                                         int64_t steps_offset) {
+    return rounded(fractional_timesteps(spacing, steps, num_train_timesteps, steps_offset));
 }
 
-at::Tensor predict_original_sample(PredictionType type, const at::Tensor& model_output, const at::Tensor& sample,
-                                   double alpha_cumprod) {
-    const double signal = std::sqrt(alpha_cumprod), noise = std::sqrt(1 - alpha_cumprod);
-    switch (type) {
-        case PredictionType::epsilon:
-            return sample.sub(model_output, noise).div_(signal);
-        case PredictionType::sample:
-            return model_output.clone();
-        case PredictionType::v_prediction:
-            return sample.mul(signal).sub_(model_output, noise);
+std::vector<int64_t> solver_timesteps(TimestepSpacing spacing, int64_t steps, int64_t num_train_timesteps,
+                                      int64_t highest, int64_t steps_offset) {
+    require_steps(steps, spacing == TimestepSpacing::leading ? highest - 1 : num_train_timesteps);
+    std::vector<double> timesteps;
+    if (spacing == TimestepSpacing::trailing) {
+        timesteps = trailing_timesteps(steps, num_train_timesteps, highest);
+    } else {
+        timesteps = spacing == TimestepSpacing::linspace
+                        ? falling_linspace(static_cast<double>(highest - 1), steps + 1)
+                        : leading_timesteps(steps + 1, highest / (steps + 1), steps_offset);
+        timesteps.pop_back();
     }
-    return {};
+    require_range(timesteps, steps, num_train_timesteps, steps_offset);
+    return rounded(timesteps);
 }
 
-at::Tensor threshold_sample(const at::Tensor& sample, double quantile, double max_value) {
-    const auto flat = sample.reshape({sample.size(0), -1});
-    const auto s = at::quantile(flat.abs(), quantile, 1, /*keepdim=*/true).clamp_(1.0, max_value);
-    return at::clamp(flat, s.neg(), s).div_(s).view_as(sample);
+Turns turns_at_strength(std::vector<double> timesteps, const SchedulerRequest& request, int64_t turns_per_step) {
+    const double strength = request.strength;
+    if (!(strength > 0 && strength <= 1)) fail_usage("--strength ", strength, ": must be above 0 and at most 1");
+    const auto left = static_cast<int64_t>(static_cast<double>(request.steps) * strength);
+    const auto begin = static_cast<size_t>((request.steps - left) * turns_per_step);
+    if (left < 1 || begin >= timesteps.size())
+        fail_usage("--strength ", strength, ": leaves none of ", request.steps, " steps; give more of either");
+    timesteps.erase(timesteps.begin(), timesteps.begin() + static_cast<int64_t>(begin));
+    return {.timesteps = std::move(timesteps), .begin = begin};
 }
 
 }  // namespace diffapple

@@ -20,7 +20,7 @@ public:
     bool encode(const BenchShape&) override { return false; }
 
     double denoise(const BenchShape& shape, int64_t turns) override {
-        const auto scheduler = make_scheduler("ddpm", nlohmann::json::object(), "bench", turns);
+        const auto scheduler = make_scheduler("ddpm", nlohmann::json::object(), "bench", {.steps = turns});
         NoiseSource noise(/*seed=*/0);
         const DDPMPipeline::Request request{
             .batch_size = shape.batch_size, .height = shape.height, .width = shape.width};

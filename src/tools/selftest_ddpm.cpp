@@ -22,7 +22,7 @@ at::Tensor sample(const std::shared_ptr<UNet2DModel>& unet, const Placement& pla
     constexpr uint64_t seed = 6;
     constexpr int64_t steps = 8;
     const nlohmann::json config{{"num_train_timesteps", 1000}};
-    const auto scheduler = make_scheduler("ddpm", config, "selftest", steps);
+    const auto scheduler = make_scheduler("ddpm", config, "selftest", {.steps = steps});
     NoiseSource noise(seed);
     DDPMPipeline pipeline(unet, placement);
     return pipeline.sample({.batch_size = 2, .height = 16, .width = 24}, *scheduler, noise, [](size_t, size_t) {})

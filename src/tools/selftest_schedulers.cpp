@@ -22,8 +22,10 @@ std::unique_ptr<Scheduler> make(const std::string& name) {
     const nlohmann::json config{{"num_train_timesteps", train_timesteps},
                                 {"beta_start", beta_start},
                                 {"beta_end", beta_end},
-                                {"beta_schedule", "linear"}};
-    return make_scheduler(name, config, "selftest", steps);
+                                {"beta_schedule", "linear"},
+                                {"timestep_spacing", "leading"},  // whole timesteps, whatever the sampler
+                                {"set_alpha_to_one", true}};      // ends without noise
+    return make_scheduler(name, config, "selftest", {.steps = steps});
 }
 
 /// The start sample after all steps, the model's outputs being random values: the same ones for every device and dtype.

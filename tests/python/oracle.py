@@ -2,6 +2,7 @@
 the final latents, takes start noise and any size, and works in half precision; test_parity_ddpm.py checks that it is
 the pipeline's loop, bit for bit. Noise is always drawn in fp32 from one CPU generator and then cast."""
 
+import inspect
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,27 @@ from unittest import mock
 import diffusers
 import numpy as np
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers import DDPMPipeline, DDPMScheduler, SchedulerMixin, UNet2DModel
 
 LATENTS_BAR = 1e-4  # of the largest absolute value
 EQUAL_SHARE = 0.999  # of the 8-bit values; the rest may differ by 1
 HALF_PRECISION_FACTOR = 1.2  # of diffusers' own distance to fp32
 
 diffusers.utils.logging.set_verbosity_error()
+
+SCHEDULER_CLASSES = {
+    "ddpm": diffusers.DDPMScheduler,
+    "ddim": diffusers.DDIMScheduler,
+    "pndm": diffusers.PNDMScheduler,
+    "dpmsolver++": diffusers.DPMSolverMultistepScheduler,
+    "dpmsolver++-single": diffusers.DPMSolverSinglestepScheduler,
+    "euler": diffusers.EulerDiscreteScheduler,
+    "euler-a": diffusers.EulerAncestralDiscreteScheduler,
+    "heun": diffusers.HeunDiscreteScheduler,
+    "lms": diffusers.LMSDiscreteScheduler,
+    "unipc": diffusers.UniPCMultistepScheduler,
+    "lcm": diffusers.LCMScheduler,
+}
 
 
 @dataclass
@@ -53,25 +68,28 @@ def draw_fp32(shape, generator=None, device=None, dtype=None, layout=None):
 @torch.inference_mode()
 def sample(
     unet: UNet2DModel,
-    scheduler: DDPMScheduler,
+    scheduler: SchedulerMixin,
     seed: int = 0,
     steps: int = 10,
     batch: int = 1,
     size: tuple[int, int] | None = None,  # height, width
     latents: torch.Tensor | None = None,
 ) -> Sampled:
-    """One batch in the UNet's dtype."""
+    """One batch in the UNet's dtype, with the scheduler's class and config."""
     generator = torch.Generator().manual_seed(seed)
     size = size or unet.config.sample_size
     height, width = (size, size) if isinstance(size, int) else size
     shape = (batch, unet.config.in_channels, height, width)
-    scheduler = DDPMScheduler.from_config(scheduler.config)
+    scheduler = type(scheduler).from_config(scheduler.config)
     scheduler.set_timesteps(steps)
-    with mock.patch("diffusers.schedulers.scheduling_ddpm.randn_tensor", draw_fp32):
+    takes_generator = "generator" in inspect.signature(scheduler.step).parameters
+    extra = {"generator": generator} if takes_generator else {}
+    with mock.patch(f"{type(scheduler).__module__}.randn_tensor", draw_fp32, create=True):
         image = draw_fp32(shape, generator, dtype=unet.dtype) if latents is None else latents.to(unet.dtype)
+        image = image * scheduler.init_noise_sigma
         for t in scheduler.timesteps:
-            output = unet(image, t).sample
-            image = scheduler.step(output, t, image, generator=generator).prev_sample
+            output = unet(scheduler.scale_model_input(image, t), t).sample
+            image = scheduler.step(output, t, image, **extra).prev_sample
     return Sampled(image.float(), to_pictures(image.float()))
 
 

@@ -12,6 +12,7 @@ from checkpoints import (
     FOURIER_SCHEDULER,
     SHAPES,
     SMALL,
+    TINY,
     make_checkpoint,
     random_fourier_unet,
     random_unet,
@@ -72,6 +73,14 @@ def test_schedulers_fp32_are_the_cpus(standin, scheduler):
     checkpoint = make_checkpoint(standin.folder / "model", SMALL, **scheduler)
     _, latents, _ = run(standin, checkpoint, "--device", "mps", "--dtype", "fp32")
     assert_latents_equal(latents, run(standin, checkpoint, "--device", "cpu")[1])
+
+
+@pytest.mark.parametrize("name", oracle.SCHEDULER_CLASSES)
+def test_named_schedulers_fp32_are_the_cpus(standin, name):
+    checkpoint = make_checkpoint(standin.folder / "model", TINY, prediction_type="v_prediction")
+    options = ["--scheduler", name]
+    _, latents, _ = run(standin, checkpoint, "--device", "mps", "--dtype", "fp32", *options)
+    assert_latents_equal(latents, run(standin, checkpoint, "--device", "cpu", *options)[1])
 
 
 @pytest.mark.parametrize("variance_type", ["learned", "learned_range"])

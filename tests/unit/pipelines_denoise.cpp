@@ -19,6 +19,9 @@ public:
         indices.push_back(index);
         return sample + output;
     }
+    at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, size_t /*index*/) const override {
+        return original + noise;
+    }
     std::vector<size_t> indices;
 
 private:

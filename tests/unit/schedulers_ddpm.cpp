@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/error.h"
-#include "diffapple/schedulers/ddpm.h"
+#include "diffapple/schedulers/noise_schedule.h"
 
 namespace diffapple {
 namespace {
@@ -32,7 +32,7 @@ TEST(Timesteps, OutOfRangeIsAUsageError) {
 }
 
 NoiseSchedule schedule(const json& config) {
-    return NoiseSchedule::from_json(JsonFields(config, "test"), 0.0001, 0.02, "linear");
+    return NoiseSchedule::from_json(JsonFields(config, "test"), ZeroTerminalSnr::exact);
 }
 
 TEST(NoiseSchedule, AlphasCumprodOfDiffusers) {
@@ -55,28 +55,29 @@ TEST(NoiseSchedule, BadConfigsAreRefused) {
 /// The last step of a sampler is deterministic: from t = 0 it returns the (clipped) predicted picture.
 TEST(DDPM, LastStepReturnsThePredictedPicture) {
     const json config = {{"clip_sample", true}, {"prediction_type", "sample"}};
-    DDPMScheduler scheduler(JsonFields(config, "test"), 2);
+    const auto scheduler = make_scheduler("ddpm", config, "test", {.steps = 2});
     NoiseSource noise(0);
     const auto sample = noise.normal({1, 3, 4, 4}, at::kCPU, at::kFloat);
     const auto predicted = noise.normal({1, 3, 4, 4}, at::kCPU, at::kFloat);
-    EXPECT_TRUE(at::allclose(scheduler.step(predicted, 1, sample, noise), predicted.clamp(-1, 1), 1e-5, 1e-6));
+    EXPECT_TRUE(at::allclose(scheduler->step(predicted, 1, sample, noise), predicted.clamp(-1, 1), 1e-5, 1e-6));
 }
 
 TEST(DDPM, ModelChannelsMustFitTheVarianceType) {
     NoiseSource noise(0);
     const auto sample = at::zeros({1, 3, 4, 4}), doubled = at::zeros({1, 6, 4, 4});
     const json fixed = json::object(), learned = {{"variance_type", "learned_range"}};
-    DDPMScheduler with_fixed(JsonFields(fixed, "test"), 2), with_learned(JsonFields(learned, "test"), 2);
-    EXPECT_THROW(with_fixed.step(doubled, 0, sample, noise), Error);
-    EXPECT_THROW(with_learned.step(sample, 0, sample, noise), Error);
-    EXPECT_EQ(with_learned.step(doubled, 0, sample, noise).sizes(), sample.sizes());
+    const auto with_fixed = make_scheduler("ddpm", fixed, "test", {.steps = 2});
+    const auto with_learned = make_scheduler("ddpm", learned, "test", {.steps = 2});
+    EXPECT_THROW(with_fixed->step(doubled, 0, sample, noise), Error);
+    EXPECT_THROW(with_learned->step(sample, 0, sample, noise), Error);
+    EXPECT_EQ(with_learned->step(doubled, 0, sample, noise).sizes(), sample.sizes());
 }
 
 TEST(Factory, KnowsSchedulersByNameAndClass) {
     const json config = {{"_class_name", "DDPMScheduler"}};
     EXPECT_EQ(scheduler_name(config, "test"), "ddpm");
-    EXPECT_EQ(make_scheduler("ddpm", config, "test", 10)->timesteps().size(), 10U);
-    EXPECT_THROW(make_scheduler("nonsense", config, "test", 10), Error);
+    EXPECT_EQ(make_scheduler("ddpm", config, "test", {.steps = 10})->timesteps().size(), 10U);
+    EXPECT_THROW(make_scheduler("nonsense", config, "test", {.steps = 10}), Error);
     EXPECT_THROW(scheduler_name({{"_class_name", "NonsenseScheduler"}}, "test"), Error);
 }
 

@@ -1,24 +1,32 @@
-// What all schedulers share: the betas of the forward process, the choice of timesteps, the meaning of the model's
-// output. Tables are computed in fp32 with LibTorch's own operations, as diffusers does, then kept as doubles.
+// The forward process of training and the timesteps of inference. Tables are computed in fp32 with LibTorch's own
+// operations, as diffusers does, then kept as doubles.
 #pragma once
-
-#include <ATen/core/Tensor.h>
 
 #include <string>
 #include <vector>
 
 #include "diffapple/io/json_fields.h"
+#include "diffapple/schedulers/scheduler.h"
 
 namespace diffapple {
 
+/// What a class of schedulers takes for betas that its config does not give.
+struct BetaDefaults {
+    double start = 0.0001, end = 0.02;
+    const char* schedule = "linear";
+};
+
+/// rescale_betas_zero_snr: not read by this class; alpha_bar_T is 0; or 2^-24, so that sigma_T stays finite.
+enum class ZeroTerminalSnr { ignored, exact, finite };
+
 /// The forward process q(x_t | x_0) = N(sqrt(alpha_bar_t) x_0, (1 - alpha_bar_t) I).
 struct NoiseSchedule {
-    std::vector<double> alphas_cumprod;  ///< alpha_bar_t, t = 0 ... num_train_timesteps - 1
+    std::vector<double> alphas_cumprod;  ///< alpha_bar_t, t = 0 ... num_train_timesteps - 1; exact floats
 
     /// From num_train_timesteps, beta_start, beta_end, beta_schedule (linear, scaled_linear, squaredcos_cap_v2,
-    /// laplace, sigmoid), trained_betas and rescale_betas_zero_snr of a scheduler's config.
-    static NoiseSchedule from_json(const JsonFields& fields, double default_beta_start, double default_beta_end,
-                                   const std::string& default_beta_schedule);
+    /// laplace, exp, sigmoid), trained_betas and rescale_betas_zero_snr of a scheduler's config.
+    static NoiseSchedule from_json(const JsonFields& fields, ZeroTerminalSnr zero_snr,
+                                   const BetaDefaults& defaults = {});
 
     int64_t num_train_timesteps() const { return static_cast<int64_t>(alphas_cumprod.size()); }
 };
@@ -27,22 +35,34 @@ struct NoiseSchedule {
 enum class TimestepSpacing { linspace, leading, trailing };
 TimestepSpacing read_timestep_spacing(const JsonFields& fields, const std::string& fallback);
 
-/// `steps` timesteps, falling. Rounds half to even, as numpy. Throws Error when `steps` exceeds the training timesteps
-/// or steps_offset pushes one out of range.
+/// steps_offset: added to `leading` timesteps.
+int64_t read_steps_offset(const JsonFields& fields);
+
+/// numpy's linspace(0, last, count), last >= 0, count >= 1.
+std::vector<double> linspace(double last, int64_t count);
+
+/// `steps` timesteps, falling. Rounds half to even, as numpy. Throws Error (exit code 2) when `steps` exceeds the
+/// training timesteps or steps_offset pushes one out of range.
 std::vector<int64_t> inference_timesteps(TimestepSpacing spacing, int64_t steps, int64_t num_train_timesteps,
                                          int64_t steps_offset);
 
-/// What the model predicts: the noise, the picture, or v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0
-/// (Salimans & Ho 2022).
-enum class PredictionType { epsilon, sample, v_prediction };
-PredictionType read_prediction_type(const JsonFields& fields);
+/// The same for samplers that take any sigma: linspace is not rounded.
+std::vector<double> fractional_timesteps(TimestepSpacing spacing, int64_t steps, int64_t num_train_timesteps,
+                                         int64_t steps_offset);
 
-/// x_0 from the model's output at a timestep with the given alpha_bar. Tensors of one shape, fp32.
-at::Tensor predict_original_sample(PredictionType type, const at::Tensor& model_output, const at::Tensor& sample,
-                                   double alpha_cumprod);
+/// The same for solvers that end at t = 0 themselves: linspace and leading choose steps + 1 timesteps and leave out
+/// the last, 0. `highest` <= num_train_timesteps bounds them from above; trailing may then have fewer than `steps`.
+std::vector<int64_t> solver_timesteps(TimestepSpacing spacing, int64_t steps, int64_t num_train_timesteps,
+                                      int64_t highest, int64_t steps_offset);
 
-/// Dynamic thresholding (Saharia et al. 2022, section 2.3): clips each picture to its own quantile s of |x_0|, where
-/// 1 <= s <= max_value, and divides by s.
-at::Tensor threshold_sample(const at::Tensor& sample, double quantile, double max_value);
+/// The turns that a batch makes, of a whole schedule's.
+struct Turns {
+    std::vector<double> timesteps;
+    size_t begin;  ///< place of the first one in the whole schedule
+};
+
+/// The turns left at a strength; a step has `turns_per_step` of them (diffusers' `order`). Throws Error (exit code 2)
+/// for a strength that leaves none.
+Turns turns_at_strength(std::vector<double> timesteps, const SchedulerRequest& request, int64_t turns_per_step = 1);
 
 }  // namespace diffapple
