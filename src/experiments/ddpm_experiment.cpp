@@ -6,6 +6,7 @@
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
 #include "diffapple/pipelines/ddpm.h"
+#include "diffapple/pipelines/image_processor.h"
 
 namespace diffapple {
 namespace {

@@ -40,26 +40,4 @@ std::pair<int64_t, int64_t> DDPMPipeline::picture_size(const UNet2DConfig& confi
     return {*width, *height};
 }
 
-std::vector<Image> to_images(const at::Tensor& batch) {
-    const auto bytes = batch.to(at::kFloat)
-                           .div(2)
-                           .add_(0.5)
-                           .clamp_(0, 1)
-                           .mul_(255)
-                           .round_()
-                           .permute({0, 2, 3, 1})
-                           .to(at::kCPU, at::kByte)
-                           .contiguous();
-    std::vector<Image> images;
-    for (int64_t i = 0; i < bytes.size(0); ++i) {
-        const auto picture = bytes[i];
-        const uint8_t* const begin = picture.const_data_ptr<uint8_t>();
-        images.push_back({.width = picture.size(1),
-                          .height = picture.size(0),
-                          .channels = picture.size(2),
-                          .pixels = {begin, begin + picture.numel()}});
-    }
-    return images;
-}
-
 }  // namespace diffapple

@@ -5,6 +5,7 @@
 
 #include "diffapple/io/png.h"
 #include "diffapple/pipelines/ddpm.h"
+#include "diffapple/pipelines/image_processor.h"
 #include "diffapple/tools/bench_model.h"
 #include "diffapple/tools/flop_count.h"
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/pipelines/ddpm.h"
+#include "diffapple/pipelines/image_processor.h"
 #include "selftest_parts.h"
 
 namespace diffapple::selftest {

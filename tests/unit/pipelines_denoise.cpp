@@ -53,14 +53,6 @@ TEST(Denoise, NaNIsAnErrorThatNamesTheStage) {
     }
 }
 
-TEST(ToImages, ScalesRoundsAndClamps) {
-    // 0 is 127.5 in 8-bit levels, an exact tie; -1.5 and 2 are outside
-    const auto images = to_images(at::tensor({0.0, 1.0, -1.5, 2.0}, at::kDouble).to(at::kFloat).view({1, 1, 2, 2}));
-    ASSERT_EQ(images.size(), 1U);
-    EXPECT_EQ(images[0].channels, 1);
-    EXPECT_EQ(images[0].pixels, (std::vector<uint8_t>{128, 255, 0, 255}));
-}
-
 TEST(PictureSize, FollowsTheUNet) {
     UNet2DConfig config;
     config.block_out_channels = {8, 8, 8};

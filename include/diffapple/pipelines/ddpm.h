@@ -4,7 +4,6 @@
 #include <memory>
 #include <optional>
 
-#include "diffapple/io/png.h"
 #include "diffapple/models/checkpoint.h"
 #include "diffapple/models/state_loading.h"
 #include "diffapple/models/unet_2d.h"
@@ -37,9 +36,5 @@ private:
     std::shared_ptr<UNet2DModel> unet_;
     Placement placement_;
 };
-
-/// 8-bit pictures of a batch [N, C, H, W] in about [-1, 1] (C is 1, 3 or 4): (x / 2 + 0.5) clamped to [0, 1], times
-/// 255, rounded half to even, as diffusers does.
-std::vector<Image> to_images(const at::Tensor& batch);
 
 }  // namespace diffapple
