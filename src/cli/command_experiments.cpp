@@ -26,7 +26,8 @@ struct Options {
     RunSettings settings;
     Verbosity verbosity;
     std::string model, seeds = "42", steps, schedulers, batch_size = "1", width, height;
-    std::string guidance, negative_prompt, prompt_2, negative_prompt_2, clip_skip, guidance_rescale = "0", eta = "0";
+    std::string guidance, negative_prompt, prompt_2, negative_prompt_2, clip_skip = "0", guidance_rescale = "0", eta = "0";
+    std::string strengths, mask_blur = "0", padding_mask_crop;
     std::vector<std::string> prompts;
 };
 
@@ -57,10 +58,22 @@ void read_prompt_options(const Options& options, const CLI::App& command, RunSet
         settings.prompts = options.kind.prompts;
         if (!settings.negative_prompt) settings.negative_prompt = options.kind.negative_prompt;
     }
+    if (command.count("--prompt-2") > 0) settings.prompt_2 = options.prompt_2;
+    if (command.count("--negative-prompt-2") > 0) settings.negative_prompt_2 = options.negative_prompt_2;
     settings.guidance_rescale = parse_fraction("--guidance-rescale", options.guidance_rescale);
     settings.eta = parse_fraction("--eta", options.eta);
-    if (command.count("--clip-skip") > 0)
-        settings.clip_skip = parse_one("--clip-skip", options.clip_skip, 1, max_clip_skip);
+    settings.clip_skip = parse_one("--clip-skip", options.clip_skip, 0, max_clip_skip);
+}
+
+void read_image_options(const Options& options, const CLI::App& command, RunSettings& settings) {
+    constexpr double max_blur = 1000;
+    constexpr int64_t max_padding = 16384;
+    if (command.count("--strength") > 0) settings.strengths = parse_numbers("--strength", options.strengths, 0, 1);
+    const auto blur = parse_numbers("--mask-blur", options.mask_blur, 0, max_blur);
+    if (blur.size() != 1) fail_usage("--mask-blur: takes one number");
+    settings.mask_blur = blur.front();
+    if (command.count("--padding-mask-crop") > 0)
+        settings.padding_mask_crop = parse_one("--padding-mask-crop", options.padding_mask_crop, 0, max_padding);
 }
 
 RunSettings read_settings(const Options& options, const CLI::App& command) {
@@ -75,7 +88,10 @@ RunSettings read_settings(const Options& options, const CLI::App& command) {
     settings.batch_size = parse_size("--batch-size", options.batch_size);
     if (command.count("--width") > 0) settings.width = parse_size("--width", options.width);
     if (command.count("--height") > 0) settings.height = parse_size("--height", options.height);
-    if (options.kind.has_prompts()) read_prompt_options(options, command, settings);
+    if (options.kind.has_prompts()) {
+        read_prompt_options(options, command, settings);
+        read_image_options(options, command, settings);
+    }
     return settings;
 }
 
@@ -93,8 +109,23 @@ void add_prompt_options(CLI::App* command, Options& options) {
         ->capture_default_str();
     command->add_option("--guidance-rescale", options.guidance_rescale, "Rescaling of guidance, 0 to 1")
         ->capture_default_str();
-    command->add_option("--clip-skip", options.clip_skip, "Last layers of the text encoder to leave out");
+    command->add_option("--clip-skip", options.clip_skip, "Last layers of the text encoder to leave out")
+        ->capture_default_str();
     command->add_option("--eta", options.eta, "Noise of DDIM, 0 to 1")->capture_default_str();
+    command->add_option("--prompt-2", options.prompt_2, "For the second text encoder (SDXL) [--prompt]");
+    command->add_option("--negative-prompt-2", options.negative_prompt_2,
+                        "For the second text encoder (SDXL) [--negative-prompt]");
+}
+
+void add_image_options(CLI::App* command, Options& options) {
+    RunSettings& settings = options.settings;
+    command->add_option("--image", settings.image, "Picture to start from (PNG, JPEG, BMP)");
+    command->add_option("--mask", settings.mask, "What of it to paint anew: white");
+    command->add_option("--strength", options.strengths, "How far to leave the picture: 0.5,0.8; at most 1");
+    command->add_option("--mask-blur", options.mask_blur, "Blur of the mask, in pixels")->capture_default_str();
+    command->add_option("--padding-mask-crop", options.padding_mask_crop,
+                        "Paint only the mask's surroundings, so many pixels wide, at full size");
+    command->add_flag("--keep-unmasked", settings.keep_unmasked, "Put back the very pixels outside the mask");
 }
 
 void add_command(CLI::App& app, const ExperimentKind& kind, const std::string& description) {
@@ -104,7 +135,10 @@ void add_command(CLI::App& app, const ExperimentKind& kind, const std::string& d
     command->add_option("--model", options->model, "Folder, name under models/ or Hub id [" + kind.study_model + "]");
     command->add_option("--device", settings.device, "auto, mps, cuda, cuda:N or cpu")->capture_default_str();
     command->add_option("--dtype", settings.dtype, "auto, fp32, fp16 or bf16")->capture_default_str();
-    if (kind.has_prompts()) add_prompt_options(command, *options);
+    if (kind.has_prompts()) {
+        add_prompt_options(command, *options);
+        add_image_options(command, *options);
+    }
     command->add_option("--seed", options->seeds, "Seeds: 0,2,4 or 0..3")->capture_default_str();
     command->add_option("--steps", options->steps, "Numbers of steps: 100 or 50,100")->capture_default_str();
     std::string schedulers;
@@ -132,6 +166,9 @@ void add_command(CLI::App& app, const ExperimentKind& kind, const std::string& d
 
 void add_experiment_commands(CLI::App& app) {
     add_command(app, ddpm_kind(), "Make unconditional pictures (google/ddpm-cat-256)");
+    add_command(app, sd15_kind(), "Make pictures of prompts (Stable Diffusion v1.5, v2)");
+    add_command(app, sdxl_turbo_kind(), "Make pictures of prompts in few steps (SDXL Turbo, SDXL)");
+    add_command(app, sd2_inpaint_kind(), "Paint a part of a picture anew (Stable Diffusion v2 inpainting)");
 }
 
 }  // namespace diffapple

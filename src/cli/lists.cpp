@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <unordered_set>
 
 #include "diffapple/core/error.h"
@@ -55,10 +56,9 @@ std::vector<int64_t> parse_integers(const std::string& option, const std::string
 std::vector<double> parse_numbers(const std::string& option, const std::string& text, double minimum, double maximum) {
     std::vector<double> values;
     for (const auto& part : split(text)) {
-        double value = 0;
-        const char* const end = part.data() + part.size();
-        const auto [parsed, error] = std::from_chars(part.data(), end, value);
-        if (error != std::errc() || parsed != end || !std::isfinite(value))
+        char* end = nullptr;  // std::from_chars of a double is missing in older versions of Apple's library
+        const double value = std::strtod(part.c_str(), &end);
+        if (part.empty() || *end != '\0' || !std::isfinite(value))
             fail_usage(option, " '", part, "': expected a number or a list 0,2.5,7");
         if (value < minimum || value > maximum)
             fail_usage(option, ' ', part, ": must be from ", minimum, " to ", maximum);

@@ -55,6 +55,7 @@ int parse_and_run(int argc, char** argv) {
     diffapple::add_show_command(app);
     diffapple::add_grid_command(app);
     diffapple::add_report_command(app);
+    diffapple::add_replay_command(app);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& help) {

@@ -84,6 +84,10 @@ std::string device_name(c10::Device device) {
     return device.is_mps() ? "mps" : "cpu";
 }
 
+std::string device_model(c10::Device device) {
+    return device.is_cpu() ? processor_name() : libtorch::device_model(device);
+}
+
 void synchronize(c10::Device device) {
     if (!device.is_cpu()) libtorch::synchronize(device);
 }

@@ -13,6 +13,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
 #include "diffapple/experiments/ddpm_experiment.h"
+#include "diffapple/experiments/latent_experiment.h"
 #include "diffapple/experiments/picture_file.h"
 #include "diffapple/io/weights.h"
 
@@ -115,24 +116,15 @@ std::string batch_label(const BatchSettings& batch) {
     return label;
 }
 
-/// Tells the reporter that a batch is over, also when it ends by an exception.
-class BatchReport {
-public:
-    BatchReport(Reporter& reporter, const BatchSettings& batch, size_t number, size_t count) : reporter_(reporter) {
-        reporter.begin_batch(batch_label(batch), number, count);
-    }
-    ~BatchReport() { reporter_.end_batch(); }
-    BatchReport(const BatchReport&) = delete;
-    BatchReport& operator=(const BatchReport&) = delete;
-
-private:
-    Reporter& reporter_;
-};
-
 }  // namespace
 
+BatchProgress::BatchProgress(Reporter& reporter, const BatchSettings& batch, size_t number, size_t count)
+    : reporter_(reporter) {
+    reporter.begin_batch(batch_label(batch), number, count);
+}
+
 void record_what_is_known(const RunContext& context, const Denoised& denoised, Recipe& recipe) {
-    const std::string device_model = libtorch::device_model(context.placement.device);
+    const std::string model = device_model(context.placement.device);
     recipe.known = {{"seconds", denoised.seconds},
                     {"it_per_s", static_cast<double>(denoised.turns) / denoised.seconds},
                     {"peak_bytes", peak_memory(context.placement.device)},
@@ -140,7 +132,7 @@ void record_what_is_known(const RunContext& context, const Denoised& denoised, R
                     {"libtorch", libtorch::version()},
                     {"diffapple", DIFFAPPLE_VERSION},
                     {"date", current_date()}};
-    if (!device_model.empty()) recipe.known["device_model"] = device_model;
+    if (!model.empty()) recipe.known["device_model"] = model;
 }
 
 void run_experiment(Experiment& experiment, Reporter& reporter) {
@@ -155,7 +147,7 @@ void run_experiment(Experiment& experiment, Reporter& reporter) {
     for (size_t i = 0; i < plan.size(); ++i) {
         PlannedBatch& batch = plan[i];
         if (!batch.skipped) {
-            const BatchReport report(reporter, batch.settings, i + 1, plan.size());
+            const BatchProgress progress(reporter, batch.settings, i + 1, plan.size());
             make_batch(experiment, batch, reporter);
         }
         for (const Picture& picture : batch.pictures) reporter.picture(make_report(context, batch, picture));
@@ -163,7 +155,7 @@ void run_experiment(Experiment& experiment, Reporter& reporter) {
 }
 
 std::unique_ptr<Experiment> open_experiment(const ExperimentKind& kind, const RunSettings& settings) {
-    return open_ddpm_experiment(kind, settings);
+    return kind.has_prompts() ? open_latent_experiment(kind, settings) : open_ddpm_experiment(kind, settings);
 }
 
 }  // namespace diffapple

@@ -165,9 +165,13 @@ std::optional<Checkpoint> find_checkpoint(const std::string& model) {
         fail("--model ", model,
              ": is a file, and single-file checkpoints are not read yet; give a folder in diffusers "
              "layout");
-    for (const auto& folder : folders_named(model))
-        if (is_model_folder(folder)) return Checkpoint{.name = valid_utf8(model), .folder = folder};
-    if (const auto snapshot = find_hub_snapshot(model)) return open_folder(*snapshot, model);
+    return find_named_checkpoint(model);
+}
+
+std::optional<Checkpoint> find_named_checkpoint(const std::string& name) {
+    for (const auto& folder : folders_named(name))
+        if (is_model_folder(folder)) return Checkpoint{.name = valid_utf8(name), .folder = folder};
+    if (const auto snapshot = find_hub_snapshot(name)) return open_folder(*snapshot, name);
     return std::nullopt;
 }
 

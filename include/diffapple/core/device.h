@@ -18,6 +18,9 @@ c10::Device find_device(const std::string& name);
 /// "cpu", "mps", "cuda:0": the name under which find_device finds this device again.
 std::string device_name(c10::Device device);
 
+/// The model of a device's chip, "" where the system does not tell.
+std::string device_model(c10::Device device);
+
 /// Blocks until all work queued on the device is done (nothing to do on the CPU).
 void synchronize(c10::Device device);
 

@@ -41,6 +41,18 @@ std::unique_ptr<Experiment> open_experiment(const ExperimentKind& kind, const Ru
 /// with the same id; in a sweep such batches are skipped. Throws Error; Interrupted after a stop request.
 void run_experiment(Experiment& experiment, Reporter& reporter);
 
+/// Tells the reporter that a batch begins, and that it is over, also when it ends by an exception.
+class BatchProgress {
+public:
+    BatchProgress(Reporter& reporter, const BatchSettings& batch, size_t number, size_t count);
+    ~BatchProgress() { reporter_.end_batch(); }
+    BatchProgress(const BatchProgress&) = delete;
+    BatchProgress& operator=(const BatchProgress&) = delete;
+
+private:
+    Reporter& reporter_;
+};
+
 /// Adds to a recipe what is known of a batch that was just made: seconds, it/s, memory, versions, date.
 void record_what_is_known(const RunContext& context, const Denoised& denoised, Recipe& recipe);
 

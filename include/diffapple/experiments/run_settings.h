@@ -25,11 +25,14 @@ struct RunSettings {
     std::optional<std::string> negative_prompt;  ///< absent: none was given
     std::optional<std::string> prompt_2, negative_prompt_2;
     double guidance_rescale = 0, eta = 0;
-    std::optional<int64_t> clip_skip;
+    int64_t clip_skip = 0;
 
     int64_t batch_size = 1;  ///< pictures per prompt
     std::optional<int64_t> width, height;
     std::filesystem::path image, mask;  ///< empty: none
+    double mask_blur = 0;               ///< pixels; 0: none
+    std::optional<int64_t> padding_mask_crop;
+    bool keep_unmasked = false;
     bool safety = true;
 
     std::filesystem::path out = "out";

@@ -47,6 +47,9 @@ std::vector<std::filesystem::path> model_search_folders();
 /// Absent when there is none of that name; throws Error for something that is there but is no model folder.
 std::optional<Checkpoint> find_checkpoint(const std::string& model);
 
+/// The same for a name that a stranger wrote: under models/ or in the Hub cache, never a folder elsewhere.
+std::optional<Checkpoint> find_named_checkpoint(const std::string& name);
+
 /// As find_checkpoint; a missing one is an Error that says where it was looked for and how to get it.
 Checkpoint require_checkpoint(const std::string& model);
 

@@ -1,0 +1,48 @@
+// Makes a finished picture again from its recipe and says how far the two are apart.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "diffapple/experiments/experiment.h"
+
+namespace diffapple {
+
+/// What a user may set otherwise than the recipe says. A recipe names no paths: files that it was made from must be
+/// given again, and are checked against the recipe's digests.
+struct ReplaySettings {
+    std::filesystem::path picture;
+    std::optional<std::string> model, device, dtype;
+    std::filesystem::path image, mask, latents;
+};
+
+/// Two 8-bit pictures of one size.
+struct PictureDifference {
+    int largest = 0;         ///< levels
+    double equal_share = 1;  ///< of all values
+    double psnr_db = 0;      ///< infinite for equal pictures
+};
+PictureDifference compare_pictures(const Image& one, const Image& other);
+
+/// What must hold for a replay to be the same picture.
+enum class ReplayBar {
+    equal_bytes,  ///< cpu, fp32, same processor, threads and versions
+    fidelity,     ///< cpu, fp32: within 1 level, 99.9% of the values equal
+    psnr,         ///< any other device or dtype: at least 30 dB
+};
+bool meets(const PictureDifference& difference, ReplayBar bar);
+std::string describe_bar(ReplayBar bar);
+
+struct Replay {
+    Image image;
+    PictureDifference difference;
+    ReplayBar bar = ReplayBar::psnr;
+    bool same() const { return meets(difference, bar); }
+};
+
+/// Throws Error when the picture has no recipe, when its model is not here or has other weights, or when the recipe
+/// asks for something absurd: it is a stranger's text. No path in it is followed.
+Replay replay_picture(const ReplaySettings& settings, Reporter& reporter);
+
+}  // namespace diffapple

@@ -1,0 +1,110 @@
+// Stable Diffusion (Rombach et al. 2022) and SDXL (Podell et al. 2023): the components of a checkpoint, each loaded when
+// first needed, and the stages that all its pipelines share: encode prompts, denoise, decode.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "diffapple/io/png.h"
+#include "diffapple/models/autoencoder_kl.h"
+#include "diffapple/models/unet_2d_condition.h"
+#include "diffapple/pipelines/denoise.h"
+#include "diffapple/pipelines/guidance.h"
+#include "diffapple/pipelines/prompt_encoder.h"
+
+namespace diffapple {
+
+/// What the configs of a checkpoint say, before any weights are read.
+struct StableDiffusionConfig {
+    UNet2DConditionConfig unet;
+    AutoencoderKLConfig vae;
+    std::vector<std::string> text_encoders;    ///< components: "text_encoder", of SDXL "text_encoder_2" as well
+    bool force_zeros_for_empty_prompt = true;  ///< SDXL: no negative prompt is an embedding of zeros
+    std::string safety_checker;                ///< component; "" where the checkpoint has none
+
+    /// Throws Error naming the component that is missing, or two that do not belong together.
+    static StableDiffusionConfig read(const Checkpoint& checkpoint);
+
+    bool is_xl() const { return text_encoders.size() == 2; }
+    /// Pixels per latent, along each side.
+    int64_t vae_scale_factor() const { return vae.size_factor(); }
+    /// Width and height of pictures must be multiples of this.
+    int64_t size_factor() const { return std::max<int64_t>(8, vae_scale_factor()); }
+    /// Height and width of a picture, in pixels, where nothing else is asked for.
+    std::pair<int64_t, int64_t> default_size() const;
+};
+
+/// Where the loop starts, and what a pipeline adds to its turns.
+struct Start {
+    at::Tensor sample;          ///< fp32 [N, C, h, w], already noised to the first turn's level
+    at::Tensor extra_channels;  ///< [1 or N, c, h, w], joined to each input of the UNet; undefined: none
+    AfterTurn after_turn;       ///< changes the sample after a turn; empty: nothing
+};
+
+/// SDXL's conditioning on sizes (Podell et al. 2023, section 2.2), in pixels, each [height, width] or [top, left].
+struct SizeConditioning {
+    std::pair<int64_t, int64_t> original, crop, target;
+};
+
+/// A picture as the VAE sees it: a distribution over latents, scaled for the UNet. fp32, [1, C, h, w] each.
+struct ImagePosterior {
+    at::Tensor mean, deviation;
+    /// One draw, [1, C, h, w].
+    at::Tensor draw(NoiseSource& noise) const;
+};
+
+class StableDiffusion {
+public:
+    /// `placement.dtype` is that of every component, except where a VAE overflows in fp16 (force_upcast).
+    StableDiffusion(Checkpoint checkpoint, StableDiffusionConfig config, const Placement& placement);
+
+    const StableDiffusionConfig& config() const { return config_; }
+    const Placement& placement() const { return placement_; }
+
+    /// Encodes those prompts that are new; the text encoders are loaded for it and dropped afterwards.
+    void encode(const std::vector<Prompt>& prompts, const OnLostText& on_lost_text);
+
+    struct Request {
+        std::vector<Prompt> prompts;  ///< of the pictures of the batch, encoded before
+        Prompt negative_prompt;       ///< encoded before, where there is guidance
+        Guidance guidance;
+        std::optional<SizeConditioning> sizes;  ///< SDXL
+    };
+    /// Runs the scheduler, which must be a new one, from `start`.
+    Denoised denoise(const Request& request, const Start& start, Scheduler& scheduler, NoiseSource& noise,
+                     const OnTurn& on_turn);
+
+    /// Pictures of latents [N, C, h, w] as the loop leaves them, in [-1, 1], fp32: [N, 3, H, W].
+    at::Tensor decode(const at::Tensor& latents);
+
+    /// Of a picture [1, 3, H, W] in [-1, 1].
+    ImagePosterior encode_image(const at::Tensor& image);
+
+    /// The dtype in which the VAE decodes.
+    c10::ScalarType vae_dtype() const;
+
+private:
+    struct Conditioning {
+        nn::TextContext text;
+        at::Tensor added;
+    };
+    const nn::TextContext& context_of(const Prompt& prompt);
+    Conditioning condition(const Request& request);
+    at::Tensor embed_sizes(const Request& request, const std::vector<Prompt>& prompts);
+    UNet2DConditionModel& unet();
+    AutoencoderKL& vae(c10::ScalarType dtype);
+
+    Checkpoint checkpoint_;
+    StableDiffusionConfig config_;
+    Placement placement_;
+    std::map<Prompt, PromptEmbedding> embeddings_;
+    std::map<Prompt, nn::TextContext> contexts_;
+    std::shared_ptr<UNet2DConditionModel> unet_;
+    std::shared_ptr<AutoencoderKL> vae_;
+    c10::ScalarType loaded_vae_dtype_ = c10::kFloat;
+};
+
+}  // namespace diffapple

@@ -1,0 +1,82 @@
+// `diffapple replay FILE`: makes a picture again from its recipe and compares the two.
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "diffapple/cli/commands.h"
+#include "diffapple/cli/output.h"
+#include "diffapple/cli/progress.h"
+#include "diffapple/core/error.h"
+#include "diffapple/experiments/picture_file.h"
+#include "diffapple/experiments/replay.h"
+#include "diffapple/io/files.h"
+
+namespace diffapple {
+namespace {
+
+using nlohmann::json;
+
+struct Options {
+    ReplaySettings settings;
+    Verbosity verbosity;
+    std::string model, device, dtype;
+    std::filesystem::path save;
+};
+
+json to_json(const std::string& file, const Replay& replay) {
+    const PictureDifference& d = replay.difference;
+    return {{"file", file},
+            {"same", replay.same()},
+            {"bar", describe_bar(replay.bar)},
+            {"largest_difference", d.largest},
+            {"equal_share", d.equal_share},
+            {"psnr_db", std::isfinite(d.psnr_db) ? json(d.psnr_db) : json()}};
+}
+
+std::string describe(const std::string& file, const Replay& replay) {
+    const PictureDifference& d = replay.difference;
+    char numbers[128];
+    std::snprintf(numbers, sizeof(numbers), "largest difference %d of 255, %.4f%% of the values equal, PSNR %.1f dB",
+                  d.largest, 100 * d.equal_share, d.psnr_db);
+    return concat(file, ": ", replay.same() ? "the same picture" : "differs", ": ", numbers, " (wanted: ",
+                  describe_bar(replay.bar), ")");
+}
+
+void run(const Options& options, const CLI::App& command) {
+    ReplaySettings settings = options.settings;
+    if (command.count("--model") > 0) settings.model = options.model;
+    if (command.count("--device") > 0) settings.device = options.device;
+    if (command.count("--dtype") > 0) settings.dtype = options.dtype;
+    const std::string file = settings.picture.string();
+    ConsoleReporter reporter(options.verbosity);
+    const Replay replay = replay_picture(settings, reporter);
+    if (!options.save.empty()) write_file_atomically(options.save, encode_png(replay.image, {}));
+    options.verbosity.json ? print_json(to_json(file, replay)) : print_result(printable(describe(file, replay)));
+    if (!replay.same())
+        throw Error(file + ": the picture made again differs from the file; `diffapple selftest` checks this machine",
+                    ExitCode::differs);
+}
+
+}  // namespace
+
+void add_replay_command(CLI::App& app) {
+    CLI::App* const command = app.add_subcommand("replay", "Make a picture again from its recipe, and compare");
+    const auto options = std::make_shared<Options>();
+    ReplaySettings& settings = options->settings;
+    command->add_option("FILE", settings.picture, "A PNG file made by this program")->required();
+    command->add_option("--model", options->model, "Folder, name or Hub id of its model [as the recipe names it]");
+    command->add_option("--device", options->device, "auto, mps, cuda, cuda:N or cpu [as made, where it is here]");
+    command->add_option("--dtype", options->dtype, "auto, fp32, fp16 or bf16 [as made]");
+    command->add_option("--image", settings.image, "The picture that it was made from");
+    command->add_option("--mask", settings.mask, "The mask that it was made with");
+    command->add_option("--latents", settings.latents, "The start noise that it was made from");
+    command->add_option("--save", options->save, "Where the new picture goes (PNG)");
+    command->add_flag("--json", options->verbosity.json, "One JSON object on stdout");
+    command->add_flag("--verbose", options->verbosity.verbose, "Say more on stderr");
+    command->add_flag("--quiet", options->verbosity.quiet, "Say only errors on stderr");
+    command->callback([options, command] { run(*options, *command); });
+}
+
+}  // namespace diffapple

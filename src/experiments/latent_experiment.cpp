@@ -1,0 +1,205 @@
+#include "diffapple/experiments/latent_experiment.h"
+
+#include <algorithm>
+
+#include "diffapple/core/dtype.h"
+#include "diffapple/core/error.h"
+#include "diffapple/experiments/latent_inputs.h"
+#include "diffapple/io/sha256.h"
+#include "diffapple/pipelines/stable_diffusion.h"
+
+namespace diffapple {
+
+using nlohmann::json;
+
+namespace {
+
+/// Digest of the files that decide how a text is cut into tokens.
+std::string tokenizer_sha256(const std::filesystem::path& folder) {
+    std::string digests;
+    for (const char* const name :
+         {"vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"})
+        if (std::filesystem::is_regular_file(folder / name))
+            digests += std::string(name) + ' ' + sha256_of_file(folder / name) + '\n';
+    return sha256(digests);
+}
+
+class LatentExperiment final : public Experiment {
+public:
+    LatentExperiment(const ExperimentKind& kind, const RunSettings& settings)
+        : context_(open_run(kind, settings)),
+          model_(context_.checkpoint, StableDiffusionConfig::read(context_.checkpoint), context_.placement),
+          inputs_(kind, settings, model_.config()) {
+        if (const auto strength = inputs_.default_strength(); strength && settings.strengths.empty())
+            context_.settings.strengths = {*strength};
+        if (!model_.config().is_xl() && (settings.prompt_2 || settings.negative_prompt_2))
+            fail_usage("--prompt-2 and --negative-prompt-2: this model has one text encoder");
+        choose_size();
+        identify_components();
+        read_start_latents(context_, latents_shape());
+    }
+
+    const RunContext& context() const override { return context_; }
+
+    int64_t pictures_per_batch() const override {
+        return static_cast<int64_t>(context_.settings.prompts.size()) * context_.settings.batch_size;
+    }
+
+    void check(const BatchSettings& batch) const override { context_.new_scheduler(batch); }
+
+    Recipe recipe(const BatchSettings& batch, int64_t index) const override {
+        const RunSettings& run = context_.settings;
+        json settings{{"prompt", prompt_text(index)}, {"batch", run.prompts}, {"guidance", *batch.guidance}};
+        if (run.prompt_2 && model_.config().is_xl()) settings["prompt_2"] = *run.prompt_2;
+        if (run.clip_skip > 0) settings["clip_skip"] = run.clip_skip;
+        if (run.eta > 0 && scheduler_reads_eta(batch.scheduler)) settings["eta"] = run.eta;
+        if (batch.strength) settings["strength"] = *batch.strength;
+        settings.update(inputs_.settings());
+        if (guidance(batch).active()) {
+            settings["negative_prompt"] = run.negative_prompt ? json(*run.negative_prompt) : json("");
+            if (model_.config().is_xl()) {
+                settings["zero_negative_prompt"] = negative_prompt().zeros;
+                if (run.negative_prompt_2) settings["negative_prompt_2"] = *run.negative_prompt_2;
+            }
+            if (run.guidance_rescale > 0) settings["guidance_rescale"] = run.guidance_rescale;
+        }
+        return base_recipe(context_, batch, index, settings, dtypes());
+    }
+
+    PictureName name(const BatchSettings& batch, int64_t index) const override {
+        const RunSettings& run = context_.settings;
+        PictureName name = base_name(context_, batch, index);
+        name.prompt_folder = prompt_text(index);
+        const auto add = [&](const std::string& key, const std::string& value) {
+            name.suffixes.emplace_back(key, value);
+        };
+        const auto digits = [](const std::string& text) { return sha256(text).substr(0, 6); };
+        if (guidance(batch).active()) {
+            const bool study = run.prompts == context_.kind.prompts;
+            if (run.negative_prompt.value_or("") != (study ? context_.kind.negative_prompt : ""))
+                add("neg", digits(run.negative_prompt.value_or("")));
+            if (run.negative_prompt_2) add("neg2", digits(*run.negative_prompt_2));
+            if (run.guidance_rescale > 0) add("rescale", python_float(run.guidance_rescale));
+        }
+        if (run.prompt_2) add("prompt2", digits(*run.prompt_2));
+        if (run.clip_skip > 0) add("clip-skip", std::to_string(run.clip_skip));
+        if (run.eta > 0 && scheduler_reads_eta(batch.scheduler)) add("eta", python_float(run.eta));
+        if (batch.strength != inputs_.default_strength()) add("strength", python_float(*batch.strength));
+        for (const auto& [key, value] : inputs_.suffixes()) add(key, value);
+        return name;
+    }
+
+    MadeBatch make(const BatchSettings& batch, Reporter& reporter) override {
+        encode_prompts(reporter);
+        const auto scheduler = context_.new_scheduler(batch);
+        NoiseSource noise(batch.seed);
+        const Start start = inputs_.start(model_, latents_shape(), size(), batch.strength.value_or(1.0),
+                                          context_.latents, *scheduler, noise);
+        MadeBatch made{.denoised = model_.denoise(request(batch), start, *scheduler, noise,
+                                                  [&](size_t done, size_t total) { reporter.turn(done, total); })};
+        for (const Image& result : to_images(model_.decode(made.denoised.sample))) {
+            made.images.push_back(inputs_.finish(result));
+            if (auto comparison = inputs_.compare(made.images.back()))
+                made.comparisons.push_back(std::move(*comparison));
+        }
+        return made;
+    }
+
+private:
+    void choose_size() {
+        const PictureSize usual = inputs_.default_size();
+        context_.width = context_.settings.width.value_or(usual.width);
+        context_.height = context_.settings.height.value_or(usual.height);
+        context_.default_size = size() == usual;
+        const int64_t factor = model_.config().size_factor();
+        for (const auto& [option, size] : {std::pair{"--width", context_.width}, {"--height", context_.height}})
+            if (size < factor || size % factor != 0)
+                fail_usage(option, ' ', size, ": this model makes sizes that are multiples of ", factor);
+    }
+
+    void identify_components() {
+        const bool half = context_.placement.dtype == at::kHalf;
+        std::vector<std::string> names{"unet", "vae"};
+        for (const auto& text_encoder : model_.config().text_encoders) {
+            names.push_back(text_encoder);
+            const std::string tokenizer = tokenizer_of(text_encoder);
+            context_.configs_sha256[tokenizer] = tokenizer_sha256(context_.checkpoint.folder / tokenizer);
+        }
+        for (const auto& name : names) identify(context_, context_.checkpoint.component(name), half);
+    }
+
+    std::vector<int64_t> latents_shape() const {
+        const int64_t factor = model_.config().vae_scale_factor();
+        return {pictures_per_batch(), model_.config().vae.latent_channels, context_.height / factor,
+                context_.width / factor};
+    }
+
+    PictureSize size() const { return {context_.width, context_.height}; }
+
+    json dtypes() const {
+        json dtypes{{"unet", dtype_name(context_.placement.dtype)}, {"vae", dtype_name(model_.vae_dtype())}};
+        for (const auto& name : model_.config().text_encoders) dtypes[name] = dtype_name(context_.placement.dtype);
+        return dtypes;
+    }
+
+    /// Pictures of one prompt stand together, as with diffusers' num_images_per_prompt.
+    const std::string& prompt_text(int64_t index) const {
+        return context_.settings.prompts[static_cast<size_t>(index / context_.settings.batch_size)];
+    }
+
+    Guidance guidance(const BatchSettings& batch) const {
+        return {.scale = *batch.guidance, .rescale = context_.settings.guidance_rescale};
+    }
+
+    Prompt prompt(int64_t index) const {
+        const RunSettings& run = context_.settings;
+        const std::string& text = prompt_text(index);
+        return {.text = text, .text_2 = or_first(run.prompt_2, text), .clip_skip = run.clip_skip};
+    }
+
+    /// diffusers applies clip_skip to positive prompts only.
+    Prompt negative_prompt() const {
+        const RunSettings& run = context_.settings;
+        const std::string text = run.negative_prompt.value_or("");
+        const bool zeros =
+            model_.config().is_xl() && !run.negative_prompt && model_.config().force_zeros_for_empty_prompt;
+        return {.text = text, .text_2 = or_first(run.negative_prompt_2, text), .zeros = zeros};
+    }
+
+    /// The second encoder's text: its own, or where that is absent or empty, the first one's.
+    std::string or_first(const std::optional<std::string>& second, const std::string& first) const {
+        if (!model_.config().is_xl()) return "";
+        return second && !second->empty() ? *second : first;
+    }
+
+    void encode_prompts(Reporter& reporter) {
+        std::vector<Prompt> prompts;
+        for (int64_t index = 0; index < pictures_per_batch(); ++index) prompts.push_back(prompt(index));
+        const auto& scales = context_.settings.guidance;
+        if (std::any_of(scales.begin(), scales.end(), [](double scale) { return Guidance{scale}.active(); }))
+            prompts.push_back(negative_prompt());
+        model_.encode(prompts, [&](const std::string& lost) {
+            reporter.note("The text encoder reads 77 tokens; this end of the prompt is left out: " + lost);
+        });
+    }
+
+    StableDiffusion::Request request(const BatchSettings& batch) const {
+        StableDiffusion::Request request{.negative_prompt = negative_prompt(), .guidance = guidance(batch)};
+        for (int64_t index = 0; index < pictures_per_batch(); ++index) request.prompts.push_back(prompt(index));
+        const std::pair pixels{context_.height, context_.width};
+        if (model_.config().is_xl()) request.sizes = {.original = pixels, .crop = {0, 0}, .target = pixels};
+        return request;
+    }
+
+    RunContext context_;
+    StableDiffusion model_;
+    LatentInputs inputs_;
+};
+
+}  // namespace
+
+std::unique_ptr<Experiment> open_latent_experiment(const ExperimentKind& kind, const RunSettings& settings) {
+    return std::make_unique<LatentExperiment>(kind, settings);
+}
+
+}  // namespace diffapple

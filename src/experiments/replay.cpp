@@ -1,0 +1,138 @@
+#include "diffapple/experiments/replay.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+
+#include "diffapple/core/device.h"
+#include "diffapple/core/error.h"
+#include "diffapple/experiments/picture_file.h"
+#include "diffapple/experiments/recipe_settings.h"
+#include "diffapple/io/image.h"
+#include "diffapple/models/checkpoint.h"
+
+namespace diffapple {
+
+using nlohmann::json;
+
+namespace {
+
+/// The recipe's device and dtype where this machine has them and the user names no others.
+void choose_device(const ReplaySettings& wanted, const Recipe& original, RunSettings& settings, Reporter& reporter) {
+    const std::string device = original.determining.value("device", std::string("cpu"));
+    settings.device = wanted.device.value_or(device);
+    if (!wanted.device) {
+        try {
+            find_device(settings.device);
+        } catch (const Error&) {
+            reporter.note("The picture was made on " + device + ", which this machine lacks: another device is used.");
+            settings.device = "auto";
+        }
+    }
+    const bool same_device = c10::DeviceTypeName(find_device(settings.device).type(), /*lower_case=*/true) == device;
+    const std::string dtype = original.determining.at("dtypes").value("unet", std::string("auto"));
+    settings.dtype = wanted.dtype.value_or(same_device ? dtype : "auto");
+}
+
+/// A recipe's model is a name; a stranger's recipe must not lead to a folder of its choice.
+std::string model_of(const ReplaySettings& wanted, const std::string& name) {
+    if (wanted.model) return *wanted.model;
+    if (!find_named_checkpoint(name))
+        fail(wanted.picture.string(), ": its model '", name,
+             "' is neither under models/ nor in the Hub cache; give its place with --model");
+    return name;
+}
+
+/// What the two recipes must have in common: all but what the user set otherwise.
+void require_same_recipe(const Recipe& original, Recipe made, const std::string& where) {
+    for (const char* const key : {"device", "dtypes"}) made.determining[key] = original.determining.at(key);
+    made.determining["model"]["name"] = original.determining.at("model").at("name");
+    if (made.determining == original.determining) return;
+    fail(where, ": cannot be made again with what is here: ", describe_difference(original, made),
+         "; give the model that it was made with by --model");
+}
+
+ReplayBar choose_bar(const RunContext& context, const Recipe& original, const Recipe& made) {
+    const bool exact = context.placement.device.is_cpu() && context.placement.dtype == c10::kFloat &&
+                       made.determining.at("device") == original.determining.at("device") &&
+                       made.determining.at("dtypes") == original.determining.at("dtypes");
+    if (!exact) return ReplayBar::psnr;
+    for (const char* const key : {"device_model", "threads", "libtorch", "diffapple"})
+        if (made.known.value(key, json()) != original.known.value(key, json())) return ReplayBar::fidelity;
+    return ReplayBar::equal_bytes;
+}
+
+}  // namespace
+
+PictureDifference compare_pictures(const Image& one, const Image& other) {
+    if (one.width != other.width || one.height != other.height || one.channels != other.channels)
+        fail("the pictures have different sizes");
+    PictureDifference difference;
+    double squares = 0;
+    size_t equal = 0;
+    for (size_t i = 0; i < one.pixels.size(); ++i) {
+        const int levels = std::abs(int{one.pixels[i]} - int{other.pixels[i]});
+        difference.largest = std::max(difference.largest, levels);
+        equal += levels == 0;
+        squares += static_cast<double>(levels) * levels;
+    }
+    const auto count = static_cast<double>(one.pixels.size());
+    difference.equal_share = static_cast<double>(equal) / count;
+    constexpr double white = 255;
+    difference.psnr_db = squares == 0 ? std::numeric_limits<double>::infinity()
+                                      : 10 * std::log10(white * white * count / squares);
+    return difference;
+}
+
+bool meets(const PictureDifference& difference, ReplayBar bar) {
+    constexpr double equal_share = 0.999, least_psnr_db = 30;
+    switch (bar) {
+        case ReplayBar::equal_bytes:
+            return difference.largest == 0;
+        case ReplayBar::fidelity:
+            return difference.largest <= 1 && difference.equal_share >= equal_share;
+        case ReplayBar::psnr:
+            return difference.psnr_db >= least_psnr_db;
+    }
+    return false;
+}
+
+std::string describe_bar(ReplayBar bar) {
+    switch (bar) {
+        case ReplayBar::equal_bytes:
+            return "equal values, as on the same machine with the same settings";
+        case ReplayBar::fidelity:
+            return "within 1 level and 99.9% of the values equal, as on the CPU in fp32";
+        case ReplayBar::psnr:
+            return "at least 30 dB, as between devices and dtypes";
+    }
+    return "";
+}
+
+Replay replay_picture(const ReplaySettings& wanted, Reporter& reporter) {
+    const std::string where = wanted.picture.string();
+    const auto original = read_recipe(wanted.picture);
+    if (!original) fail(where, ": has no recipe; only pictures made by this program can be made again");
+    RecipeRun run = read_recipe_run(*original, where + ": recipe");
+    run.settings.model = model_of(wanted, *run.settings.model);
+    run.settings.image = wanted.image;
+    run.settings.mask = wanted.mask;
+    run.settings.latents = wanted.latents;
+    choose_device(wanted, *original, run.settings, reporter);
+    const auto experiment = open_experiment(run.kind, run.settings);
+    experiment->check(run.batch);
+    Recipe recipe = experiment->recipe(run.batch, run.index);
+    require_same_recipe(*original, recipe, where);
+
+    const BatchProgress progress(reporter, run.batch, 1, 1);
+    MadeBatch made = experiment->make(run.batch, reporter);
+    record_what_is_known(experiment->context(), made.denoised, recipe);
+    Replay replay{.image = std::move(made.images[static_cast<size_t>(run.index)])};
+    const Image& remade = replay.image;  // read_image drops alpha
+    replay.difference = compare_pictures(read_image(wanted.picture), remade.channels == 4 ? to_rgb(remade) : remade);
+    replay.bar = choose_bar(experiment->context(), *original, recipe);
+    return replay;
+}
+
+}  // namespace diffapple

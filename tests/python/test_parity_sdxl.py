@@ -1,0 +1,111 @@
+"""`diffapple sdxl-turbo` against diffusers' StableDiffusionXLPipeline on small random checkpoints."""
+
+import pytest
+import sd_oracle
+import torch
+from oracle import HALF_PRECISION_FACTOR, rms
+from sd_checkpoints import load_pipeline, make_sdxl
+from sd_oracle import assert_equal
+
+CATS = ["a cat, fat, with brown fur, with short legs", "a cat, fat, with white fur, with short legs"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return make_sdxl(tmp_path_factory.mktemp("sdxl") / "model")
+
+
+@pytest.fixture(scope="module")
+def pipeline(checkpoint):
+    return load_pipeline(checkpoint)
+
+
+def assert_parity(diffapple, checkpoint, pipeline, prompts=CATS, steps=2, guidance=0, options=(), batch=1, **settings):
+    typed = ["--steps", steps, "--guidance", guidance, "--batch-size", batch, *options]
+    for name in ("negative_prompt", "prompt_2", "negative_prompt_2", "width", "height", "scheduler", "guidance_rescale"):
+        if name in settings:
+            typed += [f"--{name.replace('_', '-')}", settings[name]]
+    seed = settings.pop("seed", 0)
+    ours = sd_oracle.run(diffapple, "sdxl-turbo", checkpoint, *typed, prompts=list(prompts), seed=seed)
+    expected = sd_oracle.make(
+        pipeline,
+        list(prompts),
+        seed=seed,
+        num_inference_steps=steps,
+        guidance_scale=float(guidance),
+        num_images_per_prompt=batch,
+        **settings,
+    )
+    assert_equal(ours, expected)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 8, 16])
+def test_steps(diffapple, checkpoint, pipeline, steps):
+    assert_parity(diffapple, checkpoint, pipeline, steps=steps, seed=steps)
+
+
+@pytest.mark.parametrize("guidance", [0, 1, 2, 4.5, 8])
+def test_guidance_without_a_negative_prompt(diffapple, checkpoint, pipeline, guidance):
+    """An embedding of zeros stands for it."""
+    assert_parity(diffapple, checkpoint, pipeline, steps=4, guidance=guidance)
+
+
+@pytest.mark.parametrize("negative", ["", "low quality, bad quality"])
+def test_negative_prompt_is_encoded(diffapple, checkpoint, pipeline, negative):
+    assert_parity(diffapple, checkpoint, pipeline, guidance=3, negative_prompt=negative)
+
+
+def test_without_zeros_for_an_empty_prompt(diffapple):
+    checkpoint = make_sdxl(diffapple.folder / "model", force_zeros_for_empty_prompt=False)
+    assert_parity(diffapple, checkpoint, load_pipeline(checkpoint), guidance=3)
+
+
+def test_second_prompts(diffapple, checkpoint, pipeline):
+    texts = dict(prompt_2="a painting!", negative_prompt="fog", negative_prompt_2="rain !")
+    assert_parity(diffapple, checkpoint, pipeline, guidance=4, **texts)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (104, 72)])
+def test_size_and_batch(diffapple, checkpoint, pipeline, size):
+    assert_parity(diffapple, checkpoint, pipeline, height=size[0], width=size[1], batch=2, guidance=2)
+
+
+@pytest.mark.parametrize("scheduler", ["euler", "dpmsolver++", "ddim", "lcm"])
+def test_scheduler(diffapple, checkpoint, pipeline, scheduler):
+    assert_parity(diffapple, checkpoint, pipeline, scheduler=scheduler, steps=4, guidance=2)
+
+
+def test_guidance_rescale(diffapple, checkpoint, pipeline):
+    assert_parity(diffapple, checkpoint, pipeline, guidance=7, guidance_rescale=0.6)
+
+
+@pytest.mark.parametrize("clip_skip", [0, 1])
+def test_clip_skip(diffapple, checkpoint, pipeline, clip_skip):
+    options = ["--clip-skip", clip_skip]
+    assert_parity(diffapple, checkpoint, pipeline, guidance=2, clip_skip=clip_skip, options=options)
+
+
+@pytest.mark.parametrize("options", [dict(hub_names=True), dict(storage="bin"), dict(merges=48894)], ids=range(3))
+def test_checkpoint(diffapple, options):
+    checkpoint = make_sdxl(diffapple.folder / "model", **options)
+    assert_parity(diffapple, checkpoint, load_pipeline(checkpoint), guidance=2)
+
+
+def test_base_scheduler(diffapple):
+    """SDXL base has Euler with leading timesteps."""
+    base = dict(_class_name="EulerDiscreteScheduler", timestep_spacing="leading", steps_offset=1)
+    checkpoint = make_sdxl(diffapple.folder / "model", scheduler=base)
+    assert_parity(diffapple, checkpoint, load_pipeline(checkpoint), guidance=5, steps=5)
+
+
+def test_bf16_is_as_close_to_fp32_as_diffusers(diffapple, checkpoint, pipeline):
+    twin = load_pipeline(checkpoint).to(torch.bfloat16)
+    ours, theirs = [], []
+    for seed in range(3):
+        settings = dict(num_inference_steps=4, guidance_scale=0.0)
+        exact = sd_oracle.make(pipeline, CATS, seed=seed, **settings).latents
+        theirs.append(sd_oracle.make(twin, CATS, seed=seed, **settings).latents - exact)
+        options = ["--steps", 4, "--guidance", 0, "--dtype", "bf16"]
+        ours.append(sd_oracle.run(diffapple, "sdxl-turbo", checkpoint, *options, prompts=CATS, seed=seed).latents - exact)
+    distance, allowed = rms(torch.stack(ours)), rms(torch.stack(theirs)) * HALF_PRECISION_FACTOR
+    assert allowed / 1000 < distance <= allowed
