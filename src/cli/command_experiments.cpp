@@ -26,7 +26,8 @@ struct Options {
     RunSettings settings;
     Verbosity verbosity;
     std::string model, seeds = "42", steps, schedulers, batch_size = "1", width, height;
-    std::string guidance, negative_prompt, prompt_2, negative_prompt_2, clip_skip = "0", guidance_rescale = "0", eta = "0";
+    std::string guidance, negative_prompt, prompt_2, negative_prompt_2, clip_skip = "0", guidance_rescale = "0",
+                                                                        eta = "0";
     std::string strengths, mask_blur = "0", padding_mask_crop;
     std::vector<std::string> prompts;
 };

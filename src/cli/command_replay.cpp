@@ -40,8 +40,8 @@ std::string describe(const std::string& file, const Replay& replay) {
     char numbers[128];
     std::snprintf(numbers, sizeof(numbers), "largest difference %d of 255, %.4f%% of the values equal, PSNR %.1f dB",
                   d.largest, 100 * d.equal_share, d.psnr_db);
-    return concat(file, ": ", replay.same() ? "the same picture" : "differs", ": ", numbers, " (wanted: ",
-                  describe_bar(replay.bar), ")");
+    return concat(file, ": ", replay.same() ? "the same picture" : "differs", ": ", numbers,
+                  " (wanted: ", describe_bar(replay.bar), ")");
 }
 
 void run(const Options& options, const CLI::App& command) {

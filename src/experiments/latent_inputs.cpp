@@ -37,7 +37,8 @@ void LatentInputs::read_mask() {
     mask_sha256_ = sha256_of_file(settings_.mask);
     if (settings_.mask_blur > 0) mask_ = gaussian_blur(mask_, settings_.mask_blur);
     if (!settings_.padding_mask_crop) return;
-    const PictureSize size{settings_.width.value_or(default_size_.width), settings_.height.value_or(default_size_.height)};
+    const PictureSize size{settings_.width.value_or(default_size_.width),
+                           settings_.height.value_or(default_size_.height)};
     crop_ = crop_region(mask_, size, *settings_.padding_mask_crop);
 }
 
@@ -45,7 +46,8 @@ void LatentInputs::check(const ExperimentKind& kind) const {
     const bool image = !settings_.image.empty(), mask = !settings_.mask.empty();
     if (mask && !image) fail_usage("--mask: belongs to a picture; give it with --image");
     if (kind.inpaints && !mask)
-        fail_usage(kind.name, ": needs --image FILE and --mask FILE (white is painted anew); "
+        fail_usage(kind.name,
+                   ": needs --image FILE and --mask FILE (white is painted anew); "
                    "scripts/experiments/sd2_inpaint.sh has an example");
     if (reads_mask_ && !mask)
         fail_usage("this model was trained for inpainting: give --image FILE and --mask FILE, or another --model");
@@ -98,8 +100,8 @@ void LatentInputs::encode(StableDiffusion& model, const std::vector<int64_t>& la
     const c10::Device device = model.placement().device;
     const at::Tensor image = image_tensor(image_, size, crop_);
     // A UNet that reads the mask starts from noise alone at strength 1.
-    const bool needs_image =
-        !reads_mask_ || std::any_of(settings_.strengths.begin(), settings_.strengths.end(), [](double s) { return s < 1; });
+    const bool needs_image = !reads_mask_ || std::any_of(settings_.strengths.begin(), settings_.strengths.end(),
+                                                         [](double s) { return s < 1; });
     InpaintInputs inputs;
     if (needs_image) inputs.image = model.encode_image(image);
     if (task_ == LatentTask::inpaint) {

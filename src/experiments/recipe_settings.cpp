@@ -39,8 +39,7 @@ void read_sizes(const JsonFields& fields, RunSettings& settings) {
 
 void read_prompts(const JsonFields& fields, RunSettings& settings) {
     settings.prompts = fields.texts("batch");
-    if (settings.prompts.empty() ||
-        static_cast<int64_t>(settings.prompts.size()) * settings.batch_size > max_pictures)
+    if (settings.prompts.empty() || static_cast<int64_t>(settings.prompts.size()) * settings.batch_size > max_pictures)
         fields.reject("batch", concat("must make 1 to ", max_pictures, " pictures"));
     for (const auto& prompt : settings.prompts)
         if (prompt.size() > max_text) fields.reject("batch", concat("has a text longer than ", max_text, " bytes"));

@@ -80,8 +80,8 @@ PictureDifference compare_pictures(const Image& one, const Image& other) {
     const auto count = static_cast<double>(one.pixels.size());
     difference.equal_share = static_cast<double>(equal) / count;
     constexpr double white = 255;
-    difference.psnr_db = squares == 0 ? std::numeric_limits<double>::infinity()
-                                      : 10 * std::log10(white * white * count / squares);
+    difference.psnr_db =
+        squares == 0 ? std::numeric_limits<double>::infinity() : 10 * std::log10(white * white * count / squares);
     return difference;
 }
 

@@ -42,9 +42,8 @@ std::string RunContext::default_scheduler() const {
 }
 
 std::unique_ptr<Scheduler> RunContext::new_scheduler(const BatchSettings& batch) const {
-    return make_scheduler(
-        batch.scheduler, scheduler_config, scheduler_file,
-        {.steps = batch.steps, .strength = batch.strength.value_or(1.0), .eta = settings.eta});
+    return make_scheduler(batch.scheduler, scheduler_config, scheduler_file,
+                          {.steps = batch.steps, .strength = batch.strength.value_or(1.0), .eta = settings.eta});
 }
 
 RunContext open_run(const ExperimentKind& kind, const RunSettings& settings) {

@@ -19,8 +19,7 @@ std::optional<std::pair<int64_t, int64_t>> read_sample_size(const JsonFields& fi
 }
 
 void require_one_per_block(const JsonFields& fields, const std::string& key, size_t entries, size_t count) {
-    if (entries != count)
-        fields.reject(key, concat("has ", entries, " entries, but block_out_channels has ", count));
+    if (entries != count) fields.reject(key, concat("has ", entries, " entries, but block_out_channels has ", count));
 }
 
 }  // namespace diffapple

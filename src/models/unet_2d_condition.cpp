@@ -77,13 +77,11 @@ UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& config) 
     const int64_t first = config.block_out_channels.front();
     const size_t levels = config.block_out_channels.size();
     conv_in_ = register_module("conv_in", make_conv(config.in_channels, first, config.conv_in_kernel));
-    time_embedding_ =
-        register_module("time_embedding",
-                        std::make_shared<nn::TimestepEmbedding>(first, config.time_embed_dim, config.act_fn));
+    time_embedding_ = register_module(
+        "time_embedding", std::make_shared<nn::TimestepEmbedding>(first, config.time_embed_dim, config.act_fn));
     if (config.text_time)
-        add_embedding_ =
-            register_module("add_embedding", std::make_shared<nn::TimestepEmbedding>(config.text_time->input_dim,
-                                                                                     config.time_embed_dim));
+        add_embedding_ = register_module("add_embedding", std::make_shared<nn::TimestepEmbedding>(
+                                                              config.text_time->input_dim, config.time_embed_dim));
     down_blocks_ = register_module("down_blocks", std::make_shared<nn::ModuleList<nn::DownBlock2D>>());
     for (size_t i = 0; i < levels; ++i) down_blocks_->append(make_down_block(config, i));
     if (config.mid_block_type) mid_block_ = register_module("mid_block", make_mid_block(config));
@@ -96,8 +94,8 @@ UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& config) 
 
 nn::TextContext UNet2DConditionModel::encode_text(const at::Tensor& embeddings) {
     if (embeddings.size(-1) != config_.cross_attention_dim)
-        fail("unet: it takes text embeddings of width ", config_.cross_attention_dim, " (cross_attention_dim), but got ",
-             embeddings.size(-1), "; the text encoder belongs to another model");
+        fail("unet: it takes text embeddings of width ", config_.cross_attention_dim,
+             " (cross_attention_dim), but got ", embeddings.size(-1), "; the text encoder belongs to another model");
     nn::TextContext context;
     for (const auto& module : modules(/*include_self=*/false))
         if (auto* const block = module->as<nn::BasicTransformerBlock>())
@@ -113,9 +111,8 @@ at::Tensor UNet2DConditionModel::embed_added(const at::Tensor& text_embeds, cons
              "pooled text has ", text_embeds.size(1), " and the ", time_ids.size(1), " sizes ",
              time_ids.size(1) * time_embed_dim, "; the text encoder belongs to another model");
     const auto sizes = time_ids.to(at::kCPU).to(text_embeds.scalar_type()).flatten();
-    const auto embedded =
-        nn::sinusoidal_embedding(sizes, time_embed_dim, config_.flip_sin_to_cos, config_.freq_shift)
-            .reshape({text_embeds.size(0), -1});
+    const auto embedded = nn::sinusoidal_embedding(sizes, time_embed_dim, config_.flip_sin_to_cos, config_.freq_shift)
+                              .reshape({text_embeds.size(0), -1});
     return add_embedding_->forward(
         at::cat({text_embeds, embedded.to(text_embeds.device(), text_embeds.scalar_type())}, 1));
 }

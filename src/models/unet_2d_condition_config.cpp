@@ -33,8 +33,8 @@ void refuse_unsupported(const JsonFields& fields) {
 }
 
 /// One number for all levels, or a list with one for each.
-std::vector<int64_t> read_per_block(const JsonFields& fields, const std::string& key, int64_t maximum,
-                                    int64_t fallback, size_t blocks) {
+std::vector<int64_t> read_per_block(const JsonFields& fields, const std::string& key, int64_t maximum, int64_t fallback,
+                                    size_t blocks) {
     if (!fields.has(key) || !fields.value(key).is_array())
         return std::vector<int64_t>(blocks, fields.integer(key, 1, maximum, fallback));
     auto values = fields.integers(key, 1, maximum);
@@ -67,8 +67,8 @@ void read_blocks(const JsonFields& fields, UNet2DConditionConfig& config) {
         read_block_types(fields, "up_block_types",
                          {"UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"}, blocks);
     if (!fields.given("mid_block_type") || fields.has("mid_block_type"))
-        config.mid_block_type = fields.choice("mid_block_type", {"UNetMidBlock2DCrossAttn", "UNetMidBlock2D"},
-                                              "UNetMidBlock2DCrossAttn");
+        config.mid_block_type =
+            fields.choice("mid_block_type", {"UNetMidBlock2DCrossAttn", "UNetMidBlock2D"}, "UNetMidBlock2DCrossAttn");
     config.layers_per_block = read_per_block(fields, "layers_per_block", 64, 2, blocks);
 }
 
@@ -97,9 +97,8 @@ void read_time(const JsonFields& fields, UNet2DConditionConfig& config) {
         config.time_embedding_act_fn = nn::find_activation(fields.choice("time_embedding_act_fn", activations));
     if (!fields.has("addition_embed_type")) return;
     fields.choice("addition_embed_type", {"text_time"});
-    config.text_time = {
-        .time_embed_dim = fields.integer("addition_time_embed_dim", 1, max_channels),
-        .input_dim = fields.integer("projection_class_embeddings_input_dim", 1, 4 * max_channels)};
+    config.text_time = {.time_embed_dim = fields.integer("addition_time_embed_dim", 1, max_channels),
+                        .input_dim = fields.integer("projection_class_embeddings_input_dim", 1, 4 * max_channels)};
 }
 
 }  // namespace

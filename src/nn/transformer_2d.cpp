@@ -65,11 +65,9 @@ Transformer2DModel::Transformer2DModel(const TransformerConfig& config) {
         fail("transformer: ", config.heads, " heads are more than its ", config.channels,
              " channels; check attention_head_dim in the config");
     const int64_t inner = config.channels / config.heads * config.heads;
-    norm_ =
-        register_module("norm", std::make_shared<GroupNorm>(config.norm_groups, config.channels, group_norm_eps));
+    norm_ = register_module("norm", std::make_shared<GroupNorm>(config.norm_groups, config.channels, group_norm_eps));
     proj_in_ = register_module("proj_in", std::make_shared<Linear>(config.channels, inner));
-    transformer_blocks_ =
-        register_module("transformer_blocks", std::make_shared<ModuleList<BasicTransformerBlock>>());
+    transformer_blocks_ = register_module("transformer_blocks", std::make_shared<ModuleList<BasicTransformerBlock>>());
     for (int64_t i = 0; i < config.layers; ++i)
         transformer_blocks_->append(std::make_shared<BasicTransformerBlock>(config, inner));
     proj_out_ = register_module("proj_out", std::make_shared<Linear>(inner, config.channels));

@@ -25,8 +25,7 @@ Start start_inpainting(const InpaintInputs& inputs, bool noise_alone, const std:
     const c10::Device device = inputs.mask.device();
     at::Tensor clean;
     if (blends || !from_noise) clean = inputs.image.value().draw(noise).expand(shape);
-    const auto unit =
-        start_noise ? start_noise->to(device, at::kFloat) : noise.normal(shape, device, at::kFloat);
+    const auto unit = start_noise ? start_noise->to(device, at::kFloat) : noise.normal(shape, device, at::kFloat);
     Start start{.sample = from_noise ? unit.mul(scheduler.init_noise_sigma()) : scheduler.add_noise(clean, unit, 0)};
     if (blends) {
         noise.normal({1, shape[1], shape[2], shape[3]}, at::kCPU, at::kFloat);

@@ -86,8 +86,7 @@ c10::ScalarType StableDiffusion::vae_dtype() const {
 AutoencoderKL& StableDiffusion::vae(c10::ScalarType dtype) {
     if (!vae_ || loaded_vae_dtype_ != dtype) {
         vae_.reset();
-        vae_ = load_model<AutoencoderKL, AutoencoderKLConfig>(checkpoint_.component("vae"),
-                                                              {placement_.device, dtype});
+        vae_ = load_model<AutoencoderKL, AutoencoderKLConfig>(checkpoint_.component("vae"), {placement_.device, dtype});
         loaded_vae_dtype_ = dtype;
     }
     return *vae_;

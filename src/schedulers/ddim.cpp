@@ -29,8 +29,7 @@ public:
         const int64_t t = timestep(index), previous_t = t - distance_;
         const float alpha = alpha_bar(t), alpha_prev = previous_t >= 0 ? alpha_bar(previous_t) : final_alpha_bar_;
         const auto level = Level::of_alpha_bar(alpha);
-        const auto original =
-            range_.apply(predict_original_sample(prediction_type_, model_output, sample, level));
+        const auto original = range_.apply(predict_original_sample(prediction_type_, model_output, sample, level));
         const auto epsilon = predict_noise(prediction_type_, model_output, sample, level);
         // eq. 16: sigma_t(eta); eq. 12: x_0 and the "direction pointing to x_t", each at the level of t - 1
         const float variance = (1 - alpha_prev) / (1 - alpha) * (1 - alpha / alpha_prev);

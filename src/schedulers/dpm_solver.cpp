@@ -37,7 +37,8 @@ DPMSolver::DPMSolver(const JsonFields& config, const SchedulerRequest& request, 
       prediction_type_(read_prediction_type(config)),
       range_(SampleRange::thresholding(config)) {
     if (!predicts_data_ && ends_at_zero())
-        config.reject("final_sigmas_type", "must be sigma_min with this algorithm_type, which cannot reach a sigma of 0");
+        config.reject("final_sigmas_type",
+                      "must be sigma_min with this algorithm_type, which cannot reach a sigma of 0");
     if (stochastic_ && !predicts_data_ && order_ == 3)
         config.reject("solver_order", "is 3, but sde-dpmsolver exists for orders 1 and 2");
 }

@@ -48,9 +48,8 @@ private:
         const float r1 = (lambda(s0 - 1) - lambda(s0 - 2)) / h;
         const auto older = outputs_[1].sub(outputs_[2]).mul_(1 / r1);
         const auto difference = newer.sub(older);
-        return {.d0 = outputs_[0],
-                .d1 = newer.add(difference.mul(r0 / (r0 + r1))),
-                .d2 = difference.mul(1 / (r0 + r1))};
+        return {
+            .d0 = outputs_[0], .d1 = newer.add(difference.mul(r0 / (r0 + r1))), .d2 = difference.mul(1 / (r0 + r1))};
     }
 
     bool lower_order_final_, euler_at_final_;
@@ -59,9 +58,8 @@ private:
 
 SolverSteps make_steps(const JsonFields& config, const SchedulerRequest& request, const TrainingSigmas& training) {
     const auto spacing = read_sigma_spacing(config, /*knows_lu=*/true);
-    const auto timesteps =
-        solver_timesteps(read_timestep_spacing(config, "linspace"), request.steps, training.count(),
-                         timesteps_above_lambda(config, training), read_steps_offset(config));
+    const auto timesteps = solver_timesteps(read_timestep_spacing(config, "linspace"), request.steps, training.count(),
+                                            timesteps_above_lambda(config, training), read_steps_offset(config));
     if (spacing == SigmaSpacing::timesteps) return solver_steps_at(timesteps, training);
     const bool cosine = config.text("beta_schedule", "linear") == "squaredcos_cap_v2";
     const bool round = (spacing == SigmaSpacing::karras || spacing == SigmaSpacing::lu) && !cosine;

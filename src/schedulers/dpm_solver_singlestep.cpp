@@ -1,5 +1,5 @@
-// DPM-Solver++ and its relatives as singlestep methods: a step of order k takes k turns, each of which starts again from
-// the step's first sample.
+// DPM-Solver++ and its relatives as singlestep methods: a step of order k takes k turns, each of which starts again
+// from the step's first sample.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -25,8 +25,8 @@ std::vector<size_t> turn_orders(size_t turns, size_t order, bool lower_order_fin
     return orders;
 }
 
-/// Equal to diffusers' DPMSolverSinglestepScheduler, flow matching aside; its thresholding with algorithm_type dpmsolver
-/// does not run there.
+/// Equal to diffusers' DPMSolverSinglestepScheduler, flow matching aside; its thresholding with algorithm_type
+/// dpmsolver does not run there.
 class DPMSolverSinglestep final : public DPMSolver {
 public:
     DPMSolverSinglestep(const JsonFields& config, const SchedulerRequest& request, SolverSteps steps)

@@ -1,5 +1,5 @@
-// Heun's method for the probability flow ODE (Karras et al. 2022, algorithm 1): each step is Euler's, then a second call
-// of the model at its end corrects it. The step to sigma = 0 is Euler's alone.
+// Heun's method for the probability flow ODE (Karras et al. 2022, algorithm 1): each step is Euler's, then a second
+// call of the model at its end corrects it. The step to sigma = 0 is Euler's alone.
 #include <ATen/ATen.h>
 
 #include "samplers.h"

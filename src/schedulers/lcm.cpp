@@ -38,8 +38,7 @@ public:
     at::Tensor step(const at::Tensor& model_output, size_t index, const at::Tensor& sample,
                     NoiseSource& noise) override {
         const auto level = Level::of_alpha_bar(alpha_bar(timestep(index)));
-        const auto original =
-            range_.apply(predict_original_sample(prediction_type_, model_output, sample, level));
+        const auto original = range_.apply(predict_original_sample(prediction_type_, model_output, sample, level));
         // boundary condition f(x, 0) = x (section 3.1; Karras et al. 2022, table 1), sigma_data = 1/2
         constexpr float data_variance = 0.25F;
         const float t = static_cast<float>(timestep(index)) * timestep_scaling_;

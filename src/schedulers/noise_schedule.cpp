@@ -74,9 +74,9 @@ at::Tensor read_betas(const JsonFields& fields, const BetaDefaults& defaults) {
     const double start = fields.number("beta_start", defaults.start), end = fields.number("beta_end", defaults.end);
     for (const auto& [key, beta] : {std::pair{"beta_start", start}, std::pair{"beta_end", end}})
         if (beta <= 0 || beta >= 1) fields.reject(key, concat("is ", beta, ", but must be between 0 and 1"));
-    const auto schedule = fields.choice(
-        "beta_schedule", {"linear", "scaled_linear", "squaredcos_cap_v2", "laplace", "exp", "sigmoid"},
-        defaults.schedule);
+    const auto schedule =
+        fields.choice("beta_schedule", {"linear", "scaled_linear", "squaredcos_cap_v2", "laplace", "exp", "sigmoid"},
+                      defaults.schedule);
     return make_betas(schedule, start, end, count);
 }
 

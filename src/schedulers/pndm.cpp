@@ -24,8 +24,9 @@ std::vector<int64_t> plms_timesteps(std::vector<int64_t> timesteps) {
 
 std::vector<int64_t> runge_kutta_timesteps(const std::vector<int64_t>& timesteps, int64_t half_distance) {
     if (timesteps.size() <= runge_kutta_steps)
-        fail_usage("--steps ", timesteps.size(), ": the scheduler of this model (PNDM with skip_prk_steps false) takes ",
-                   runge_kutta_steps + 1, " steps or more");
+        fail_usage("--steps ", timesteps.size(),
+                   ": the scheduler of this model (PNDM with skip_prk_steps false) takes ", runge_kutta_steps + 1,
+                   " steps or more");
     std::vector<int64_t> calls;
     for (size_t i = 0; i < runge_kutta_steps; ++i) {
         const int64_t middle = timesteps[i + 1] + half_distance;
@@ -35,8 +36,8 @@ std::vector<int64_t> runge_kutta_timesteps(const std::vector<int64_t>& timesteps
     return calls;
 }
 
-/// Equal to diffusers' PNDMScheduler. Like it, this counts calls from where the batch starts, so with a strength below 1
-/// the second call counts as the repeated one, whichever it is.
+/// Equal to diffusers' PNDMScheduler. Like it, this counts calls from where the batch starts, so with a strength below
+/// 1 the second call counts as the repeated one, whichever it is.
 class PNDMScheduler final : public DiscreteScheduler {
 public:
     PNDMScheduler(const JsonFields& config, const SchedulerRequest& request, NoiseSchedule schedule,
@@ -86,8 +87,10 @@ private:
     }
 
     at::Tensor extrapolated() const {
-        static const std::array<std::vector<double>, 4> weights{
-            {{1}, {3.0 / 2, -1.0 / 2}, {23.0 / 12, -16.0 / 12, 5.0 / 12}, {55.0 / 24, -59.0 / 24, 37.0 / 24, -9.0 / 24}}};
+        static const std::array<std::vector<double>, 4> weights{{{1},
+                                                                 {3.0 / 2, -1.0 / 2},
+                                                                 {23.0 / 12, -16.0 / 12, 5.0 / 12},
+                                                                 {55.0 / 24, -59.0 / 24, 37.0 / 24, -9.0 / 24}}};
         const auto& w = weights.at(past_.size() - 1);
         at::Tensor sum = past_[0].mul(w[0]);
         for (size_t i = 1; i < w.size(); ++i) sum.add_(past_[i], w[i]);
@@ -103,8 +106,7 @@ private:
     at::Tensor transfer(const at::Tensor& sample, const at::Tensor& model_output, int64_t t, int64_t previous_t) const {
         const float alpha = alpha_bar(t), alpha_prev = previous_t >= 0 ? alpha_bar(previous_t) : final_alpha_bar_;
         const auto epsilon = predict_noise(prediction_type_, model_output, sample, Level::of_alpha_bar(alpha));
-        const float denominator =
-            alpha * std::sqrt(1 - alpha_prev) + std::sqrt(alpha * (1 - alpha) * alpha_prev);
+        const float denominator = alpha * std::sqrt(1 - alpha_prev) + std::sqrt(alpha * (1 - alpha) * alpha_prev);
         return sample.mul(std::sqrt(alpha_prev / alpha)).sub_(epsilon.mul(alpha_prev - alpha).div_(denominator));
     }
 
@@ -122,8 +124,8 @@ private:
 std::unique_ptr<Scheduler> make_pndm(const JsonFields& config, const SchedulerRequest& request) {
     auto schedule = NoiseSchedule::from_json(config, ZeroTerminalSnr::ignored);
     const int64_t train = schedule.num_train_timesteps();
-    auto timesteps = inference_timesteps(read_timestep_spacing(config, "leading"), request.steps, train,
-                                         read_steps_offset(config));
+    auto timesteps =
+        inference_timesteps(read_timestep_spacing(config, "leading"), request.steps, train, read_steps_offset(config));
     const auto calls = PNDMScheduler::skips_runge_kutta(config)
                            ? plms_timesteps(std::move(timesteps))
                            : runge_kutta_timesteps(timesteps, train / request.steps / 2);

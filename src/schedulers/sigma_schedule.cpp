@@ -80,7 +80,8 @@ template <typename Warp, typename Unwarp>
 std::vector<double> evenly_spaced(double first, double last, int64_t count, Warp warp, Unwarp unwarp) {
     const double warped_first = warp(first), warped_last = warp(last);
     std::vector<double> values;
-    for (const double ramp : linspace(1, count)) values.push_back(unwarp(warped_first + ramp * (warped_last - warped_first)));
+    for (const double ramp : linspace(1, count))
+        values.push_back(unwarp(warped_first + ramp * (warped_last - warped_first)));
     return values;
 }
 

@@ -1,5 +1,5 @@
-// What Euler, Euler ancestral, Heun and LMS share (Karras et al. 2022): x = x_0 + sigma eps, which the model sees scaled
-// by 1 / sqrt(sigma^2 + 1), and the ODE dx / dsigma = (x - x_0) / sigma (eq. 4).
+// What Euler, Euler ancestral, Heun and LMS share (Karras et al. 2022): x = x_0 + sigma eps, which the model sees
+// scaled by 1 / sqrt(sigma^2 + 1), and the ODE dx / dsigma = (x - x_0) / sigma (eq. 4).
 #pragma once
 
 #include "diffapple/schedulers/prediction.h"

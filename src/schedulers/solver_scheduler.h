@@ -1,5 +1,5 @@
-// What the DPM-Solvers and UniPC share (Lu et al. 2022, "DPM-Solver"): x = alpha x_0 + sigma eps, alpha^2 + sigma^2 = 1,
-// and steps in lambda = log(alpha / sigma). Their sigmas are listed as sigma / alpha.
+// What the DPM-Solvers and UniPC share (Lu et al. 2022, "DPM-Solver"): x = alpha x_0 + sigma eps, alpha^2 + sigma^2 =
+// 1, and steps in lambda = log(alpha / sigma). Their sigmas are listed as sigma / alpha.
 #pragma once
 
 #include "diffapple/schedulers/prediction.h"

@@ -1,5 +1,5 @@
-// UniPC (Zhao et al. 2023, "UniPC: A Unified Predictor-Corrector Framework"), B(h) version: each turn first corrects the
-// sample that it was given, with the model's output for it, and then predicts the next one.
+// UniPC (Zhao et al. 2023, "UniPC: A Unified Predictor-Corrector Framework"), B(h) version: each turn first corrects
+// the sample that it was given, with the model's output for it, and then predicts the next one.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -34,8 +34,9 @@ public:
             if (config.has(key)) config.reject(key, "is not supported");
         if (config.boolean("use_dynamic_shifting", false)) config.reject("use_dynamic_shifting", "is not supported");
         if (!predicts_data_ && sigma(turns()) == 0)
-            config.reject("final_sigmas_type", "must be sigma_min where predict_x0 is false: the noise cannot be "
-                                               "followed to a sigma of 0");
+            config.reject("final_sigmas_type",
+                          "must be sigma_min where predict_x0 is false: the noise cannot be "
+                          "followed to a sigma of 0");
     }
 
     at::Tensor step(const at::Tensor& model_output, size_t index, const at::Tensor& sample,
@@ -64,7 +65,8 @@ private:
         return lower ? std::min(outputs_.size(), turns() - here) : outputs_.size();
     }
 
-    /// Coefficients rho of eq. 7 and 8: sum_k rho_k r_k^(m-1) = b_m, m = 1 ... ratios.size(), in floats as in diffusers.
+    /// Coefficients rho of eq. 7 and 8: sum_k rho_k r_k^(m-1) = b_m, m = 1 ... ratios.size(), in floats as in
+    /// diffusers.
     std::vector<float> coefficients(const std::vector<float>& ratios, float hh, float b_h) const {
         const auto size = static_cast<int64_t>(ratios.size());
         auto powers = at::ones({size, size}), b = at::empty({size});
@@ -97,8 +99,7 @@ private:
         // the lowest orders take 1/2, which is B(h)'s limit for small h
         const auto rho = ratios.size() == 1 ? std::vector<float>{0.5F} : coefficients(ratios, hh, b_h);
         auto sum = at::zeros_like(next);
-        for (size_t k = 0; k < past.size(); ++k)
-            sum.add_(outputs_[k + 1].sub(outputs_[0]).div_(past[k]).mul_(rho[k]));
+        for (size_t k = 0; k < past.size(); ++k) sum.add_(outputs_[k + 1].sub(outputs_[0]).div_(past[k]).mul_(rho[k]));
         if (next_output.defined()) sum.add_(next_output.sub(outputs_[0]).mul_(rho.back()));
         return next.sub_(sum.mul_(scale * b_h));
     }
@@ -121,8 +122,7 @@ SolverSteps make_steps(const JsonFields& config, const SchedulerRequest& request
     SolverSteps steps = solver_steps_at(timesteps, training);
     float last = training.smallest();
     if (spacing != SigmaSpacing::timesteps) {
-        const auto limits =
-            read_sigma_limits(config, {.smallest = training.smallest(), .largest = training.largest()});
+        const auto limits = read_sigma_limits(config, {.smallest = training.smallest(), .largest = training.largest()});
         steps = respaced_solver_steps(spacing, limits, request.steps, training, spacing == SigmaSpacing::karras);
         last = steps.sigmas.back();
     }

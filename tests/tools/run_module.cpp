@@ -76,8 +76,8 @@ Tensors run_safety_checker(const Job& job) {
     return {{"pixels", pixels}, {"embedding", embedding}, {"unwanted", unwanted}};
 }
 
-/// inputs `sample`, `text`, and `text_embeds` and `time_ids` for SDXL; option `timestep`; output `sample`. The texts are
-/// encoded one by one and joined, and more samples than texts repeat them, as pipelines do.
+/// inputs `sample`, `text`, and `text_embeds` and `time_ids` for SDXL; option `timestep`; output `sample`. The texts
+/// are encoded one by one and joined, and more samples than texts repeat them, as pipelines do.
 Tensors run_unet_2d_condition(const Job& job) {
     const auto model = load_model<UNet2DConditionModel, UNet2DConditionConfig>(job.component, job.placement);
     std::vector<nn::TextContext> contexts;

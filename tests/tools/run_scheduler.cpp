@@ -25,15 +25,16 @@ namespace {
 at::Tensor predict(const StoredTensors& tensors, const at::Tensor& input, size_t turn, int64_t channels) {
     constexpr size_t outputs = 8;
     const auto output = tensors.at(concat("output.", turn % outputs)).read();
-    return at::cat({output, output.abs()}, 1).slice(1, 0, channels).add(at::cat({input, input}, 1).slice(1, 0, channels), 0.3);
+    return at::cat({output, output.abs()}, 1)
+        .slice(1, 0, channels)
+        .add(at::cat({input, input}, 1).slice(1, 0, channels), 0.3);
 }
 
 json run(const json& request, const StoredTensors& tensors, const std::string& prefix,
          std::map<std::string, at::Tensor>& results) {
-    const auto scheduler = make_scheduler(request.at("scheduler"), request.at("config"), "scheduler_config.json",
-                                          {.steps = request.at("steps"),
-                                           .strength = request.value("strength", 1.0),
-                                           .eta = request.value("eta", 0.0)});
+    const auto scheduler = make_scheduler(
+        request.at("scheduler"), request.at("config"), "scheduler_config.json",
+        {.steps = request.at("steps"), .strength = request.value("strength", 1.0), .eta = request.value("eta", 0.0)});
     const auto original = tensors.at("original").read(), start_noise = tensors.at("noise").read();
     NoiseSource noise(request.at("seed").get<uint64_t>());
     const size_t turns = scheduler->timesteps().size();

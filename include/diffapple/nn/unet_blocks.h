@@ -18,8 +18,8 @@ enum class Sampler { none, conv, resnet };
 struct BlockConfig {
     int64_t layers;
     int64_t in_channels, out_channels;
-    int64_t skip_channels = 0;                  ///< up blocks: channels coming from the block below
-    ResnetConfig resnet;                        ///< in_channels, out_channels and resample are set per layer
+    int64_t skip_channels = 0;                     ///< up blocks: channels coming from the block below
+    ResnetConfig resnet;                           ///< in_channels, out_channels and resample are set per layer
     std::optional<int64_t> attention_head_dim;     ///< present: an attention after each layer
     std::optional<int64_t> attention_groups;       ///< absent: attention without a norm
     std::optional<TransformerConfig> transformer;  ///< present: a transformer that reads the text after each layer

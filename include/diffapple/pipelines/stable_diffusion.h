@@ -1,5 +1,5 @@
-// Stable Diffusion (Rombach et al. 2022) and SDXL (Podell et al. 2023): the components of a checkpoint, each loaded when
-// first needed, and the stages that all its pipelines share: encode prompts, denoise, decode.
+// Stable Diffusion (Rombach et al. 2022) and SDXL (Podell et al. 2023): the components of a checkpoint, each loaded
+// when first needed, and the stages that all its pipelines share: encode prompts, denoise, decode.
 #pragma once
 
 #include <map>

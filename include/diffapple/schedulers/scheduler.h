@@ -20,8 +20,8 @@ struct SchedulerRequest {
     double eta = 0.0;       ///< in [0, 1]: share of the noise that DDIM adds; other samplers do not read it
 };
 
-/// Tables are floats or doubles on the CPU. Products and sums of tensors are separate operations, not add's alpha, which
-/// rounds once: at the large sigmas of a cosine schedule they cancel, and the rounding of diffusers shows.
+/// Tables are floats or doubles on the CPU. Products and sums of tensors are separate operations, not add's alpha,
+/// which rounds once: at the large sigmas of a cosine schedule they cancel, and the rounding of diffusers shows.
 class Scheduler {
 public:
     virtual ~Scheduler() = default;
