@@ -28,7 +28,7 @@ struct Options {
     std::string model, seeds = "42", steps, schedulers, batch_size = "1", width, height;
     std::string guidance, negative_prompt, prompt_2, negative_prompt_2, clip_skip = "0", guidance_rescale = "0",
                                                                         eta = "0";
-    std::string strengths, mask_blur = "0", padding_mask_crop;
+    std::string safety, strengths, mask_blur = "0", padding_mask_crop;
     std::vector<std::string> prompts;
 };
 
@@ -61,6 +61,8 @@ void read_prompt_options(const Options& options, const CLI::App& command, RunSet
     }
     if (command.count("--prompt-2") > 0) settings.prompt_2 = options.prompt_2;
     if (command.count("--negative-prompt-2") > 0) settings.negative_prompt_2 = options.negative_prompt_2;
+    if (command.count("--safety") > 0)
+        settings.safety = parse_choices("--safety", options.safety, {"on", "off"}).front() == "on";
     settings.guidance_rescale = parse_fraction("--guidance-rescale", options.guidance_rescale);
     settings.eta = parse_fraction("--eta", options.eta);
     settings.clip_skip = parse_one("--clip-skip", options.clip_skip, 0, max_clip_skip);
@@ -113,6 +115,7 @@ void add_prompt_options(CLI::App* command, Options& options) {
     command->add_option("--clip-skip", options.clip_skip, "Last layers of the text encoder to leave out")
         ->capture_default_str();
     command->add_option("--eta", options.eta, "Noise of DDIM, 0 to 1")->capture_default_str();
+    command->add_option("--safety", options.safety, "on or off: the model's safety checker [on where it has one]");
     command->add_option("--prompt-2", options.prompt_2, "For the second text encoder (SDXL) [--prompt]");
     command->add_option("--negative-prompt-2", options.negative_prompt_2,
                         "For the second text encoder (SDXL) [--negative-prompt]");

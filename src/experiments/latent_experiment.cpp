@@ -6,6 +6,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/experiments/latent_inputs.h"
 #include "diffapple/io/sha256.h"
+#include "diffapple/models/safety_checker.h"
 #include "diffapple/pipelines/stable_diffusion.h"
 
 namespace diffapple {
@@ -34,6 +35,8 @@ public:
             context_.settings.strengths = {*strength};
         if (!model_.config().is_xl() && (settings.prompt_2 || settings.negative_prompt_2))
             fail_usage("--prompt-2 and --negative-prompt-2: this model has one text encoder");
+        if (settings.safety == true && model_.config().safety_checker.empty())
+            fail_usage("--safety on: this model has no safety checker");
         choose_size();
         identify_components();
         read_start_latents(context_, latents_shape());
@@ -54,6 +57,7 @@ public:
         if (run.clip_skip > 0) settings["clip_skip"] = run.clip_skip;
         if (run.eta > 0 && scheduler_reads_eta(batch.scheduler)) settings["eta"] = run.eta;
         if (batch.strength) settings["strength"] = *batch.strength;
+        if (is_checked()) settings["safety"] = true;
         settings.update(inputs_.settings());
         if (guidance(batch).active()) {
             settings["negative_prompt"] = run.negative_prompt ? json(*run.negative_prompt) : json("");
@@ -86,6 +90,7 @@ public:
         if (run.eta > 0 && scheduler_reads_eta(batch.scheduler)) add("eta", python_float(run.eta));
         if (batch.strength != inputs_.default_strength()) add("strength", python_float(*batch.strength));
         for (const auto& [key, value] : inputs_.suffixes()) add(key, value);
+        if (!model_.config().safety_checker.empty() && !is_checked()) add("safety", "off");
         return name;
     }
 
@@ -97,7 +102,9 @@ public:
                                           context_.latents, *scheduler, noise);
         MadeBatch made{.denoised = model_.denoise(request(batch), start, *scheduler, noise,
                                                   [&](size_t done, size_t total) { reporter.turn(done, total); })};
-        for (const Image& result : to_images(model_.decode(made.denoised.sample))) {
+        std::vector<Image> results = to_images(model_.decode(made.denoised.sample));
+        censor(results, reporter);
+        for (const Image& result : results) {
             made.images.push_back(inputs_.finish(result));
             if (auto comparison = inputs_.compare(made.images.back()))
                 made.comparisons.push_back(std::move(*comparison));
@@ -125,7 +132,22 @@ private:
             const std::string tokenizer = tokenizer_of(text_encoder);
             context_.configs_sha256[tokenizer] = tokenizer_sha256(context_.checkpoint.folder / tokenizer);
         }
+        if (is_checked()) names.push_back(model_.config().safety_checker);
         for (const auto& name : names) identify(context_, context_.checkpoint.component(name), half);
+    }
+
+    bool is_checked() const {
+        return context_.settings.safety.value_or(true) && !model_.config().safety_checker.empty();
+    }
+
+    void censor(std::vector<Image>& pictures, Reporter& reporter) {
+        if (!is_checked()) return;
+        if (!safety_checker_) safety_checker_.emplace(context_.checkpoint, context_.placement);
+        const auto flagged = safety_checker_->censor(pictures);
+        const auto count = std::count(flagged.begin(), flagged.end(), true);
+        if (count > 0)
+            reporter.note(concat("The model's safety checker has made ", count, " of ", flagged.size(),
+                                 " pictures black; --safety off leaves it out."));
     }
 
     std::vector<int64_t> latents_shape() const {
@@ -194,6 +216,7 @@ private:
     RunContext context_;
     StableDiffusion model_;
     LatentInputs inputs_;
+    std::optional<SafetyChecker> safety_checker_;
 };
 
 }  // namespace

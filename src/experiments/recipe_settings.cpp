@@ -50,6 +50,7 @@ void read_prompts(const JsonFields& fields, RunSettings& settings) {
     settings.guidance_rescale = read_number(fields, "guidance_rescale", 0, 1);
     settings.eta = read_number(fields, "eta", 0, 1);
     settings.clip_skip = fields.integer("clip_skip", 0, 100, 0);
+    settings.safety = fields.boolean("safety", false);
     settings.mask_blur = read_number(fields, "mask_blur", 0, max_size);
     if (fields.has("padding_mask_crop")) settings.padding_mask_crop = fields.integer("padding_mask_crop", 0, max_size);
     settings.keep_unmasked = fields.boolean("keep_unmasked", false);

@@ -1,9 +1,11 @@
 """`diffapple sd15` against diffusers' StableDiffusionPipeline on small random checkpoints."""
 
+import numpy as np
 import pytest
 import sd_oracle
 import torch
 from oracle import HALF_PRECISION_FACTOR, rms
+from PIL import Image
 from sd_checkpoints import THREE_LEVELS, load_pipeline, make_sd2, make_sd15
 from sd_oracle import assert_equal
 
@@ -115,6 +117,24 @@ def test_checkpoint(diffapple, shape):
 def test_sd2_text_to_image(diffapple, v_prediction):
     checkpoint = make_sd2(diffapple.folder / "model", inpainting=False, v_prediction=v_prediction)
     assert_parity(diffapple, checkpoint, load_pipeline(checkpoint), prompts=["a bench!"], steps=3)
+
+
+@pytest.mark.parametrize("safety", [-1.0, 1.0])
+def test_safety_checker(diffapple, safety):
+    """At -1 every picture is flagged and black, at 1 none is."""
+    checkpoint = make_sd15(diffapple.folder / "model", safety=safety)
+    assert_parity(diffapple, checkpoint, load_pipeline(checkpoint), prompts=CATS, steps=2)
+    typed = ["--model", checkpoint, "--steps", 2, "--prompt", "a cat", "--json"]
+    checked = diffapple.ok("sd15", *typed)
+    assert ("--safety off" in checked.err) == (safety < 0)
+    free = diffapple.ok("sd15", *typed, "--safety", "off").reports[0]
+    assert free["path"] == checked.reports[0]["path"].replace(".png", "_safety-off.png")
+    assert np.asarray(Image.open(diffapple.folder / free["path"])).any()
+
+
+def test_safety_on_needs_a_checker(diffapple, checkpoint):
+    result = diffapple("sd15", "--model", checkpoint, "--safety", "on")
+    assert (result.code, len(result.err.splitlines())) == (2, 1) and "safety checker" in result.err
 
 
 def test_bf16_is_as_close_to_fp32_as_diffusers(diffapple, checkpoint, pipeline):

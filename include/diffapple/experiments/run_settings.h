@@ -33,7 +33,7 @@ struct RunSettings {
     double mask_blur = 0;               ///< pixels; 0: none
     std::optional<int64_t> padding_mask_crop;
     bool keep_unmasked = false;
-    bool safety = true;
+    std::optional<bool> safety;  ///< absent: on where the checkpoint has a safety checker
 
     std::filesystem::path out = "out";
     bool force = false;
