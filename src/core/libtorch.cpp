@@ -1,6 +1,9 @@
 // Calls into the parts of LibTorch that are not its public interface (see the header for why they live here).
 #include "diffapple/core/libtorch.h"
 
+#include <ATen/ATen.h>
+#include <ATen/core/List.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/detail/MPSHooksInterface.h>
 #include <c10/core/CachingDeviceAllocator.h>
@@ -199,6 +202,69 @@ uint64_t ZipArchive::offset(const std::string& record) const {
         if (begin > file_bytes || bytes > file_bytes - begin) throw std::runtime_error("it is cut off");
         return begin;
     });
+}
+
+namespace {
+
+/// An operator of LibTorch's oneDNN library, typed; absent in builds without oneDNN (Apple silicon).
+template <typename Signature>
+std::optional<c10::TypedOperatorHandle<Signature>> find_onednn_operator(const char* name) {
+    const auto schema = c10::Dispatcher::singleton().findSchema({concat("mkldnn::", name), ""});
+    if (!schema) return std::nullopt;
+    return schema->typed<Signature>();
+}
+
+template <typename Signature>
+c10::TypedOperatorHandle<Signature> onednn_operator(const char* name) {
+    if (auto found = find_onednn_operator<Signature>(name)) return *found;
+    fail("LibTorch has no operator mkldnn::", name, ", which its packed weights need");
+}
+
+std::optional<at::Tensor> given(const at::Tensor& tensor) {
+    return tensor.defined() ? std::optional(tensor) : std::nullopt;
+}
+
+// No operation is fused: SiLU and sums gain nothing that can be measured there.
+constexpr const char* no_attribute = "none";
+
+}  // namespace
+
+bool can_pack_weights(c10::ScalarType dtype) {
+    const auto has = [](const char* name) { return c10::Dispatcher::singleton().findSchema({name, ""}).has_value(); };
+    if (!has("mkldnn::_convolution_pointwise") || !has("mkldnn::_linear_pointwise")) return false;
+    if (dtype == at::kFloat) return true;
+    const auto bf16_supported = find_onednn_operator<bool()>("_is_mkldnn_bf16_supported");
+    return dtype == at::kBFloat16 && bf16_supported && bf16_supported->call();
+}
+
+at::Tensor pack_conv2d_weight(const at::Tensor& weight, int64_t stride, int64_t padding, at::IntArrayRef input_size) {
+    return at::mkldnn_reorder_conv2d_weight(weight.to_mkldnn(), {padding, padding}, {stride, stride}, {1, 1}, 1,
+                                            input_size);
+}
+
+at::Tensor packed_conv2d(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias, int64_t stride,
+                         int64_t padding) {
+    using Signature = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                                 at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, int64_t, c10::string_view,
+                                 c10::List<std::optional<at::Scalar>>, std::optional<c10::string_view>);
+    static const auto convolution = onednn_operator<Signature>("_convolution_pointwise");
+    const std::array<int64_t, 2> paddings{padding, padding}, strides{stride, stride}, dilations{1, 1};
+    return convolution.call(x, packed_weight, given(bias), paddings, strides, dilations, 1, no_attribute,
+                            c10::List<std::optional<at::Scalar>>(), "");
+}
+
+at::Tensor pack_linear_weight(const at::Tensor& weight, int64_t rows) {
+    using Signature = at::Tensor(const at::Tensor&, std::optional<int64_t>);
+    static const auto reorder = onednn_operator<Signature>("_reorder_linear_weight");
+    return reorder.call(weight, rows);
+}
+
+at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias) {
+    using Signature =
+        at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, c10::string_view,
+                   c10::List<std::optional<at::Scalar>>, std::optional<c10::string_view>);
+    static const auto linear = onednn_operator<Signature>("_linear_pointwise");
+    return linear.call(x, packed_weight, given(bias), no_attribute, c10::List<std::optional<at::Scalar>>(), "");
 }
 
 }  // namespace diffapple::libtorch

@@ -12,6 +12,32 @@ at::Tensor declare_parameter(torch::nn::Module& module, const std::string& name,
     return module.register_parameter(name, placeholder, /*requires_grad=*/false);
 }
 
+void Packable::replace(at::Tensor& weight, at::Tensor packed_weight) {
+    const c10::InferenceMode guard(false);
+    weight.set_data(at::zeros({1}, weight.options()).expand(weight.sizes()));  // the shape stays visible
+    packed_ = std::move(packed_weight);
+}
+
+void pack_weights(torch::nn::Module& module) {
+    for (const auto& part : module.modules()) {
+        auto* const layer = dynamic_cast<Packable*>(part.get());
+        const auto parameters = part->parameters(/*recurse=*/false);
+        if (layer && ops::packing_pays(parameters.front())) layer->pack_at_next_forward();
+    }
+}
+
+at::Tensor Linear::forward(const at::Tensor& x) {
+    const auto& packed_weight = packed(weight, [&](const at::Tensor& plain) { return ops::pack_linear(plain, x); });
+    return packed_weight.defined() ? ops::packed_linear(x, packed_weight, bias) : ops::linear(x, weight, bias);
+}
+
+at::Tensor Conv2d::forward(const at::Tensor& x) {
+    const auto& packed_weight =
+        packed(weight, [&](const at::Tensor& plain) { return ops::pack_conv2d(plain, stride_, padding_, x); });
+    return packed_weight.defined() ? ops::packed_conv2d(x, packed_weight, bias, stride_, padding_)
+                                   : ops::conv2d(x, weight, bias, stride_, padding_);
+}
+
 Linear::Linear(int64_t in_features, int64_t out_features, bool with_bias) {
     weight = declare_parameter(*this, "weight", {out_features, in_features});
     if (with_bias) bias = declare_parameter(*this, "bias", {out_features});

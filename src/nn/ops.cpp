@@ -4,6 +4,7 @@
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/libtorch.h"
 
 namespace diffapple::nn {
 
@@ -25,6 +26,27 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, int64_t stride,
                   int64_t padding) {
     return at::conv2d(x, weight, bias, {stride, stride}, {padding, padding});
+}
+
+bool packing_pays(const at::Tensor& weight) {
+    return weight.device().is_cpu() && libtorch::can_pack_weights(weight.scalar_type());
+}
+
+at::Tensor pack_linear(const at::Tensor& weight, const at::Tensor& x) {
+    return libtorch::pack_linear_weight(weight, x.numel() / x.size(-1));
+}
+
+at::Tensor pack_conv2d(const at::Tensor& weight, int64_t stride, int64_t padding, const at::Tensor& x) {
+    return libtorch::pack_conv2d_weight(weight, stride, padding, x.sizes());
+}
+
+at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias) {
+    return libtorch::packed_linear(x, packed_weight, bias);
+}
+
+at::Tensor packed_conv2d(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias, int64_t stride,
+                         int64_t padding) {
+    return libtorch::packed_conv2d(x, packed_weight, bias, stride, padding);
 }
 
 at::Tensor group_norm(const at::Tensor& x, int64_t groups, const at::Tensor& weight, const at::Tensor& bias, double eps,

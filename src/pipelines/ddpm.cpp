@@ -11,7 +11,9 @@ DDPMPipeline::DDPMPipeline(const Checkpoint& checkpoint, const Placement& placem
     : DDPMPipeline(load_model<UNet2DModel, UNet2DConfig>(checkpoint.component("unet"), placement), placement) {}
 
 DDPMPipeline::DDPMPipeline(std::shared_ptr<UNet2DModel> unet, const Placement& placement)
-    : unet_(std::move(unet)), placement_(placement) {}
+    : unet_(std::move(unet)), placement_(placement) {
+    nn::pack_weights(*unet_);
+}
 
 Denoised DDPMPipeline::sample(const Request& request, Scheduler& scheduler, NoiseSource& noise, const OnTurn& on_turn) {
     const at::InferenceMode inference;

@@ -74,8 +74,10 @@ void StableDiffusion::encode(const std::vector<Prompt>& prompts, const OnLostTex
 }
 
 UNet2DConditionModel& StableDiffusion::unet() {
-    if (!unet_)
+    if (!unet_) {
         unet_ = load_model<UNet2DConditionModel, UNet2DConditionConfig>(checkpoint_.component("unet"), placement_);
+        nn::pack_weights(*unet_);
+    }
     return *unet_;
 }
 
@@ -87,6 +89,7 @@ AutoencoderKL& StableDiffusion::vae(c10::ScalarType dtype) {
     if (!vae_ || loaded_vae_dtype_ != dtype) {
         vae_.reset();
         vae_ = load_model<AutoencoderKL, AutoencoderKLConfig>(checkpoint_.component("vae"), {placement_.device, dtype});
+        nn::pack_weights(*vae_);
         loaded_vae_dtype_ = dtype;
     }
     return *vae_;

@@ -2,6 +2,7 @@
 // header: accelerator hooks, allocator statistics, the reader of torch's zip archives.
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 
 #include <cstdint>
@@ -32,6 +33,19 @@ Memory memory(c10::Device device);
 
 /// Lets Memory::peak count from now on.
 void reset_peak_memory(c10::Device device);
+
+/// Weights in oneDNN's own layouts, for the CPU. True where LibTorch has the operators and the processor is good for
+/// the type (fp32, or bf16 with its instructions).
+bool can_pack_weights(c10::ScalarType dtype);
+/// weight [out, in, k, k], in the layout that is fastest for inputs of `input_size`; it works for other sizes, too.
+at::Tensor pack_conv2d_weight(const at::Tensor& weight, int64_t stride, int64_t padding, at::IntArrayRef input_size);
+/// As at::conv2d. x and bias are plain; bias may be undefined.
+at::Tensor packed_conv2d(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias, int64_t stride,
+                         int64_t padding);
+/// weight [out, in], for about `rows` rows of input.
+at::Tensor pack_linear_weight(const at::Tensor& weight, int64_t rows);
+/// As at::linear.
+at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias);
 
 /// Records of a zip archive written by torch.save (the format since torch 1.6).
 class ZipArchive {

@@ -30,18 +30,49 @@ private:
 /// Declares a parameter of the given shape that occupies no memory yet.
 at::Tensor declare_parameter(torch::nn::Module& module, const std::string& name, at::IntArrayRef shape);
 
-class Linear : public torch::nn::Module {
+/// A layer whose weight the CPU reads faster in a layout of its own. Once told to pack, it does so at its next forward
+/// pass, whose input decides the layout, and gives the plain weight's memory back: there is one copy of it at any time.
+class Packable {
+public:
+    virtual ~Packable() = default;
+    void pack_at_next_forward() { wanted_ = true; }
+
+protected:
+    /// The packed weight; undefined where the plain one is to be used.
+    template <typename Pack>
+    const at::Tensor& packed(at::Tensor& weight, const Pack& pack) {
+        if (wanted_) replace(weight, pack(weight));
+        wanted_ = false;
+        return packed_;
+    }
+
+private:
+    void replace(at::Tensor& weight, at::Tensor packed_weight);
+
+    bool wanted_ = false;
+    at::Tensor packed_;
+};
+
+/// Lets all layers of a model that gain from it pack their weights: on the CPU, where LibTorch has oneDNN. For models
+/// whose weights are in place and do not change any more.
+///
+/// Measured (2 cores, AVX512-BF16, GFLOP/s, plain to packed): fp32 linear 130-200 to 220-490, convolutions on maps of
+/// 16x16 and smaller 94-234 to 295-413; bf16 linear 390-870 to 430-1000, convolutions with 2560 channels 213-452 to
+/// 750-780; other convolutions equal.
+void pack_weights(torch::nn::Module& module);
+
+class Linear : public torch::nn::Module, public Packable {
 public:
     Linear(int64_t in_features, int64_t out_features, bool bias = true);
-    at::Tensor forward(const at::Tensor& x) { return ops::linear(x, weight, bias); }
+    at::Tensor forward(const at::Tensor& x);
 
     at::Tensor weight, bias;  ///< [out, in], [out]
 };
 
-class Conv2d : public torch::nn::Module {
+class Conv2d : public torch::nn::Module, public Packable {
 public:
     Conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel_size, int64_t stride = 1, int64_t padding = 0);
-    at::Tensor forward(const at::Tensor& x) { return ops::conv2d(x, weight, bias, stride_, padding_); }
+    at::Tensor forward(const at::Tensor& x);
 
     at::Tensor weight, bias;  ///< [out, in, k, k], [out]
 

@@ -23,6 +23,15 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, int64_t stride,
                   int64_t padding);
 
+/// Weights packed for the device that they are on, and the same operations with them. True where that is faster.
+bool packing_pays(const at::Tensor& weight);
+/// For inputs like x; others work, too.
+at::Tensor pack_linear(const at::Tensor& weight, const at::Tensor& x);
+at::Tensor pack_conv2d(const at::Tensor& weight, int64_t stride, int64_t padding, const at::Tensor& x);
+at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias);
+at::Tensor packed_conv2d(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias, int64_t stride,
+                         int64_t padding);
+
 /// Group normalisation (Wu & He 2018) followed by an activation. x [N, C, H, W]; weight, bias [C].
 at::Tensor group_norm(const at::Tensor& x, int64_t groups, const at::Tensor& weight, const at::Tensor& bias, double eps,
                       Activation activation = Activation::none);
