@@ -16,6 +16,12 @@ std::vector<int64_t> read_disabled_corrections(const JsonFields& config) {
     return config.integers("disable_corrector", 0, 1'000'000, std::vector<int64_t>{});
 }
 
+/// By LibTorch's own kernel: at higher orders what is taken off it leaves little more than its last bits, which are
+/// then diffusers' too.
+float expm1(float x) {
+    return at::expm1(at::scalar_tensor(x, at::kFloat)).item<float>();
+}
+
 /// Equal to diffusers' UniPCMultistepScheduler, flow matching and another solver as predictor aside. Where a formula is
 /// 0 / 0 there (the last two sigmas are the same, or the last is 0 and lower_order_final false), this one lowers the
 /// order or leaves the sample as it is.
@@ -71,7 +77,7 @@ private:
         const auto size = static_cast<int64_t>(ratios.size());
         auto powers = at::ones({size, size}), b = at::empty({size});
         const auto r = at::tensor(ratios, at::kFloat);
-        float phi = std::expm1(hh) / hh - 1, factorial = 1;
+        float phi = expm1(hh) / hh - 1, factorial = 1;
         for (int64_t m = 1; m <= size; ++m) {
             if (m > 1) powers[m - 1].copy_(at::pow(r, m - 1));
             b[m - 1].fill_(phi * factorial / b_h);
@@ -87,7 +93,7 @@ private:
         const float h = lambda(s + 1) - lambda(s), hh = predicts_data_ ? -h : h;
         if (h == 0) return sample;
         const Level from = level(s), to = level(s + 1);
-        const float scale = predicts_data_ ? to.signal : to.noise, phi = std::expm1(hh), b_h = linear_b_ ? hh : phi;
+        const float scale = predicts_data_ ? to.signal : to.noise, phi = expm1(hh), b_h = linear_b_ ? hh : phi;
         auto next = sample.mul(predicts_data_ ? to.noise / from.noise : to.signal / from.signal)
                         .sub_(outputs_[0].mul(scale * phi));
 
