@@ -2,7 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "diffapple/core/error.h"
@@ -34,6 +36,21 @@ void require_match(const Checkpoint& checkpoint, const StableDiffusionConfig& co
              " latent channels; a component is of another model: download it again");
 }
 
+/// A component that these pipelines have no use for would change their result in the one that it belongs to.
+void refuse_other_components(const nlohmann::json& index, bool is_xl) {
+    const std::vector<std::string> known{
+        "unet",         "vae", "text_encoder", "tokenizer", "scheduler", "safety_checker", "feature_extractor",
+        "image_encoder"};
+    for (const auto& [key, entry] : index.items()) {
+        const bool is_component = entry.is_array() && entry.size() == 2 && entry[1].is_string();
+        const bool of_xl = is_xl && (key == "text_encoder_2" || key == "tokenizer_2");
+        if (is_component && !of_xl && std::find(known.begin(), known.end(), key) == known.end())
+            JsonFields(index, "model_index.json")
+                .reject(key, concat("names a component (", entry[1].get<std::string>(),
+                                    ") that this model's UNet has no use for; it belongs to another pipeline"));
+    }
+}
+
 }  // namespace
 
 StableDiffusionConfig StableDiffusionConfig::read(const Checkpoint& checkpoint) {
@@ -47,6 +64,7 @@ StableDiffusionConfig StableDiffusionConfig::read(const Checkpoint& checkpoint) 
     const auto index_file = checkpoint.folder / "model_index.json";
     if (std::filesystem::exists(index_file)) {
         const auto index = read_json_file(index_file);
+        refuse_other_components(index, config.is_xl());
         config.force_zeros_for_empty_prompt =
             JsonFields(index, "model_index.json").boolean("force_zeros_for_empty_prompt", true);
     }
