@@ -85,7 +85,10 @@ at::Tensor UpBlock2D::forward(at::Tensor x, const at::Tensor& temb, std::vector<
         x = (*resnets_)[i].forward(x, temb);
         if (attentions_) x = (*attentions_)[i].forward(x, text);
     }
-    if (conv_upsamplers_) x = (*conv_upsamplers_)[0].forward(x, skips.back().size(2), skips.back().size(3));
+    if (conv_upsamplers_) {
+        auto& upsampler = (*conv_upsamplers_)[0];
+        x = skips.empty() ? upsampler.forward(x) : upsampler.forward(x, skips.back().size(2), skips.back().size(3));
+    }
     if (resnet_upsamplers_) x = (*resnet_upsamplers_)[0].forward(x, temb);
     return x;
 }
