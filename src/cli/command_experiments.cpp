@@ -7,6 +7,7 @@
 #include "diffapple/cli/commands.h"
 #include "diffapple/cli/lists.h"
 #include "diffapple/cli/progress.h"
+#include "diffapple/cli/prompt_loop.h"
 #include "diffapple/core/error.h"
 #include "diffapple/experiments/experiment.h"
 #include "diffapple/experiments/output_names.h"
@@ -28,8 +29,12 @@ struct Options {
     std::string model, seeds = "42", steps, schedulers, batch_size = "1", width, height;
     std::string guidance, negative_prompt, prompt_2, negative_prompt_2, clip_skip = "0", guidance_rescale = "0",
                                                                         eta = "0";
-    std::string safety, strengths, mask_blur = "0", padding_mask_crop;
+    std::string weights = "as-is", vae_tiling = "auto", safety, strengths, mask_blur = "0", padding_mask_crop;
+    std::string original_size, target_size, crop, prompts_file;
+    bool interactive = false;
     std::vector<std::string> prompts;
+
+    bool reads_prompts() const { return interactive || !prompts_file.empty(); }
 };
 
 int64_t parse_one(const std::string& option, const std::string& text, int64_t minimum, int64_t maximum) {
@@ -49,11 +54,53 @@ double parse_fraction(const std::string& option, const std::string& text) {
     return values.front();
 }
 
+std::optional<bool> parse_tiling(const std::string& text) {
+    const auto choices = parse_choices("--vae-tiling", text, {"auto", "on", "off"});
+    if (choices.size() != 1) fail_usage("--vae-tiling: takes one of auto, on and off");
+    return choices.front() == "auto" ? std::nullopt : std::optional(choices.front() == "on");
+}
+
+WeightStorage parse_weights(const std::string& text) {
+    const auto choices = parse_choices("--weights", text, {"as-is", "int8"});
+    if (choices.size() != 1) fail_usage("--weights: takes one of as-is and int8");
+    return choices.front() == "int8" ? WeightStorage::int8 : WeightStorage::as_is;
+}
+
+/// "1024x768" or "64,0".
+std::optional<PixelPair> parse_pair(const std::string& option, const std::string& text, char separator,
+                                    int64_t minimum) {
+    if (text.empty()) return std::nullopt;
+    constexpr int64_t max_size = 16384;
+    const size_t middle = text.find(separator);
+    if (middle == std::string::npos) fail_usage(option, " '", text, "': takes two numbers as in 64", separator, "64");
+    return PixelPair{parse_one(option, text.substr(0, middle), minimum, max_size),
+                     parse_one(option, text.substr(middle + 1), minimum, max_size)};
+}
+
+/// Prompts that are read later: each is a run of its own, which one file of latents does not suit.
+void check_read_prompts(const Options& options) {
+    if (!options.reads_prompts()) return;
+    const char* const option = options.interactive ? "--interactive" : "--prompts";
+    if (options.interactive && !options.prompts_file.empty())
+        fail_usage("--interactive and --prompts: give one of them; --prompts - reads stdin");
+    if (!options.prompts.empty()) fail_usage(option, " and --prompt: give one of them");
+    if (!options.settings.latents.empty() || !options.settings.save_latents.empty())
+        fail_usage(option, ": --latents and --save-latents take one batch");
+}
+
 void read_prompt_options(const Options& options, const CLI::App& command, RunSettings& settings) {
     constexpr double max_guidance = 1000;
     constexpr int64_t max_clip_skip = 100;
     settings.guidance = parse_numbers("--guidance", options.guidance, 0, max_guidance);
     settings.prompts = options.prompts;
+    check_read_prompts(options);
+    if (options.reads_prompts()) {
+        settings.prompts = {""};
+        settings.keep_loaded = true;
+    }
+    settings.original_size = parse_pair("--original-size", options.original_size, 'x', 1);
+    settings.target_size = parse_pair("--target-size", options.target_size, 'x', 1);
+    settings.crop = parse_pair("--crop", options.crop, ',', 0);
     if (command.count("--negative-prompt") > 0) settings.negative_prompt = options.negative_prompt;
     if (settings.prompts.empty()) {
         settings.prompts = options.kind.prompts;
@@ -65,6 +112,8 @@ void read_prompt_options(const Options& options, const CLI::App& command, RunSet
         settings.safety = parse_choices("--safety", options.safety, {"on", "off"}).front() == "on";
     settings.guidance_rescale = parse_fraction("--guidance-rescale", options.guidance_rescale);
     settings.eta = parse_fraction("--eta", options.eta);
+    settings.weights = parse_weights(options.weights);
+    settings.vae_tiling = parse_tiling(options.vae_tiling);
     settings.clip_skip = parse_one("--clip-skip", options.clip_skip, 0, max_clip_skip);
 }
 
@@ -100,12 +149,20 @@ RunSettings read_settings(const Options& options, const CLI::App& command) {
 
 void run(const Options& options, const CLI::App& command) {
     ConsoleReporter reporter(options.verbosity);
-    run_experiment(*open_experiment(options.kind, read_settings(options, command)), reporter);
+    const auto experiment = open_experiment(options.kind, read_settings(options, command));
+    if (options.interactive)
+        run_interactive(*experiment, reporter);
+    else if (!options.prompts_file.empty())
+        run_prompts_of_file(options.prompts_file, *experiment, reporter);
+    else
+        run_experiment(*experiment, reporter);
 }
 
 void add_prompt_options(CLI::App* command, Options& options) {
     command->add_option("--prompt", options.prompts, "What to show; may be repeated [the study's prompts]")
         ->allow_extra_args(false);
+    command->add_option("--prompts", options.prompts_file, "File of prompts, one a line, - for stdin; each is a run");
+    command->add_flag("--interactive", options.interactive, "Read prompts from stdin, with the models loaded once");
     command->add_option("--negative-prompt", options.negative_prompt,
                         "What not to show [of the study's prompts: the study's; else empty]");
     command->add_option("--guidance", options.guidance, "Guidance scales: 0,2,4,8; up to 1: none")
@@ -114,8 +171,15 @@ void add_prompt_options(CLI::App* command, Options& options) {
         ->capture_default_str();
     command->add_option("--clip-skip", options.clip_skip, "Last layers of the text encoder to leave out")
         ->capture_default_str();
+    command->add_option("--weights", options.weights, "Of UNet and text encoders: as-is, or int8 (less memory)")
+        ->capture_default_str();
+    command->add_option("--vae-tiling", options.vae_tiling, "auto (where memory is short), on or off")
+        ->capture_default_str();
     command->add_option("--eta", options.eta, "Noise of DDIM, 0 to 1")->capture_default_str();
     command->add_option("--safety", options.safety, "on or off: the model's safety checker [on where it has one]");
+    command->add_option("--original-size", options.original_size, "SDXL's conditioning: WxH [the picture's]");
+    command->add_option("--target-size", options.target_size, "SDXL's conditioning: WxH [the picture's]");
+    command->add_option("--crop", options.crop, "SDXL's conditioning: X,Y of the crop's corner [0,0]");
     command->add_option("--prompt-2", options.prompt_2, "For the second text encoder (SDXL) [--prompt]");
     command->add_option("--negative-prompt-2", options.negative_prompt_2,
                         "For the second text encoder (SDXL) [--negative-prompt]");
@@ -158,6 +222,8 @@ void add_command(CLI::App& app, const ExperimentKind& kind, const std::string& d
     command->add_option("--height", options->height, "Height of a picture [the model's]");
     command->add_option("--out", settings.out, "Folder of all results")->capture_default_str();
     command->add_flag("--force", settings.force, "Make pictures that exist, replace those of other recipes");
+    if (kind.has_prompts())
+        command->add_flag("--keep-loaded", settings.keep_loaded, "Keep all components in memory after their use");
     command->add_option("--latents", settings.latents, "Start noise (safetensors, fp32, tensor `latents`)");
     command->add_option("--save-latents", settings.save_latents, "Where the final sample goes (safetensors)");
     command->add_flag("--json", options->verbosity.json, "One JSON object per picture on stdout");

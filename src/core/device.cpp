@@ -1,9 +1,9 @@
 #include "diffapple/core/device.h"
 
-#include <sys/resource.h>
 #include <unistd.h>
 #ifdef __APPLE__
 #include <mach/mach.h>
+#include <sys/resource.h>
 #include <sys/sysctl.h>
 #endif
 
@@ -125,12 +125,18 @@ uint64_t peak_memory(c10::Device device) {
 }
 
 uint64_t peak_resident_memory() {
+#ifdef __APPLE__
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
-#ifdef __APPLE__
-    return static_cast<uint64_t>(usage.ru_maxrss);  // bytes on macOS, KiB elsewhere
+    return static_cast<uint64_t>(usage.ru_maxrss);
 #else
-    return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+    // getrusage's mark outlives exec: it would be that of a large parent.
+    std::ifstream status("/proc/self/status");
+    for (std::string key; status >> key;) {
+        uint64_t kibibytes = 0;
+        if (key == "VmHWM:" && status >> kibibytes) return kibibytes * 1024;
+    }
+    return 0;
 #endif
 }
 

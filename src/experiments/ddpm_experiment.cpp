@@ -27,6 +27,7 @@ public:
 
     const RunContext& context() const override { return context_; }
     int64_t pictures_per_batch() const override { return context_.settings.batch_size; }
+    void set_prompts(std::vector<std::string> /*prompts*/) override { fail_usage("ddpm: takes no prompts"); }
     void check(const BatchSettings& batch) const override { context_.new_scheduler(batch); }
 
     Recipe recipe(const BatchSettings& batch, int64_t index) const override {
@@ -38,7 +39,7 @@ public:
         return base_name(context_, batch, index);
     }
 
-    MadeBatch make(const BatchSettings& batch, Reporter& reporter) override {
+    MadeBatch make(const BatchSettings& batch, bool /*last*/, Reporter& reporter) override {
         if (!pipeline_) load(reporter);
         const auto scheduler = context_.new_scheduler(batch);
         NoiseSource noise(batch.seed);

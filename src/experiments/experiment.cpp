@@ -95,9 +95,9 @@ fs::path comparison_path(const fs::path& picture) {
     return picture.parent_path() / (picture.stem().string() + "_comp.png");
 }
 
-void make_batch(Experiment& experiment, PlannedBatch& batch, Reporter& reporter) {
+void make_batch(Experiment& experiment, PlannedBatch& batch, bool last, Reporter& reporter) {
     const RunContext& context = experiment.context();
-    const MadeBatch made = experiment.make(batch.settings, reporter);
+    const MadeBatch made = experiment.make(batch.settings, last, reporter);
     if (!context.settings.save_latents.empty())
         save_safetensors(context.settings.save_latents, {{"latents", made.denoised.sample.cpu().contiguous()}});
     for (size_t i = 0; i < made.images.size(); ++i) {
@@ -144,11 +144,12 @@ void run_experiment(Experiment& experiment, Reporter& reporter) {
     if (!context.settings.save_latents.empty()) require_writable(context.settings.save_latents);
     explain_demo(context, reporter);
 
+    auto left = std::count_if(plan.begin(), plan.end(), [](const PlannedBatch& batch) { return !batch.skipped; });
     for (size_t i = 0; i < plan.size(); ++i) {
         PlannedBatch& batch = plan[i];
         if (!batch.skipped) {
             const BatchProgress progress(reporter, batch.settings, i + 1, plan.size());
-            make_batch(experiment, batch, reporter);
+            make_batch(experiment, batch, /*last=*/--left == 0, reporter);
         }
         for (const Picture& picture : batch.pictures) reporter.picture(make_report(context, batch, picture));
     }

@@ -1,12 +1,15 @@
 #include "diffapple/experiments/latent_experiment.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/process_memory.h"
 #include "diffapple/experiments/latent_inputs.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/models/safety_checker.h"
+#include "diffapple/pipelines/memory_plan.h"
 #include "diffapple/pipelines/stable_diffusion.h"
 
 namespace diffapple {
@@ -29,7 +32,8 @@ class LatentExperiment final : public Experiment {
 public:
     LatentExperiment(const ExperimentKind& kind, const RunSettings& settings)
         : context_(open_run(kind, settings)),
-          model_(context_.checkpoint, StableDiffusionConfig::read(context_.checkpoint), context_.placement),
+          model_(context_.checkpoint, StableDiffusionConfig::read(context_.checkpoint),
+                 {context_.placement.device, context_.placement.dtype, settings.weights}),
           inputs_(kind, settings, model_.config()) {
         if (const auto strength = inputs_.default_strength(); strength && settings.strengths.empty())
             context_.settings.strengths = {*strength};
@@ -38,8 +42,10 @@ public:
         if (settings.safety == true && model_.config().safety_checker.empty())
             fail_usage("--safety on: this model has no safety checker");
         choose_size();
+        sizes_ = size_conditioning();
         identify_components();
         read_start_latents(context_, latents_shape());
+        make_memory_plan();
     }
 
     const RunContext& context() const override { return context_; }
@@ -48,6 +54,8 @@ public:
         return static_cast<int64_t>(context_.settings.prompts.size()) * context_.settings.batch_size;
     }
 
+    void set_prompts(std::vector<std::string> prompts) override { context_.settings.prompts = std::move(prompts); }
+
     void check(const BatchSettings& batch) const override { context_.new_scheduler(batch); }
 
     Recipe recipe(const BatchSettings& batch, int64_t index) const override {
@@ -55,8 +63,11 @@ public:
         json settings{{"prompt", prompt_text(index)}, {"batch", run.prompts}, {"guidance", *batch.guidance}};
         if (run.prompt_2 && model_.config().is_xl()) settings["prompt_2"] = *run.prompt_2;
         if (run.clip_skip > 0) settings["clip_skip"] = run.clip_skip;
+        if (run.weights == WeightStorage::int8) settings["weights"] = "int8";
+        if (tiles()) settings["vae_tiling"] = true;
         if (run.eta > 0 && scheduler_reads_eta(batch.scheduler)) settings["eta"] = run.eta;
         if (batch.strength) settings["strength"] = *batch.strength;
+        for (const auto& [key, pair] : size_settings()) settings[key] = pair;
         if (is_checked()) settings["safety"] = true;
         settings.update(inputs_.settings());
         if (guidance(batch).active()) {
@@ -87,14 +98,24 @@ public:
         }
         if (run.prompt_2) add("prompt2", digits(*run.prompt_2));
         if (run.clip_skip > 0) add("clip-skip", std::to_string(run.clip_skip));
+        if (run.weights == WeightStorage::int8) add("weights", "int8");
+        if (tiles()) add("vae-tiling", "on");
         if (run.eta > 0 && scheduler_reads_eta(batch.scheduler)) add("eta", python_float(run.eta));
+        for (const auto& [key, pair] : size_settings())
+            add(key == "crop_top_left" ? "crop-at" : key.substr(0, key.find('_')), concat(pair[0], 'x', pair[1]));
         if (batch.strength != inputs_.default_strength()) add("strength", python_float(*batch.strength));
         for (const auto& [key, value] : inputs_.suffixes()) add(key, value);
         if (!model_.config().safety_checker.empty() && !is_checked()) add("safety", "off");
         return name;
     }
 
-    MadeBatch make(const BatchSettings& batch, Reporter& reporter) override {
+    MadeBatch make(const BatchSettings& batch, bool last, Reporter& reporter) override {
+        require_memory(reporter);
+        const Keep wanted = context_.settings.keep_loaded ? Keep::all : last ? Keep::none : Keep::loop;
+        model_.set_residency(std::min(wanted, plan_.keep), [&reporter](const std::string& component, double seconds) {
+            reporter.detail(concat("loaded ", component, " in ", seconds, " s; resident memory is now ",
+                                   resident_memory() / 1'000'000, " MB"));
+        });
         encode_prompts(reporter);
         const auto scheduler = context_.new_scheduler(batch);
         NoiseSource noise(batch.seed);
@@ -113,6 +134,17 @@ public:
     }
 
 private:
+    /// Those that are off their defaults, by their names in a recipe: [width, height] or [left, top].
+    std::vector<std::pair<std::string, PixelPair>> size_settings() const {
+        const RunSettings& run = context_.settings;
+        const PixelPair own{context_.width, context_.height};
+        std::vector<std::pair<std::string, PixelPair>> given;
+        if (run.original_size.value_or(own) != own) given.emplace_back("original_size", *run.original_size);
+        if (run.target_size.value_or(own) != own) given.emplace_back("target_size", *run.target_size);
+        if (run.crop.value_or(PixelPair{0, 0}) != PixelPair{0, 0}) given.emplace_back("crop_top_left", *run.crop);
+        return given;
+    }
+
     void choose_size() {
         const PictureSize usual = inputs_.default_size();
         context_.width = context_.settings.width.value_or(usual.width);
@@ -122,6 +154,65 @@ private:
         for (const auto& [option, size] : {std::pair{"--width", context_.width}, {"--height", context_.height}})
             if (size < factor || size % factor != 0)
                 fail_usage(option, ' ', size, ": this model makes sizes that are multiples of ", factor);
+    }
+
+    MemoryRequest memory_request() const {
+        const auto& scales = context_.settings.guidance;
+        const bool guided =
+            std::any_of(scales.begin(), scales.end(), [](double scale) { return Guidance{scale}.active(); });
+        const bool sweep = expand_batches(context_.settings, context_.default_scheduler()).size() > 1;
+        return {.placement = model_.placement(),
+                .vae_dtype = model_.vae_dtype(),
+                .width = context_.width,
+                .height = context_.height,
+                .pictures = pictures_per_batch(),
+                .guided = guided,
+                .encodes_picture = inputs_.task() != LatentTask::text_to_image,
+                .keep = context_.settings.keep_loaded ? Keep::all
+                        : sweep                       ? Keep::loop
+                                                      : Keep::none};
+    }
+
+    void make_memory_plan() {
+        const auto& tiling = context_.settings.vae_tiling;
+        const auto wanted = tiling ? std::optional(*tiling ? Tiling::on : Tiling::off) : std::nullopt;
+        sizes_of_components_ = MemorySizes::read(context_.checkpoint, model_.config(), model_.placement());
+        plan_ = plan_memory(sizes_of_components_, model_.config(), memory_request(), wanted,
+                            free_memory(context_.placement.device));
+        model_.set_tiling(plan_.tiling);
+    }
+
+    /// Throws Error, before anything is loaded, when the run cannot fit.
+    void require_memory(Reporter& reporter) {
+        if (std::exchange(plan_checked_, true)) return;
+        reporter.detail(plan_.describe());
+        if (plan_.fits()) return;
+        const auto advice = advise(sizes_of_components_, model_.config(), memory_request(), plan_.free);
+        fail("this run does not fit into memory: ", plan_.describe(),
+             advice.empty() ? "; close other programs, or use a machine with more memory" : "; this would fit: ",
+             advice);
+    }
+
+    /// Whether the VAE's tiles change the pictures: smaller ones are one tile.
+    bool tiles() const {
+        const int64_t tile = model_.config().vae.sample_size;
+        return plan_.tiling == Tiling::on && std::max(context_.width, context_.height) > tile;
+    }
+
+    /// As diffusers: the picture's own size where nothing else is asked for.
+    std::optional<SizeConditioning> size_conditioning() const {
+        const RunSettings& run = context_.settings;
+        if (!model_.config().is_xl()) {
+            if (run.original_size || run.target_size || run.crop)
+                fail_usage(
+                    "--original-size, --target-size and --crop: this model has no conditioning on sizes (SDXL has)");
+            return std::nullopt;
+        }
+        const auto rows_first = [](const PixelPair& pair) { return std::pair{pair[1], pair[0]}; };
+        const PixelPair own{context_.width, context_.height};
+        return SizeConditioning{.original = rows_first(run.original_size.value_or(own)),
+                                .crop = rows_first(run.crop.value_or(PixelPair{0, 0})),
+                                .target = rows_first(run.target_size.value_or(own))};
     }
 
     void identify_components() {
@@ -208,8 +299,7 @@ private:
     StableDiffusion::Request request(const BatchSettings& batch) const {
         StableDiffusion::Request request{.negative_prompt = negative_prompt(), .guidance = guidance(batch)};
         for (int64_t index = 0; index < pictures_per_batch(); ++index) request.prompts.push_back(prompt(index));
-        const std::pair pixels{context_.height, context_.width};
-        if (model_.config().is_xl()) request.sizes = {.original = pixels, .crop = {0, 0}, .target = pixels};
+        request.sizes = sizes_;
         return request;
     }
 
@@ -217,6 +307,10 @@ private:
     StableDiffusion model_;
     LatentInputs inputs_;
     std::optional<SafetyChecker> safety_checker_;
+    std::optional<SizeConditioning> sizes_;
+    MemorySizes sizes_of_components_;
+    MemoryPlan plan_;
+    bool plan_checked_ = false;
 };
 
 }  // namespace

@@ -29,11 +29,21 @@ std::optional<std::string> read_optional_text(const JsonFields& fields, const st
     return read_text(fields, key, "");
 }
 
+std::optional<PixelPair> read_pair(const JsonFields& fields, const std::string& key, int64_t minimum) {
+    if (!fields.has(key)) return std::nullopt;
+    const auto values = fields.integers(key, minimum, max_size);
+    if (values.size() != 2) fields.reject(key, "must be two numbers");
+    return PixelPair{values[0], values[1]};
+}
+
 void read_sizes(const JsonFields& fields, RunSettings& settings) {
     settings.width = fields.integer("width", 1, max_size);
     settings.height = fields.integer("height", 1, max_size);
     if (*settings.width * *settings.height > max_pixels)
         fields.reject("width", concat("times height is more than ", max_pixels, " pixels"));
+    settings.original_size = read_pair(fields, "original_size", 1);
+    settings.target_size = read_pair(fields, "target_size", 1);
+    settings.crop = read_pair(fields, "crop_top_left", 0);
     settings.batch_size = fields.integer("batch_size", 1, max_pictures);
 }
 
@@ -49,6 +59,11 @@ void read_prompts(const JsonFields& fields, RunSettings& settings) {
     settings.negative_prompt_2 = read_optional_text(fields, "negative_prompt_2");
     settings.guidance_rescale = read_number(fields, "guidance_rescale", 0, 1);
     settings.eta = read_number(fields, "eta", 0, 1);
+    settings.vae_tiling = fields.boolean("vae_tiling", false);
+    if (fields.has("weights")) {
+        fields.choice("weights", {"int8"});
+        settings.weights = WeightStorage::int8;
+    }
     settings.clip_skip = fields.integer("clip_skip", 0, 100, 0);
     settings.safety = fields.boolean("safety", false);
     settings.mask_blur = read_number(fields, "mask_blur", 0, max_size);

@@ -126,7 +126,7 @@ Replay replay_picture(const ReplaySettings& wanted, Reporter& reporter) {
     require_same_recipe(*original, recipe, where);
 
     const BatchProgress progress(reporter, run.batch, 1, 1);
-    MadeBatch made = experiment->make(run.batch, reporter);
+    MadeBatch made = experiment->make(run.batch, /*last=*/true, reporter);
     record_what_is_known(experiment->context(), made.denoised, recipe);
     Replay replay{.image = std::move(made.images[static_cast<size_t>(run.index)])};
     const Image& remade = replay.image;  // read_image drops alpha

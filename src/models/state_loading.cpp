@@ -4,12 +4,14 @@
 
 #include <array>
 #include <cmath>
+#include <map>
 #include <vector>
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/random.h"
 #include "diffapple/core/stop.h"
+#include "diffapple/nn/layers.h"
 
 namespace diffapple {
 namespace {
@@ -72,6 +74,22 @@ at::Tensor place(const at::Tensor& tensor, const Placement& placement) {
                      /*copy=*/true, format_of(tensor, placement.device));
 }
 
+/// The layers that hold their weights in 8 bits, by the names of these weights.
+std::map<std::string, nn::WeightLayer*> quantised_layers(torch::nn::Module& module, const Placement& placement) {
+    std::map<std::string, nn::WeightLayer*> layers;
+    if (placement.weights != WeightStorage::int8) return layers;
+    for (const auto& child : module.named_modules("", /*include_self=*/false))
+        if (auto* const layer = child.value()->as<nn::WeightLayer>())
+            if (nn::is_worth_quantising(layer->weight.sizes())) layers[child.key() + ".weight"] = layer;
+    return layers;
+}
+
+void set_quantised(nn::WeightLayer& layer, const at::Tensor& tensor, const Placement& placement) {
+    const auto quantised = nn::quantise(tensor, placement.dtype);
+    layer.set_quantised({.values = place(quantised.values, {placement.device, at::kChar}),
+                         .scales = quantised.scales.to(placement.device)});
+}
+
 }  // namespace
 
 std::string current_attention_key(const std::string& key) {
@@ -97,10 +115,16 @@ void load_state(torch::nn::Module& module, const StoredTensors& stored, const st
         fail(component, where, ": ", misfits.size(), " of ", parameters.size(),
              " tensors do not fit the config; give the config.json that belongs to these weights: ", join(misfits));
     }
+    const auto layers = quantised_layers(module, placement);
     for (auto& parameter : parameters) {
         check_stop();
         const StoredTensor& source = tensors.at(parameter.key());
-        parameter.value().set_data(place(source.read().reshape(parameter.value().sizes()), placement));
+        const at::Tensor tensor = source.read().reshape(parameter.value().sizes());
+        const auto layer = layers.find(parameter.key());
+        if (layer != layers.end())
+            set_quantised(*layer->second, tensor, placement);
+        else
+            parameter.value().set_data(place(tensor, placement));
         source.release();
     }
 }

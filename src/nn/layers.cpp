@@ -28,14 +28,19 @@ void pack_weights(torch::nn::Module& module) {
 
 at::Tensor Linear::forward(const at::Tensor& x) {
     const auto& packed_weight = packed(weight, [&](const at::Tensor& plain) { return ops::pack_linear(plain, x); });
-    return packed_weight.defined() ? ops::packed_linear(x, packed_weight, bias) : ops::linear(x, weight, bias);
+    return packed_weight.defined() ? ops::packed_linear(x, packed_weight, bias) : ops::linear(x, usable_weight(), bias);
 }
 
 at::Tensor Conv2d::forward(const at::Tensor& x) {
     const auto& packed_weight =
         packed(weight, [&](const at::Tensor& plain) { return ops::pack_conv2d(plain, stride_, padding_, x); });
     return packed_weight.defined() ? ops::packed_conv2d(x, packed_weight, bias, stride_, padding_)
-                                   : ops::conv2d(x, weight, bias, stride_, padding_);
+                                   : ops::conv2d(x, usable_weight(), bias, stride_, padding_);
+}
+
+void WeightLayer::set_quantised(const QuantisedWeight& quantised) {
+    weight.set_data(quantised.values);
+    scales_ = quantised.scales;
 }
 
 Linear::Linear(int64_t in_features, int64_t out_features, bool with_bias) {

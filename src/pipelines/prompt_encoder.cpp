@@ -12,40 +12,55 @@ std::string tokenizer_of(const std::string& text_encoder) {
 
 PromptEncoder::PromptEncoder(const Checkpoint& checkpoint, const std::vector<std::string>& components,
                              const Placement& placement)
-    : device_(placement.device) {
+    : placement_(placement) {
     for (const auto& name : components)
-        encoders_.push_back({.tokenizer = ClipTokenizer::from_folder(checkpoint.folder / tokenizer_of(name)),
-                             .model = load_clip_text(checkpoint.component(name), placement)});
+        encoders_.push_back({.component = checkpoint.component(name),
+                             .tokenizer = ClipTokenizer::from_folder(checkpoint.folder / tokenizer_of(name)),
+                             .model = nullptr});
 }
 
 ClipTextOutput PromptEncoder::run(const Encoder& encoder, const std::string& text, const ClipTextRequest& request,
                                   const OnLostText& on_lost_text) {
     const auto padded = encoder.tokenizer.encode_padded(text);
     if (!padded.lost.empty()) on_lost_text(padded.lost);
-    const auto ids = at::tensor(padded.ids, at::kLong).unsqueeze(0).to(device_);
+    const auto ids = at::tensor(padded.ids, at::kLong).unsqueeze(0).to(placement_.device);
     return encoder.model->forward(ids, request);
 }
 
-PromptEmbedding PromptEncoder::encode_one(const Prompt& prompt, const OnLostText& on_lost_text) {
-    if (encoders_.size() == 1)
-        return {.hidden = run(encoders_[0], prompt.text, {.layers_skipped = prompt.clip_skip}, on_lost_text).hidden};
-    const ClipTextRequest penultimate{.layers_skipped = prompt.clip_skip + 1, .final_norm = false};
-    ClipTextRequest with_pooled = penultimate;
-    with_pooled.pooled = true;
-    const auto first = run(encoders_[0], prompt.text, penultimate, on_lost_text);
+void PromptEncoder::encode_with(size_t number, const Prompt& prompt, PromptEmbedding& embedding,
+                                const OnLostText& on_lost_text) {
+    const at::InferenceMode inference;
+    const Encoder& encoder = encoders_[number];
+    ClipTextRequest request{.layers_skipped = prompt.clip_skip};
+    if (encoders_.size() > 1) {
+        request = {.layers_skipped = prompt.clip_skip + 1, .final_norm = false};
+        request.pooled = number + 1 == encoders_.size();
+    }
+    const bool second = number > 0;
     // The two encoders cut a prompt at the same place: one warning is enough where their texts are the same.
-    const auto second = run(encoders_[1], prompt.text_2, with_pooled,
-                            prompt.text_2 == prompt.text ? [](const std::string&) {} : on_lost_text);
-    return {.hidden = at::cat({first.hidden, second.hidden}, -1), .pooled = second.pooled};
+    const bool warned = second && prompt.text_2 == prompt.text;
+    const auto output =
+        run(encoder, second ? prompt.text_2 : prompt.text, request, warned ? [](const std::string&) {} : on_lost_text);
+    require_finite(output.hidden, "text encoding");
+    embedding.hidden = second ? at::cat({embedding.hidden, output.hidden}, -1) : output.hidden;
+    embedding.pooled = output.pooled;
+    if (!prompt.zeros) return;
+    embedding.hidden = at::zeros_like(embedding.hidden);
+    if (embedding.pooled.defined()) embedding.pooled = at::zeros_like(embedding.pooled);
 }
 
-PromptEmbedding PromptEncoder::encode(const Prompt& prompt, const OnLostText& on_lost_text) {
-    const at::InferenceMode inference;
-    auto embedding = encode_one(prompt, on_lost_text);
-    require_finite(embedding.hidden, "text encoding");
-    if (!prompt.zeros) return embedding;
-    return {.hidden = at::zeros_like(embedding.hidden),
-            .pooled = embedding.pooled.defined() ? at::zeros_like(embedding.pooled) : at::Tensor()};
+std::vector<PromptEmbedding> PromptEncoder::encode(const std::vector<Prompt>& prompts, bool keep_loaded,
+                                                   const OnLoaded& on_loaded, const OnLostText& on_lost_text) {
+    std::vector<PromptEmbedding> embeddings(prompts.size());
+    for (size_t number = 0; number < encoders_.size(); ++number) {
+        Encoder& encoder = encoders_[number];
+        if (!encoder.model)
+            encoder.model =
+                timed_load(encoder.component, on_loaded, [&] { return load_clip_text(encoder.component, placement_); });
+        for (size_t i = 0; i < prompts.size(); ++i) encode_with(number, prompts[i], embeddings[i], on_lost_text);
+        if (!keep_loaded) drop(encoder.model, placement_.device);
+    }
+    return embeddings;
 }
 
 }  // namespace diffapple

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "diffapple/core/error.h"
@@ -82,21 +83,38 @@ std::pair<int64_t, int64_t> StableDiffusionConfig::default_size() const {
 StableDiffusion::StableDiffusion(Checkpoint checkpoint, StableDiffusionConfig config, const Placement& placement)
     : checkpoint_(std::move(checkpoint)), config_(std::move(config)), placement_(placement) {}
 
+void StableDiffusion::set_residency(Keep keep, OnLoaded on_loaded) {
+    keep_ = keep;
+    on_loaded_ = std::move(on_loaded);
+}
+
 void StableDiffusion::encode(const std::vector<Prompt>& prompts, const OnLostText& on_lost_text) {
-    std::optional<PromptEncoder> encoder;
-    for (const auto& prompt : prompts) {
-        if (embeddings_.contains(prompt)) continue;
-        if (!encoder) encoder.emplace(checkpoint_, config_.text_encoders, placement_);
-        embeddings_.emplace(prompt, encoder->encode(prompt, on_lost_text));
-    }
+    const std::set<Prompt> distinct(prompts.begin(), prompts.end());
+    // A run of many prompts must not gather their keys and values.
+    std::erase_if(contexts_, [&](const auto& item) { return !distinct.contains(item.first); });
+    std::erase_if(embeddings_, [&](const auto& item) { return !distinct.contains(item.first); });
+    std::vector<Prompt> fresh;
+    for (const auto& prompt : distinct)
+        if (!embeddings_.contains(prompt)) fresh.push_back(prompt);
+    if (fresh.empty()) return;
+    if (!prompt_encoder_) prompt_encoder_.emplace(checkpoint_, config_.text_encoders, placement_);
+    const auto embeddings = prompt_encoder_->encode(fresh, keep_ == Keep::all, on_loaded_, on_lost_text);
+    for (size_t i = 0; i < fresh.size(); ++i) embeddings_.emplace(fresh[i], embeddings[i]);
 }
 
 UNet2DConditionModel& StableDiffusion::unet() {
-    if (!unet_) {
-        unet_ = load_model<UNet2DConditionModel, UNet2DConditionConfig>(checkpoint_.component("unet"), placement_);
-        nn::pack_weights(*unet_);
-    }
+    if (unet_) return *unet_;
+    if (keep_ != Keep::all) drop(vae_, placement_.device);  // it may have encoded a picture
+    const Component component = checkpoint_.component("unet");
+    unet_ = timed_load(component, on_loaded_,
+                       [&] { return load_model<UNet2DConditionModel, UNet2DConditionConfig>(component, placement_); });
+    nn::pack_weights(*unet_);
     return *unet_;
+}
+
+void StableDiffusion::drop_unet() {
+    contexts_.clear();  // they belong to its layers
+    drop(unet_, placement_.device);
 }
 
 c10::ScalarType StableDiffusion::vae_dtype() const {
@@ -105,8 +123,11 @@ c10::ScalarType StableDiffusion::vae_dtype() const {
 
 AutoencoderKL& StableDiffusion::vae(c10::ScalarType dtype) {
     if (!vae_ || loaded_vae_dtype_ != dtype) {
-        vae_.reset();
-        vae_ = load_model<AutoencoderKL, AutoencoderKLConfig>(checkpoint_.component("vae"), {placement_.device, dtype});
+        drop(vae_, placement_.device);
+        const Component component = checkpoint_.component("vae");
+        const Placement placement{placement_.device, dtype};
+        vae_ = timed_load(component, on_loaded_,
+                          [&] { return load_model<AutoencoderKL, AutoencoderKLConfig>(component, placement); });
         nn::pack_weights(*vae_);
         loaded_vae_dtype_ = dtype;
     }
@@ -145,6 +166,7 @@ StableDiffusion::Conditioning StableDiffusion::condition(const Request& request)
 
 Denoised StableDiffusion::denoise(const Request& request, const Start& start, Scheduler& scheduler, NoiseSource& noise,
                                   const OnTurn& on_turn) {
+    unet();  // weights are loaded outside of inference mode
     const at::InferenceMode inference;
     const Conditioning conditioning = condition(request);
     const bool guided = request.guidance.active();
@@ -162,22 +184,25 @@ Denoised StableDiffusion::denoise(const Request& request, const Start& start, Sc
 }
 
 at::Tensor StableDiffusion::decode(const at::Tensor& latents) {
-    const at::InferenceMode inference;
+    if (keep_ == Keep::none) drop_unet();
     AutoencoderKL& decoder = vae(vae_dtype());
+    const at::InferenceMode inference;
     std::vector<at::Tensor> pictures;  // one at a time: the memory of a batch's full-size activations is not needed
     for (const auto& latent : latents.split(1)) {
         auto unscaled = latent.to(vae_dtype()).div(config_.vae.scaling_factor);
         if (config_.vae.shift_factor) unscaled.add_(*config_.vae.shift_factor);
-        pictures.push_back(decoder.decode(unscaled).to(at::kFloat));
+        pictures.push_back(decoder.decode(unscaled, tiling_).to(at::kFloat));
         require_finite(pictures.back(), "VAE decoding");
     }
+    if (keep_ == Keep::none) drop(vae_, placement_.device);
     return at::cat(pictures);
 }
 
 ImagePosterior StableDiffusion::encode_image(const at::Tensor& image) {
-    const at::InferenceMode inference;
     const c10::ScalarType dtype = config_.vae.force_upcast ? at::kFloat : placement_.dtype;
-    const auto posterior = vae(dtype).encode(image.to(placement_.device, dtype));
+    AutoencoderKL& encoder = vae(dtype);
+    const at::InferenceMode inference;
+    const auto posterior = encoder.encode(image.to(placement_.device, dtype), tiling_);
     const auto mean = posterior.mean.to(at::kFloat), deviation = posterior.std.to(at::kFloat);
     require_finite(mean, "VAE encoding");
     require_finite(deviation, "VAE encoding");

@@ -30,7 +30,8 @@ std::unique_ptr<Scheduler> make(const std::string& name) {
 
 /// The start sample after all steps, the model's outputs being random values: the same ones for every device and dtype.
 at::Tensor sample_random_outputs(const std::string& name, const Placement& placement) {
-    const auto& [device, dtype] = placement;
+    const auto device = placement.device;
+    const auto dtype = placement.dtype;
     const auto scheduler = make(name);
     NoiseSource outputs(seed), noise(seed + 1);
     const std::vector<int64_t> shape{2, 3, 8, 8};

@@ -4,7 +4,7 @@ import pytest
 import sd_oracle
 import torch
 from oracle import HALF_PRECISION_FACTOR, rms
-from sd_checkpoints import load_pipeline, make_sdxl
+from sd_checkpoints import load_pipeline, make_sd15, make_sdxl
 from sd_oracle import assert_equal
 
 CATS = ["a cat, fat, with brown fur, with short legs", "a cat, fat, with white fur, with short legs"]
@@ -83,6 +83,36 @@ def test_guidance_rescale(diffapple, checkpoint, pipeline):
 def test_clip_skip(diffapple, checkpoint, pipeline, clip_skip):
     options = ["--clip-skip", clip_skip]
     assert_parity(diffapple, checkpoint, pipeline, guidance=2, clip_skip=clip_skip, options=options)
+
+
+@pytest.mark.parametrize("guidance", [0, 3])
+def test_size_conditioning(diffapple, checkpoint, pipeline, guidance):
+    """diffusers has [height, width] and [top, left]; without negative sizes, these are the negative prompt's too."""
+    options = ["--original-size", "1024x512", "--target-size", "96x160", "--crop", "32,8"]
+    sizes = dict(original_size=(512, 1024), target_size=(160, 96), crops_coords_top_left=(8, 32))
+    assert_parity(diffapple, checkpoint, pipeline, guidance=guidance, options=options, **sizes)
+
+
+def test_size_conditioning_in_recipe_and_name(diffapple, checkpoint):
+    options = ["--model", checkpoint, "--prompt", "a cat", "--width", 64, "--height", 64]
+    sizes = ["--original-size", "128x96", "--target-size", "64x64", "--crop", "0,8"]
+    (path,) = diffapple.ok("sdxl-turbo", *options, *sizes).paths
+    assert path.stem.endswith("_original-128x96_crop-at-0x8")  # the target is the default
+    assert "the same picture" in diffapple.ok("replay", path, "--model", checkpoint).out
+    (plain,) = diffapple.ok("sdxl-turbo", *options).paths
+    assert (diffapple.folder / plain).read_bytes() != (diffapple.folder / path).read_bytes()
+
+
+@pytest.mark.parametrize("option", [["--original-size", "64"], ["--target-size", "0x64"], ["--crop", "1x2"]])
+def test_sizes_are_refused(diffapple, checkpoint, option):
+    result = diffapple("sdxl-turbo", "--model", checkpoint, *option)
+    assert result.code == 2 and option[0] in result.err
+
+
+def test_models_without_size_conditioning_refuse_it(diffapple):
+    checkpoint = make_sd15(diffapple.folder / "model")
+    result = diffapple("sd15", "--model", checkpoint, "--crop", "0,8")
+    assert result.code == 2 and "--crop" in result.err
 
 
 @pytest.mark.parametrize("options", [dict(hub_names=True), dict(storage="bin"), dict(merges=48894)], ids=range(3))

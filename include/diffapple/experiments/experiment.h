@@ -24,12 +24,16 @@ public:
 
     virtual const RunContext& context() const = 0;
     virtual int64_t pictures_per_batch() const = 0;
+    /// Prompts of the batches to come, in place of those before; what is loaded stays. Throws Error in experiments
+    /// without prompts.
+    virtual void set_prompts(std::vector<std::string> prompts) = 0;
     /// Throws Error for whatever is wrong with a batch and can be known before anything is loaded.
     virtual void check(const BatchSettings& batch) const = 0;
     virtual Recipe recipe(const BatchSettings& batch, int64_t index) const = 0;
     virtual PictureName name(const BatchSettings& batch, int64_t index) const = 0;
-    /// Makes a batch; loads what it needs and has not loaded yet. Tells the reporter of every turn of the loop.
-    virtual MadeBatch make(const BatchSettings& batch, Reporter& reporter) = 0;
+    /// Makes a batch; loads what it needs and has not loaded yet. After the `last` one, nothing needs to stay loaded.
+    /// Tells the reporter of every turn of the loop.
+    virtual MadeBatch make(const BatchSettings& batch, bool last, Reporter& reporter) = 0;
 };
 
 /// The experiment of a kind with a run's settings. Throws Error for all that is wrong with them or with the model and

@@ -1,6 +1,7 @@
 // What the command line asks of an experiment, as data; one batch of it with every list reduced to one value.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -8,13 +9,18 @@
 #include <vector>
 
 #include "diffapple/experiments/experiment_kind.h"
+#include "diffapple/models/placement.h"
 
 namespace diffapple {
+
+/// [width, height] or [x, y].
+using PixelPair = std::array<int64_t, 2>;
 
 /// The lists of `seeds`, `steps`, `schedulers`, `guidance` and `strength` are combined into a grid of batches.
 struct RunSettings {
     std::optional<std::string> model;
     std::string device = "auto", dtype = "auto";
+    WeightStorage weights = WeightStorage::as_is;  ///< of UNet and text encoders
     std::vector<uint64_t> seeds{42};
     std::vector<int64_t> steps;
     std::vector<std::string> schedulers;  ///< empty: the experiment's, else the checkpoint's own
@@ -29,14 +35,17 @@ struct RunSettings {
 
     int64_t batch_size = 1;  ///< pictures per prompt
     std::optional<int64_t> width, height;
-    std::filesystem::path image, mask;  ///< empty: none
-    double mask_blur = 0;               ///< pixels; 0: none
+    std::optional<PixelPair> original_size, target_size, crop;  ///< SDXL's conditioning; the crop is [left, top]
+    std::filesystem::path image, mask;                          ///< empty: none
+    double mask_blur = 0;                                       ///< pixels; 0: none
     std::optional<int64_t> padding_mask_crop;
     bool keep_unmasked = false;
     std::optional<bool> safety;  ///< absent: on where the checkpoint has a safety checker
 
     std::filesystem::path out = "out";
     bool force = false;
+    std::optional<bool> vae_tiling;               ///< absent: only where memory is short
+    bool keep_loaded = false;                     ///< components stay in memory after their use
     std::filesystem::path latents, save_latents;  ///< empty: none
 };
 

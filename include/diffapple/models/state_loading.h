@@ -1,8 +1,6 @@
 // Fills a module's parameters from stored tensors: old keys renamed, everything checked, nothing kept twice.
 #pragma once
 
-#include <c10/core/Device.h>
-#include <c10/core/ScalarType.h>
 #include <torch/nn/module.h>
 
 #include <functional>
@@ -10,14 +8,9 @@
 #include <string>
 
 #include "diffapple/io/weights.h"
+#include "diffapple/models/placement.h"
 
 namespace diffapple {
-
-/// Where parameters live and in which floating-point type.
-struct Placement {
-    c10::Device device;
-    c10::ScalarType dtype;
-};
 
 /// Renames attention keys of old checkpoints (query, key, value, proj_attn) to to_q, to_k, to_v and to_out.0.
 std::string current_attention_key(const std::string& key);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "diffapple/nn/ops.h"
+#include "diffapple/nn/quantisation.h"
 
 namespace diffapple::nn {
 
@@ -61,20 +62,32 @@ private:
 /// 750-780; other convolutions equal.
 void pack_weights(torch::nn::Module& module);
 
-class Linear : public torch::nn::Module, public Packable {
+/// A layer whose weight may be packed, or held in 8 bits; such a one is not packed.
+class WeightLayer : public torch::nn::Module, public Packable {
+public:
+    /// Replaces the weight, which has the same shape.
+    void set_quantised(const QuantisedWeight& quantised);
+    /// The weight to compute with.
+    at::Tensor usable_weight() const { return scales_.defined() ? dequantise({weight, scales_}) : weight; }
+
+    at::Tensor weight, bias;
+
+private:
+    at::Tensor scales_;  ///< undefined where the weight is not quantised
+};
+
+/// weight [out, in], bias [out].
+class Linear : public WeightLayer {
 public:
     Linear(int64_t in_features, int64_t out_features, bool bias = true);
     at::Tensor forward(const at::Tensor& x);
-
-    at::Tensor weight, bias;  ///< [out, in], [out]
 };
 
-class Conv2d : public torch::nn::Module, public Packable {
+/// weight [out, in, k, k], bias [out].
+class Conv2d : public WeightLayer {
 public:
     Conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel_size, int64_t stride = 1, int64_t padding = 0);
     at::Tensor forward(const at::Tensor& x);
-
-    at::Tensor weight, bias;  ///< [out, in, k, k], [out]
 
 private:
     int64_t stride_, padding_;

@@ -10,6 +10,7 @@
 
 #include "diffapple/models/checkpoint.h"
 #include "diffapple/models/clip_text.h"
+#include "diffapple/models/component_loading.h"
 #include "diffapple/models/state_loading.h"
 #include "diffapple/text/clip_tokenizer.h"
 
@@ -37,23 +38,26 @@ using OnLostText = std::function<void(const std::string& lost)>;
 /// last but one of each, without the final norm, and the pooled projection of the second.
 class PromptEncoder {
 public:
-    /// Loads the encoders named in `components` with their tokenizers.
+    /// Reads the tokenizers of the text encoders named in `components`.
     PromptEncoder(const Checkpoint& checkpoint, const std::vector<std::string>& components, const Placement& placement);
 
-    /// Throws Error when the embedding is not finite.
-    PromptEmbedding encode(const Prompt& prompt, const OnLostText& on_lost_text);
+    /// Encodes all prompts with one encoder after the other, so that two are in memory only with `keep_loaded`, which
+    /// leaves them there for the next call. Throws Error when an embedding is not finite.
+    std::vector<PromptEmbedding> encode(const std::vector<Prompt>& prompts, bool keep_loaded, const OnLoaded& on_loaded,
+                                        const OnLostText& on_lost_text);
 
 private:
     struct Encoder {
+        Component component;
         ClipTokenizer tokenizer;
-        std::shared_ptr<ClipTextModel> model;
+        std::shared_ptr<ClipTextModel> model;  ///< null: not loaded
     };
-    PromptEmbedding encode_one(const Prompt& prompt, const OnLostText& on_lost_text);
+    void encode_with(size_t number, const Prompt& prompt, PromptEmbedding& embedding, const OnLostText& on_lost_text);
     ClipTextOutput run(const Encoder& encoder, const std::string& text, const ClipTextRequest& request,
                        const OnLostText& on_lost_text);
 
     std::vector<Encoder> encoders_;
-    c10::Device device_;
+    Placement placement_;
 };
 
 /// "tokenizer" for "text_encoder", "tokenizer_2" for "text_encoder_2".

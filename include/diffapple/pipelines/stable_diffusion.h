@@ -1,5 +1,6 @@
 // Stable Diffusion (Rombach et al. 2022) and SDXL (Podell et al. 2023): the components of a checkpoint, each loaded
-// when first needed, and the stages that all its pipelines share: encode prompts, denoise, decode.
+// when first needed and dropped when done, and the stages that all its pipelines share: encode prompts, denoise,
+// decode.
 #pragma once
 
 #include <map>
@@ -56,15 +57,29 @@ struct ImagePosterior {
     at::Tensor draw(NoiseSource& noise) const;
 };
 
+/// Which components stay in memory after their use.
+enum class Keep {
+    none,  ///< the last batch: each goes before the next is loaded, so the peak is the largest one
+    loop,  ///< more batches follow: UNet and VAE stay
+    all,   ///< more prompts may follow: the text encoders stay too
+};
+
 class StableDiffusion {
 public:
-    /// `placement.dtype` is that of every component, except where a VAE overflows in fp16 (force_upcast).
+    /// `placement.dtype` is that of every component, except where a VAE overflows in fp16 (force_upcast);
+    /// `placement.weights` is for UNet and text encoders.
     StableDiffusion(Checkpoint checkpoint, StableDiffusionConfig config, const Placement& placement);
 
     const StableDiffusionConfig& config() const { return config_; }
     const Placement& placement() const { return placement_; }
 
-    /// Encodes those prompts that are new; the text encoders are loaded for it and dropped afterwards.
+    /// For all stages until the next call; at first, nothing is kept and nobody is told.
+    void set_residency(Keep keep, OnLoaded on_loaded);
+
+    /// Whether the VAE works in tiles; at first, it does not.
+    void set_tiling(Tiling tiling) { tiling_ = tiling; }
+
+    /// Encodes those prompts that are new, with one text encoder after the other, and forgets all others.
     void encode(const std::vector<Prompt>& prompts, const OnLostText& on_lost_text);
 
     struct Request {
@@ -96,10 +111,15 @@ private:
     at::Tensor embed_sizes(const Request& request, const std::vector<Prompt>& prompts);
     UNet2DConditionModel& unet();
     AutoencoderKL& vae(c10::ScalarType dtype);
+    void drop_unet();
 
     Checkpoint checkpoint_;
     StableDiffusionConfig config_;
     Placement placement_;
+    Keep keep_ = Keep::none;
+    Tiling tiling_ = Tiling::off;
+    OnLoaded on_loaded_ = [](const std::string&, double) {};
+    std::optional<PromptEncoder> prompt_encoder_;
     std::map<Prompt, PromptEmbedding> embeddings_;
     std::map<Prompt, nn::TextContext> contexts_;
     std::shared_ptr<UNet2DConditionModel> unet_;

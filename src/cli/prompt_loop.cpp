@@ -1,0 +1,98 @@
+#include "diffapple/cli/prompt_loop.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <optional>
+
+#include "diffapple/cli/output.h"
+#include "diffapple/core/error.h"
+#include "diffapple/core/stop.h"
+
+namespace diffapple {
+namespace {
+
+/// Counts the prompts of a loop and those that failed.
+class PromptRuns {
+public:
+    PromptRuns(Experiment& experiment, Reporter& reporter) : experiment_(experiment), reporter_(reporter) {}
+
+    void run(const std::string& prompt) {
+        ++count_;
+        try {
+            experiment_.set_prompts({prompt});
+            run_experiment(experiment_, reporter_);
+        } catch (const Interrupted&) {
+            throw;
+        } catch (const Error& error) {
+            ++failed_;
+            print_message("diffapple: " + printable(concat("prompt '", prompt, "': ", error.what())));
+        }
+    }
+
+    void require_success() const {
+        if (failed_ > 0) fail(failed_, " of ", count_, " prompts failed; the lines above say why");
+    }
+
+private:
+    Experiment& experiment_;
+    Reporter& reporter_;
+    size_t count_ = 0, failed_ = 0;
+};
+
+/// The next line without its end, also that of Windows; absent at the end of the stream.
+std::optional<std::string> next_line(std::istream& stream) {
+    std::string line;
+    const bool read = static_cast<bool>(std::getline(stream, line));
+    check_stop();  // a signal ends a read that waits
+    if (!read) return std::nullopt;
+    if (line.ends_with('\r')) line.pop_back();
+    return line;
+}
+
+bool is_blank(const std::string& line) {
+    return line.find_first_not_of(" \t") == std::string::npos;
+}
+
+/// Asks for a prompt where a person may answer.
+void ask() {
+    if (isatty(STDIN_FILENO) == 0) return;
+    std::fputs("prompt (q ends): ", stderr);
+    std::fflush(stderr);
+}
+
+void run_lines(std::istream& stream, PromptRuns& runs) {
+    while (const auto line = next_line(stream))
+        if (!is_blank(*line) && line->front() != '#') runs.run(*line);
+}
+
+}  // namespace
+
+void run_interactive(Experiment& experiment, Reporter& reporter) {
+    PromptRuns runs(experiment, reporter);
+    for (;;) {
+        ask();
+        const auto line = next_line(std::cin);
+        if (!line || *line == "q") break;
+        if (!is_blank(*line)) runs.run(*line);
+    }
+    runs.require_success();
+}
+
+void run_prompts_of_file(const std::string& file, Experiment& experiment, Reporter& reporter) {
+    PromptRuns runs(experiment, reporter);
+    if (file == "-") {
+        run_lines(std::cin, runs);
+    } else {
+        std::ifstream stream(file);
+        if (!stream) fail("--prompts ", file, ": cannot be read (", std::strerror(errno), ")");
+        run_lines(stream, runs);
+    }
+    runs.require_success();
+}
+
+}  // namespace diffapple

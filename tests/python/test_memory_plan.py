@@ -1,0 +1,100 @@
+"""The memory plan: computed before anything is loaded; refuses what cannot fit, and lets the VAE work in tiles."""
+
+import re
+
+import pytest
+import sd_oracle
+from sd_checkpoints import load_pipeline, make_sd15, make_sdxl
+
+CAT = ["a cat"]
+BASE = 350_000_000  # of the program itself
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return make_sd15(tmp_path_factory.mktemp("sd15") / "model")
+
+
+def run(diffapple, checkpoint, *options, free=None):
+    diffapple.environment = {} if free is None else {"DIFFAPPLE_FREE_MEMORY": str(free)}
+    return diffapple("sd15", "--model", checkpoint, "--steps", 1, "--prompt", "a cat", "--verbose", *options)
+
+
+def planned(result) -> int:
+    """Bytes at most, as the plan says."""
+    return 1_000_000 * int(re.search(r"in all at most (\d+) MB", result.err)[1])
+
+
+def test_is_printed(diffapple, checkpoint):
+    result = run(diffapple, checkpoint)
+    assert result.code == 0, result.err
+    lines = result.err.splitlines()
+    plan = next(i for i, line in enumerate(lines) if line.startswith("memory plan: text encoding"))
+    assert plan < next(i for i, line in enumerate(lines) if line.startswith("loaded "))
+
+
+def test_what_cannot_fit_ends_at_once(diffapple, checkpoint):
+    result = run(diffapple, checkpoint, free=100_000_000)
+    assert result.code == 1 and not result.out
+    assert "does not fit into memory" in result.err and "of 100 MB that are free" in result.err
+    assert "loaded" not in [line.split(" ")[0] for line in result.err.splitlines()]
+
+
+def test_names_the_option_that_would_fit(diffapple, checkpoint):
+    large = ["--width", 1024, "--height", 1024, "--vae-tiling", "off"]
+    assert "this would fit: --" in run(diffapple, checkpoint, *large, free=BASE + 30_000_000).err
+
+
+def test_falls_back_to_one_component_at_a_time(diffapple):
+    wide = dict(unet=dict(block_out_channels=(128, 256)), vae=dict(block_out_channels=(64, 128, 128, 128)))
+    checkpoint = make_sd15(diffapple.folder / "model", **wide)
+    sweep = ["--seed", "0,1", "--force", "--guidance", 1]
+    rich = run(diffapple, checkpoint, *sweep)
+    assert "UNet and VAE stay loaded" in rich.err and rich.err.count("loaded unet") == 1
+    poor = run(diffapple, checkpoint, *sweep, free=planned(rich) - 1_000_000)
+    assert poor.code == 0, poor.err
+    assert "one component at a time is loaded" in poor.err and poor.err.count("loaded unet") == 2
+
+
+@pytest.mark.parametrize("value", ["much", "-1", "1e9"])
+def test_free_memory_must_be_a_number(diffapple, checkpoint, value):
+    result = run(diffapple, checkpoint, free=value)
+    assert result.code == 1 and "DIFFAPPLE_FREE_MEMORY" in result.err
+
+
+@pytest.mark.parametrize(
+    "command, make", [("sd15", make_sd15), ("sdxl-turbo", make_sdxl)], ids=["sd15", "sdxl"]
+)
+def test_tiles_are_those_of_diffusers(diffapple, command, make):
+    checkpoint = make(diffapple.folder / "model")
+    pipeline = load_pipeline(checkpoint)
+    pipeline.vae.enable_tiling()
+    options = ["--steps", 2, "--guidance", 1, "--width", 136, "--height", 104, "--vae-tiling"]
+    expected = sd_oracle.make(
+        pipeline,
+        CAT,
+        scheduler="dpmsolver++" if command == "sd15" else None,
+        num_inference_steps=2,
+        guidance_scale=1.0,
+        width=136,
+        height=104,
+    )
+    sd_oracle.assert_equal(sd_oracle.run(diffapple, command, checkpoint, *options, "on", prompts=CAT), expected)
+    whole = sd_oracle.run(diffapple, command, checkpoint, *options, "off", prompts=CAT)
+    assert (whole.pictures[0] != expected.pictures[0]).any()
+
+
+def test_tiles_are_in_recipe_and_name(diffapple, checkpoint):
+    (tiled,) = run(diffapple, checkpoint, "--vae-tiling", "on", "--width", 128).paths
+    assert tiled.stem.endswith("_vae-tiling-on")
+    assert "the same picture" in diffapple.ok("replay", tiled, "--model", checkpoint).out
+    (small,) = run(diffapple, checkpoint, "--vae-tiling", "on").paths  # one tile: the same picture as without
+    assert "tiling" not in small.stem
+
+
+def test_tiles_only_where_memory_is_short(diffapple, checkpoint):
+    size = ["--width", 1024, "--height", 1024]
+    whole = run(diffapple, checkpoint, *size)
+    assert "the VAE works in tiles" not in whole.err
+    tiled = run(diffapple, checkpoint, *size, free=planned(whole) - 20_000_000)
+    assert tiled.code == 0 and "the VAE works in tiles" in tiled.err and tiled.paths[0].stem.endswith("_vae-tiling-on")
