@@ -224,7 +224,7 @@ std::optional<at::Tensor> given(const at::Tensor& tensor) {
     return tensor.defined() ? std::optional(tensor) : std::nullopt;
 }
 
-// No operation is fused: SiLU and sums gain nothing that can be measured there.
+// Only GELU is fused: SiLU and sums gain nothing that can be measured.
 constexpr const char* no_attribute = "none";
 
 }  // namespace
@@ -259,12 +259,24 @@ at::Tensor pack_linear_weight(const at::Tensor& weight, int64_t rows) {
     return reorder.call(weight, rows);
 }
 
-at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias) {
+namespace {
+
+at::Tensor onednn_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const char* attribute) {
     using Signature =
         at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, c10::string_view,
                    c10::List<std::optional<at::Scalar>>, std::optional<c10::string_view>);
     static const auto linear = onednn_operator<Signature>("_linear_pointwise");
-    return linear.call(x, packed_weight, given(bias), no_attribute, c10::List<std::optional<at::Scalar>>(), "");
+    return linear.call(x, weight, given(bias), attribute, c10::List<std::optional<at::Scalar>>(), no_attribute);
+}
+
+}  // namespace
+
+at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias) {
+    return onednn_linear(x, packed_weight, bias, no_attribute);
+}
+
+at::Tensor onednn_linear_gelu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+    return onednn_linear(x, weight, bias, "gelu");
 }
 
 }  // namespace diffapple::libtorch

@@ -76,23 +76,13 @@ at::Tensor activate(at::Tensor x, Activation activation) {
     return x;
 }
 
-at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
-                     const at::Tensor& mask, bool upcast) {
-    if (upcast && query.scalar_type() == at::kHalf)
-        return attention(query.to(at::kFloat), key.to(at::kFloat), value.to(at::kFloat), heads,
-                         mask.defined() ? mask.to(at::kFloat) : mask)
-            .to(at::kHalf);
-    const auto split_heads = [heads](const at::Tensor& x) {
-        return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
-    };
-    const auto output =
-        at::scaled_dot_product_attention(split_heads(query), split_heads(key), split_heads(value),
-                                         mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt);
-    return output.transpose(1, 2).reshape(query.sizes());
-}
-
-at::Tensor geglu(const at::Tensor& x) {
-    const auto halves = x.chunk(2, -1);
+at::Tensor linear_geglu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+    if (packing_pays(weight)) {
+        const auto weights = weight.chunk(2), biases = bias.chunk(2);
+        return libtorch::onednn_linear_gelu(x, weights[1], biases[1])
+            .mul_(libtorch::packed_linear(x, weights[0], biases[0]));
+    }
+    const auto halves = at::linear(x, weight, bias).chunk(2, -1);
     return at::gelu(halves[1]).mul_(halves[0]);
 }
 

@@ -23,24 +23,41 @@ bool is_of_time(const std::string& name) {
     return name.starts_with("time_embedding.") || has_part(name, ".time_emb_proj.");
 }
 
-}  // namespace
+bool is_of_text(const std::string& name) {
+    return name.starts_with("add_embedding.") || has_part(name, ".attn2.to_k.") || has_part(name, ".attn2.to_v.");
+}
 
-double count_flop(const UNet2DModel& unet, int64_t batch_size, int64_t height, int64_t width) {
+double count(const torch::nn::Module& unet, int64_t levels, int64_t batch_size, int64_t height, int64_t width,
+             int64_t tokens) {
     constexpr double multiply_and_add = 2;
-    const auto levels = static_cast<int64_t>(unet.config().block_out_channels.size());
     double flop = 0;
     for (const auto& parameter : unet.named_parameters(/*recurse=*/true)) {
         const std::string& name = parameter.key();
         const at::Tensor& weight = parameter.value();
-        if (weight.dim() < 2) continue;  // biases and norms
+        if (weight.dim() < 2 || is_of_text(name)) continue;  // biases and norms; once per prompt
         const int64_t level = level_of(name, levels);
-        const auto pixels = static_cast<double>((height >> level) * (width >> level));
+        const auto halved = [level](int64_t size) { return (size + (int64_t{1} << level) - 1) >> level; };
+        const auto pixels = static_cast<double>(halved(height) * halved(width));
         const double positions = is_of_time(name) ? 1 : static_cast<double>(batch_size) * pixels;
         flop += multiply_and_add * static_cast<double>(weight.numel()) * positions;
-        if (name.ends_with(".to_q.weight"))  // Q K^T and its product with V: every pixel with every other, by channel
-            flop += 2 * multiply_and_add * static_cast<double>(weight.size(0)) * positions * pixels;
+        if (!name.ends_with(".to_q.weight")) continue;
+        // Q K^T and its product with V: every pixel with every other, or with every token, by channel.
+        const double seen = has_part(name, ".attn2.") ? static_cast<double>(tokens) : pixels;
+        flop += 2 * multiply_and_add * static_cast<double>(weight.size(0)) * positions * seen;
     }
     return flop;
+}
+
+}  // namespace
+
+double count_flop(const UNet2DModel& unet, int64_t batch_size, int64_t height, int64_t width) {
+    const auto levels = static_cast<int64_t>(unet.config().block_out_channels.size());
+    return count(unet, levels, batch_size, height, width, /*tokens=*/0);
+}
+
+double count_flop(const UNet2DConditionModel& unet, int64_t batch_size, int64_t height, int64_t width, int64_t tokens) {
+    const auto levels = static_cast<int64_t>(unet.config().block_out_channels.size());
+    return count(unet, levels, batch_size, height, width, tokens);
 }
 
 }  // namespace diffapple

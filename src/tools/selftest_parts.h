@@ -17,6 +17,7 @@ std::vector<Check> machine_checks();    ///< facts about the device that the pro
 std::vector<Check> operation_checks();  ///< nn/ops against formulas written here anew
 std::vector<Check> block_checks();      ///< the blocks of nn/
 std::vector<Check> unet_2d_checks();
+std::vector<Check> unet_2d_condition_checks();
 std::vector<Check> clip_text_checks();
 std::vector<Check> autoencoder_kl_checks();
 std::vector<Check> safety_checker_checks();

@@ -42,6 +42,28 @@ TEST(Attention, IsSoftmaxOfScaledProducts) {
     EXPECT_TRUE(at::allclose(ops::attention(q, k, v, 3).to(at::kDouble), expected, 1e-4, 1e-5));
 }
 
+TEST(Attention, OfManyRowsIsThatOfEachRow) {
+    const auto q = random({1, 1501, 8}, 9), k = random({1, 1500, 8}, 10), v = random({1, 1500, 8}, 11);
+    const auto all = ops::attention(q, k, v, 2);
+    for (const int64_t row : {0, 698, 699, 1500})
+        EXPECT_TRUE(at::allclose(ops::attention(q.narrow(1, row, 1), k, v, 2), all.narrow(1, row, 1), 1e-4, 1e-6))
+            << row;
+}
+
+TEST(Attention, InBf16IsRoundedOnceOrTwice) {
+    const auto draw = [](uint64_t seed) { return random({2, 300, 80}, seed).mul(2).to(at::kBFloat16); };
+    const auto q = draw(12), k = draw(13), v = draw(14);
+    const auto exact = ops::attention(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble), 2);
+    const auto error = (ops::attention(q, k, v, 2).to(at::kDouble) - exact).norm() / exact.norm();
+    EXPECT_LT(error.item<double>(), 0.004);  // LibTorch's own kernel: 0.0018; products in bf16: 0.01
+}
+
+TEST(Geglu, IsOneHalfTimesTheGeluOfTheOther) {
+    const auto x = random({2, 5, 12}, 15), weight = random({20, 12}, 16), bias = random({20}, 17);
+    const auto halves = (at::matmul(x, weight.t()) + bias).chunk(2, -1);
+    EXPECT_TRUE(at::allclose(ops::linear_geglu(x, weight, bias), halves[0] * at::gelu(halves[1]), 1e-4, 1e-5));
+}
+
 TEST(Layouts, SequenceAndBack) {
     const auto x = random({2, 3, 4, 5}, 8);
     const auto sequence = ops::image_to_sequence(x);

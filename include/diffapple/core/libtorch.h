@@ -44,8 +44,11 @@ at::Tensor packed_conv2d(const at::Tensor& x, const at::Tensor& packed_weight, c
                          int64_t padding);
 /// weight [out, in], for about `rows` rows of input.
 at::Tensor pack_linear_weight(const at::Tensor& weight, int64_t rows);
-/// As at::linear.
+/// As at::linear. A plain weight works, too, and is nearly as fast: LibTorch's own at::linear takes another library for
+/// fp32, half as fast on processors of AMD's.
 at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias);
+/// The same, then the exact GELU.
+at::Tensor onednn_linear_gelu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
 /// Records of a zip archive written by torch.save (the format since torch 1.6).
 class ZipArchive {

@@ -49,8 +49,10 @@ at::Tensor activate(at::Tensor x, Activation activation);
 at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
                      const at::Tensor& mask = {}, bool upcast = false);
 
-/// The first half of the channels times the GELU of the second (Shazeer 2020). x [..., 2 * C]; result [..., C].
-at::Tensor geglu(const at::Tensor& x);
+/// A linear layer, then the first half of its channels times the GELU of the second (Shazeer 2020, GEGLU).
+/// x [..., in], weight [2 * C, in], bias [2 * C]; result [..., C]. On the CPU the halves are two products, the second
+/// with its GELU fused: 1.1 to 1.6 times as fast in bf16, 1.05 to 1.4 in fp32 (widths of SD v1.5).
+at::Tensor linear_geglu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
 /// Resizes to height x width, each pixel taking the value of the nearest one. x [N, C, H, W].
 at::Tensor upsample_nearest(const at::Tensor& x, int64_t height, int64_t width);
