@@ -41,7 +41,7 @@ FeedForward::FeedForward(int64_t channels) {
 }
 
 at::Tensor FeedForward::forward(const at::Tensor& x) {
-    return out_->forward(ops::linear_geglu(x, proj_->weight, proj_->bias));
+    return out_->forward(ops::linear_geglu(x, proj_->usable_weight(), proj_->bias));
 }
 
 BasicTransformerBlock::BasicTransformerBlock(const TransformerConfig& config, int64_t channels) {
