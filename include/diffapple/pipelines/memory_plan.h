@@ -50,8 +50,8 @@ struct MemoryStage {
     uint64_t bytes() const { return weights + activations; }
 };
 
-/// The stages in the order in which they run. Activations are estimates: the largest tensors that are alive at once,
-/// by factors that were measured on full-size SD v1.5 and SDXL at 512x512 and 1024x1024 on the CPU.
+/// The stages in the order in which they run. Activations are estimates, by factors that were measured on full-size
+/// SD v1.5 (512x512, 1024x1024) and SDXL (512x512) on the CPU.
 std::vector<MemoryStage> plan_stages(const MemorySizes& sizes, const StableDiffusionConfig& config,
                                      const MemoryRequest& request);
 
