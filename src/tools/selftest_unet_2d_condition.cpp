@@ -31,8 +31,11 @@ at::Tensor forward(UNet2DConditionModel& model, const at::Tensor& sample, const 
                    const at::Tensor& pooled) {
     constexpr double timestep = 501;
     at::Tensor added;
-    if (model.config().text_time)
-        added = model.embed_added(pooled, at::arange(512, 512 + sizes, at::kFloat).expand({pooled.size(0), sizes}));
+    if (model.config().text_time) {
+        // Sizes that bf16 has: others are rounded as the pipelines do, which is another input, not an error.
+        const auto time_ids = at::arange(sizes, at::kFloat).mul_(8).add_(512).expand({pooled.size(0), sizes});
+        added = model.embed_added(pooled, time_ids);
+    }
     const auto contexts = {model.encode_text(text.slice(0, 1)), model.encode_text(text.slice(0, 0, 1))};
     return model.forward(sample, timestep, nn::TextContext::join(contexts), added);
 }
