@@ -23,6 +23,8 @@ RUNS = {
     "sd15_blending": ("sd15", make_sd15, [*MASKED, "--scheduler", "pndm"]),
     "sd2_inpaint": ("sd2-inpaint", make_sd2, [*MASKED, "--guidance", 3]),
     "sdxl": ("sdxl-turbo", make_sdxl, ["--guidance", 3, "--guidance-rescale", 0.5]),
+    "sd15_tiles": ("sd15", make_sd15, ["--vae-tiling", "on", "--width", 136, "--height", 104]),
+    "sdxl_int8": ("sdxl-turbo", make_sdxl, ["--guidance", 3, "--weights", "int8"]),
     "sdxl_image": ("sdxl-turbo", make_sdxl, ["--image", "image.png", "--strength", 0.5]),
 }
 
