@@ -13,5 +13,7 @@ diffapple=${DIFFAPPLE:-$here/../../build/diffapple}
 }
 
 out=${OUT:-out}
-settings=(--device "${DEVICE:-auto}" --dtype "${DTYPE:-auto}" --seed "${SEED:-42}")
+# No contact sheet for each command of a loop: the one command that a script names, run afterwards with the same
+# settings, finds all pictures made and makes the sheet of them.
+settings=(--device "${DEVICE:-auto}" --dtype "${DTYPE:-auto}" --seed "${SEED:-42}" --sheet off)
 [ -z "${MODEL:-}" ] || settings+=(--model "$MODEL")
