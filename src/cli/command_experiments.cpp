@@ -16,6 +16,24 @@
 namespace diffapple {
 namespace {
 
+int64_t parse_one(const std::string& option, const std::string& text, int64_t minimum, int64_t maximum) {
+    const auto values = parse_integers(option, text, minimum, maximum);
+    if (values.size() != 1) fail_usage(option, ": takes one number");
+    return values.front();
+}
+
+/// "2/8": the second of eight parts.
+Shard parse_shard(const std::string& text) {
+    constexpr int64_t max_shards = 100'000;
+    const size_t slash = text.find('/');
+    if (slash == std::string::npos || text.find_first_not_of("0123456789/") != std::string::npos)
+        fail_usage("--shard '", text, "': expected I/N, as 1/8 to 8/8");
+    Shard shard;
+    shard.count = parse_one("--shard", text.substr(slash + 1), 1, max_shards);
+    shard.number = parse_one("--shard", text.substr(0, slash), 1, shard.count);
+    return shard;
+}
+
 /// The options as typed.
 struct Options {
     explicit Options(const ExperimentKind& experiment_kind)
@@ -33,15 +51,10 @@ struct Options {
     std::string original_size, target_size, crop, prompts_file;
     bool interactive = false;
     std::vector<std::string> prompts;
+    std::string shard, sheet = "on";
 
     bool reads_prompts() const { return interactive || !prompts_file.empty(); }
 };
-
-int64_t parse_one(const std::string& option, const std::string& text, int64_t minimum, int64_t maximum) {
-    const auto values = parse_integers(option, text, minimum, maximum);
-    if (values.size() != 1) fail_usage(option, ": takes one number");
-    return values.front();
-}
 
 int64_t parse_size(const std::string& option, const std::string& text) {
     constexpr int64_t max_size = 16384;
@@ -138,6 +151,8 @@ RunSettings read_settings(const Options& options, const CLI::App& command) {
     if (command.count("--scheduler") > 0)
         settings.schedulers = parse_choices("--scheduler", options.schedulers, scheduler_names());
     settings.batch_size = parse_size("--batch-size", options.batch_size);
+    settings.sheet = options.sheet == "on";
+    if (command.count("--shard") > 0) settings.shard = parse_shard(options.shard);
     if (command.count("--width") > 0) settings.width = parse_size("--width", options.width);
     if (command.count("--height") > 0) settings.height = parse_size("--height", options.height);
     if (options.kind.has_prompts()) {
@@ -224,6 +239,10 @@ void add_command(CLI::App& app, const ExperimentKind& kind, const std::string& d
     command->add_flag("--force", settings.force, "Make pictures that exist, replace those of other recipes");
     if (kind.has_prompts())
         command->add_flag("--keep-loaded", settings.keep_loaded, "Keep all components in memory after their use");
+    command->add_option("--shard", options->shard, "Part I of N of a sweep, as 1/8: every N-th batch, for job arrays");
+    command->add_option("--sheet", options->sheet, "on or off: a contact sheet at the end of a sweep")
+        ->check(CLI::IsMember({"on", "off"}))
+        ->capture_default_str();
     command->add_option("--latents", settings.latents, "Start noise (safetensors, fp32, tensor `latents`)");
     command->add_option("--save-latents", settings.save_latents, "Where the final sample goes (safetensors)");
     command->add_flag("--json", options->verbosity.json, "One JSON object per picture on stdout");

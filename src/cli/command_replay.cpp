@@ -11,7 +11,6 @@
 #include "diffapple/core/error.h"
 #include "diffapple/experiments/picture_file.h"
 #include "diffapple/experiments/replay.h"
-#include "diffapple/io/files.h"
 
 namespace diffapple {
 namespace {
@@ -28,6 +27,7 @@ struct Options {
 json to_json(const std::string& file, const Replay& replay) {
     const PictureDifference& d = replay.difference;
     return {{"file", file},
+            {"id", replay.recipe.id()},
             {"same", replay.same()},
             {"bar", describe_bar(replay.bar)},
             {"largest_difference", d.largest},
@@ -50,9 +50,11 @@ void run(const Options& options, const CLI::App& command) {
     if (command.count("--device") > 0) settings.device = options.device;
     if (command.count("--dtype") > 0) settings.dtype = options.dtype;
     const std::string file = settings.picture.string();
+    if (std::error_code ignored; !options.save.empty() && std::filesystem::exists(options.save, ignored))
+        fail("--save ", options.save.string(), ": exists; give another name");
     ConsoleReporter reporter(options.verbosity);
     const Replay replay = replay_picture(settings, reporter);
-    if (!options.save.empty()) write_file_atomically(options.save, encode_png(replay.image, {}));
+    if (!options.save.empty()) save_picture(options.save, replay.image, replay.recipe);
     options.verbosity.json ? print_json(to_json(file, replay)) : print_result(printable(describe(file, replay)));
     if (!replay.same())
         throw Error(file + ": the picture made again differs from the file; `diffapple selftest` checks this machine",

@@ -60,46 +60,52 @@ void ConsoleReporter::detail(const std::string& message) {
     if (verbosity_.verbose) note(message);
 }
 
-void ConsoleReporter::begin_batch(const std::string& label, size_t number, size_t count) {
-    label_ = count > 1 ? concat(number, '/', count, "  ", label) : label;
+void ConsoleReporter::begin_run(size_t batches, size_t turns) {
+    batches_ = batches;
+    turns_ = std::max<size_t>(turns, 1);
+    batch_number_ = turns_done_ = 0;
+    run_start_ = last_shown_ = Clock::now();
+}
+
+void ConsoleReporter::begin_batch(const std::string& label) {
+    ++batch_number_;
+    label_ = batches_ > 1 ? concat(batch_number_, '/', batches_, "  ", label) : label;
+    turns_before_ = turns_done_;
     batch_start_ = Clock::now();
-    last_shown_ = {};
 }
 
 void ConsoleReporter::turn(size_t done, size_t total) {
+    turns_done_ = turns_before_ + done;
     if (verbosity_.quiet) return;
     const auto now = Clock::now();
-    const bool last = done == total;
-    if (terminal_ && (last || now - last_shown_ >= bar_interval)) {
-        draw_bar(done, total);
-        last_shown_ = now;
-    } else if (!terminal_ && (last || (now - last_shown_ >= line_interval && now - batch_start_ >= line_interval))) {
-        print_line(done, total);
-        last_shown_ = now;
-    }
-}
-
-std::string ConsoleReporter::status(size_t done, size_t total) const {
-    const double elapsed = std::chrono::duration<double>(Clock::now() - batch_start_).count();
-    const double rate = static_cast<double>(done) / std::max(elapsed, 1e-9);
-    const double left = static_cast<double>(total - done) / rate;
-    return concat(done, '/', total, "  ", format_rate(rate), "  ", format_duration(elapsed),
-                  done < total ? " (" + format_duration(left) + " left)" : "");
-}
-
-void ConsoleReporter::draw_bar(size_t done, size_t total) {
+    const bool last = turns_done_ >= turns_;
+    if (!last && now - last_shown_ < (terminal_ ? Clock::duration(bar_interval) : Clock::duration(line_interval)))
+        return;
+    last_shown_ = now;
     const std::string text = label_ + "  " + status(done, total);
+    terminal_ ? draw_bar(text) : print_message(text);
+    bar_shown_ = terminal_;
+}
+
+/// Turns and it/s of the batch, time of the whole run, which counts loading and decoding too.
+std::string ConsoleReporter::status(size_t done, size_t total) const {
+    const auto seconds_since = [](Clock::time_point start) {
+        return std::max(std::chrono::duration<double>(Clock::now() - start).count(), 1e-9);
+    };
+    const double elapsed = seconds_since(run_start_);
+    const double left = elapsed / static_cast<double>(turns_done_) * static_cast<double>(turns_ - turns_done_);
+    return concat(done, '/', total, "  ", format_rate(static_cast<double>(done) / seconds_since(batch_start_)), "  ",
+                  format_duration(elapsed), turns_done_ < turns_ ? " (" + format_duration(left) + " left)" : "");
+}
+
+/// The bar shows the whole run.
+void ConsoleReporter::draw_bar(const std::string& text) const {
     const size_t room = terminal_width() > text.size() + 4 ? terminal_width() - text.size() - 4 : 0;
-    const size_t cells = std::min<size_t>(room, 30), filled = cells * done / total;
+    const size_t cells = std::min<size_t>(room, 30), filled = cells * turns_done_ / turns_;
     std::string bar;
     for (size_t i = 0; i < cells; ++i) bar += i < filled ? "\u2588" : "\u2591";
     std::fprintf(stderr, "\r\x1b[K%s  %s", bar.c_str(), text.substr(0, terminal_width() - 4).c_str());
     std::fflush(stderr);
-    bar_shown_ = true;
-}
-
-void ConsoleReporter::print_line(size_t done, size_t total) {
-    print_message(label_ + "  " + status(done, total));
 }
 
 void ConsoleReporter::clear_bar() {
@@ -110,12 +116,13 @@ void ConsoleReporter::clear_bar() {
 }
 
 void ConsoleReporter::end_batch() {
-    if (!bar_shown_) return;
+    if (!bar_shown_ || turns_done_ < turns_) return;
     std::fputc('\n', stderr);  // the finished bar stays: it shows the it/s
     bar_shown_ = false;
 }
 
 void ConsoleReporter::picture(const nlohmann::json& report) {
+    if (isatty(STDOUT_FILENO) != 0) clear_bar();  // both are one terminal
     if (verbosity_.json)
         print_json(report);
     else

@@ -26,9 +26,8 @@ public:
         try {
             experiment_.set_prompts({prompt});
             run_experiment(experiment_, reporter_);
-        } catch (const Interrupted&) {
-            throw;
         } catch (const Error& error) {
+            if (error.code() == ExitCode::interrupted) throw;
             ++failed_;
             print_message("diffapple: " + printable(concat("prompt '", prompt, "': ", error.what())));
         }

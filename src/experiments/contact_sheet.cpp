@@ -120,6 +120,7 @@ WrittenSheet write_contact_sheet(const std::vector<fs::path>& files, const Sheet
     WrittenSheet written{.id = sheet_id(pictures), .problems = list.problems};
     written.path = sheet_path(options, pictures, written.id);
     check_replaceable(written.path, options.force);
+    if (std::error_code ignored; options.keep_existing && fs::exists(written.path, ignored)) return written;
     if (list.sheets > 0) written.notes.push_back(concat(list.sheets, " contact sheets among the files are left out"));
     const PictureSource source = [&](size_t index) -> std::optional<Image> {
         try {

@@ -7,14 +7,18 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
+#include "diffapple/core/stop.h"
+#include "diffapple/experiments/contact_sheet.h"
 #include "diffapple/experiments/ddpm_experiment.h"
 #include "diffapple/experiments/latent_experiment.h"
 #include "diffapple/experiments/picture_file.h"
+#include "diffapple/io/files.h"
 #include "diffapple/io/weights.h"
 
 namespace diffapple {
@@ -28,32 +32,34 @@ namespace {
 struct Picture {
     fs::path path;
     Recipe recipe;
-    Existing existing;
+    bool skipped = false;  ///< made already, and stays
 };
 
 /// One batch of the plan.
 struct PlannedBatch {
     BatchSettings settings;
     std::vector<Picture> pictures;
-    bool skipped = false;
+
+    bool skipped() const {
+        return std::all_of(pictures.begin(), pictures.end(), [](const Picture& picture) { return picture.skipped; });
+    }
 };
 
 /// Every batch of the run, with what is made already and every error that can be known before the model is loaded.
 std::vector<PlannedBatch> make_plan(const Experiment& experiment) {
     const RunSettings& settings = experiment.context().settings;
+    const auto grid = expand_batches(settings, experiment.context().default_scheduler());
     std::vector<PlannedBatch> plan;
-    for (const auto& batch : expand_batches(settings, experiment.context().default_scheduler()))
-        plan.push_back({.settings = batch});
+    for (size_t i = 0; i < grid.size(); ++i)
+        if (settings.shard.has(i)) plan.push_back({.settings = grid[i]});
     for (PlannedBatch& batch : plan) {
         experiment.check(batch.settings);
         for (int64_t index = 0; index < experiment.pictures_per_batch(); ++index) {
             const fs::path path = picture_path(settings.out, experiment.name(batch.settings, index));
             const Recipe recipe = experiment.recipe(batch.settings, index);
-            batch.pictures.push_back({path, recipe, check_existing(path, recipe, settings.force)});
+            const bool same = check_existing(path, recipe, settings.force) == Existing::same;
+            batch.pictures.push_back({path, recipe, same && grid.size() > 1 && !settings.force});
         }
-        if (plan.size() > 1 && !settings.force)
-            batch.skipped = std::all_of(batch.pictures.begin(), batch.pictures.end(),
-                                        [](const Picture& picture) { return picture.existing == Existing::same; });
     }
     return plan;
 }
@@ -88,7 +94,7 @@ json make_report(const RunContext& context, const PlannedBatch& batch, const Pic
             {"it_per_s", known("it_per_s")},
             {"peak_bytes", known("peak_bytes")},
             {"id", picture.recipe.id()},
-            {"skipped", batch.skipped}};
+            {"skipped", picture.skipped}};
 }
 
 fs::path comparison_path(const fs::path& picture) {
@@ -102,10 +108,68 @@ void make_batch(Experiment& experiment, PlannedBatch& batch, bool last, Reporter
         save_safetensors(context.settings.save_latents, {{"latents", made.denoised.sample.cpu().contiguous()}});
     for (size_t i = 0; i < made.images.size(); ++i) {
         Picture& picture = batch.pictures[i];
+        if (picture.skipped) continue;  // a run was killed between the pictures of this batch
         record_what_is_known(context, made.denoised, picture.recipe);
         if (i < made.comparisons.size())
             save_picture(comparison_path(picture.path), made.comparisons[i], picture.recipe);
         save_picture(picture.path, made.images[i], picture.recipe);
+    }
+}
+
+/// Removes what runs that were killed left where this run writes.
+void tidy_folders(const std::vector<PlannedBatch>& plan) {
+    std::set<fs::path> folders;
+    for (const PlannedBatch& batch : plan)
+        for (const Picture& picture : batch.pictures)
+            folders.insert({picture.path.parent_path(), picture.path.parent_path().parent_path()});
+    for (const fs::path& folder : folders) remove_stale_temporary_files(folder);
+}
+
+/// Tells the reporter how much there is to do.
+void announce(const RunContext& context, const std::vector<PlannedBatch>& plan, Reporter& reporter) {
+    size_t batches = 0, turns = 0;
+    for (const PlannedBatch& batch : plan) {
+        if (batch.skipped()) continue;
+        ++batches;
+        turns += context.new_scheduler(batch.settings)->timesteps().size();
+    }
+    if (batches < plan.size())
+        reporter.note(concat(plan.size() - batches, " of ", plan.size(), " batches are made already"));
+    reporter.begin_run(batches, turns);
+}
+
+std::string describe_interrupt(const std::vector<PlannedBatch>& plan, size_t batches_done, bool force) {
+    size_t done = 0, all = 0;
+    for (size_t i = 0; i < plan.size(); ++i)
+        for (const Picture& picture : plan[i].pictures) {
+            ++all;
+            if (i < batches_done || picture.skipped) ++done;
+        }
+    return concat("interrupted: ", done, " of ", all, " pictures are made, ", all - done, " left; the same command",
+                  force ? " without --force" : "", done > 0 ? " goes on from there" : " starts again");
+}
+
+/// The contact sheet of a sweep, beside its prompts' folders. A run that made nothing new leaves one that is there.
+/// That a sheet cannot be made (the pictures may be too many for one) is no failure of the run.
+void make_sheet(const RunContext& context, const std::vector<PlannedBatch>& plan, Reporter& reporter) {
+    const RunSettings& settings = context.settings;
+    const bool varies = plan.size() > 1 || settings.prompts.size() > 1;
+    if (!settings.sheet || settings.shard.is_part() || !varies) return;
+    std::vector<fs::path> files;
+    for (const PlannedBatch& batch : plan)
+        for (const Picture& picture : batch.pictures) files.push_back(picture.path);
+    const bool made_new = std::any_of(plan.begin(), plan.end(), [](const auto& batch) { return !batch.skipped(); });
+    try {
+        const WrittenSheet sheet = write_contact_sheet(
+            files, {.folder = files.front().parent_path().parent_path(), .keep_existing = !made_new});
+        for (const auto& message : sheet.notes) reporter.note("contact sheet: " + message);
+        for (const auto& message : sheet.problems) reporter.note("contact sheet: " + message);
+        reporter.note("contact sheet: " + sheet.path.string());
+    } catch (const Interrupted&) {
+        throw Error("interrupted: all pictures are made, but no contact sheet of them; the same command makes it",
+                    ExitCode::interrupted);
+    } catch (const Error& error) {
+        reporter.note(concat("no contact sheet: ", error.what()));
     }
 }
 
@@ -118,9 +182,8 @@ std::string batch_label(const BatchSettings& batch) {
 
 }  // namespace
 
-BatchProgress::BatchProgress(Reporter& reporter, const BatchSettings& batch, size_t number, size_t count)
-    : reporter_(reporter) {
-    reporter.begin_batch(batch_label(batch), number, count);
+BatchProgress::BatchProgress(Reporter& reporter, const BatchSettings& batch) : reporter_(reporter) {
+    reporter.begin_batch(batch_label(batch));
 }
 
 void record_what_is_known(const RunContext& context, const Denoised& denoised, Recipe& recipe) {
@@ -139,20 +202,28 @@ void run_experiment(Experiment& experiment, Reporter& reporter) {
     const RunContext& context = experiment.context();
     std::vector<PlannedBatch> plan = make_plan(experiment);
     for (const PlannedBatch& batch : plan)
-        if (!batch.skipped)
+        if (!batch.skipped())
             for (const Picture& picture : batch.pictures) require_writable(picture.path);
     if (!context.settings.save_latents.empty()) require_writable(context.settings.save_latents);
     explain_demo(context, reporter);
+    tidy_folders(plan);
+    announce(context, plan, reporter);
 
-    auto left = std::count_if(plan.begin(), plan.end(), [](const PlannedBatch& batch) { return !batch.skipped; });
-    for (size_t i = 0; i < plan.size(); ++i) {
-        PlannedBatch& batch = plan[i];
-        if (!batch.skipped) {
-            const BatchProgress progress(reporter, batch.settings, i + 1, plan.size());
-            make_batch(experiment, batch, /*last=*/--left == 0, reporter);
+    auto left = std::count_if(plan.begin(), plan.end(), [](const PlannedBatch& batch) { return !batch.skipped(); });
+    size_t batches_done = 0;
+    try {
+        for (PlannedBatch& batch : plan) {
+            if (!batch.skipped()) {
+                const BatchProgress progress(reporter, batch.settings);
+                make_batch(experiment, batch, /*last=*/--left == 0, reporter);
+            }
+            ++batches_done;
+            for (const Picture& picture : batch.pictures) reporter.picture(make_report(context, batch, picture));
         }
-        for (const Picture& picture : batch.pictures) reporter.picture(make_report(context, batch, picture));
+    } catch (const Interrupted&) {
+        throw Error(describe_interrupt(plan, batches_done, context.settings.force), ExitCode::interrupted);
     }
+    make_sheet(context, plan, reporter);
 }
 
 std::unique_ptr<Experiment> open_experiment(const ExperimentKind& kind, const RunSettings& settings) {

@@ -1,20 +1,24 @@
 #include "diffapple/experiments/recipe_settings.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/json_fields.h"
+#include "diffapple/schedulers/scheduler.h"
 
 namespace diffapple {
 namespace {
 
+/// The pixels are those of a whole batch.
 constexpr int64_t max_size = 8192, max_pixels = int64_t{4096} * 4096, max_steps = 10'000, max_pictures = 64;
-constexpr size_t max_text = 20'000;
+constexpr size_t max_text = 20'000, max_name = 300;
 constexpr double max_guidance = 1000;
 
-std::string read_text(const JsonFields& fields, const std::string& key, const std::string& fallback) {
+std::string read_text(const JsonFields& fields, const std::string& key, const std::optional<std::string>& fallback,
+                      size_t limit = max_text) {
     const std::string text = fields.text(key, fallback);
-    if (text.size() > max_text) fields.reject(key, concat("is longer than ", max_text, " bytes"));
+    if (text.size() > limit) fields.reject(key, concat("is longer than ", limit, " bytes"));
     return text;
 }
 
@@ -39,8 +43,6 @@ std::optional<PixelPair> read_pair(const JsonFields& fields, const std::string& 
 void read_sizes(const JsonFields& fields, RunSettings& settings) {
     settings.width = fields.integer("width", 1, max_size);
     settings.height = fields.integer("height", 1, max_size);
-    if (*settings.width * *settings.height > max_pixels)
-        fields.reject("width", concat("times height is more than ", max_pixels, " pixels"));
     settings.original_size = read_pair(fields, "original_size", 1);
     settings.target_size = read_pair(fields, "target_size", 1);
     settings.crop = read_pair(fields, "crop_top_left", 0);
@@ -71,18 +73,34 @@ void read_prompts(const JsonFields& fields, RunSettings& settings) {
     settings.keep_unmasked = fields.boolean("keep_unmasked", false);
 }
 
+/// The place of the picture in its batch, whose pictures must not be too many together.
+int64_t read_index(const JsonFields& fields, const RunSettings& settings) {
+    const auto prompts = std::max<int64_t>(static_cast<int64_t>(settings.prompts.size()), 1);
+    const int64_t pictures = prompts * settings.batch_size;
+    if (pictures * *settings.width * *settings.height > max_pixels)
+        fields.reject("width",
+                      concat("times height times ", pictures, " pictures is more than ", max_pixels, " pixels"));
+    return fields.integer("index", 0, pictures - 1);
+}
+
 }  // namespace
 
 RecipeRun read_recipe_run(const Recipe& recipe, const std::string& where) {
     const JsonFields determining(recipe.determining, where);
     const JsonFields fields = determining.object("settings");
-    RecipeRun run{.kind = find_experiment_kind(determining.text("experiment"))};
+    RecipeRun run{
+        .kind = find_experiment_kind(determining.choice("experiment", {"ddpm", "sd15", "sdxl-turbo", "sd2-inpaint"}))};
+    run.device = determining.choice("device", {"cpu", "cuda", "mps"});
+    run.dtype = determining.object("dtypes").choice("unet", {"fp32", "fp16", "bf16"});
+    run.image_sha256 = read_optional_text(fields, "image");
+    run.mask_sha256 = read_optional_text(fields, "mask");
+    run.latents_sha256 = read_optional_text(fields, "latents");
     RunSettings& settings = run.settings;
-    settings.model = determining.object("model").text("name");
+    settings.model = read_text(determining.object("model"), "name", std::nullopt, max_name);
     read_sizes(fields, settings);
     run.batch = {.seed = static_cast<uint64_t>(fields.integer("seed", 0, std::numeric_limits<int64_t>::max())),
                  .steps = fields.integer("steps", 1, max_steps),
-                 .scheduler = determining.object("scheduler").text("name")};
+                 .scheduler = determining.object("scheduler").choice("name", scheduler_names())};
     if (run.kind.has_prompts()) {
         read_prompts(fields, settings);
         run.batch.guidance = read_number(fields, "guidance", run.kind.guidance, max_guidance);
@@ -95,8 +113,7 @@ RecipeRun read_recipe_run(const Recipe& recipe, const std::string& where) {
     settings.seeds = {run.batch.seed};
     settings.steps = {run.batch.steps};
     settings.schedulers = {run.batch.scheduler};
-    const auto prompts = std::max<int64_t>(static_cast<int64_t>(settings.prompts.size()), 1);
-    run.index = fields.integer("index", 0, prompts * settings.batch_size - 1);
+    run.index = read_index(fields, settings);
     return run;
 }
 

@@ -10,38 +10,66 @@
 #include "diffapple/experiments/picture_file.h"
 #include "diffapple/experiments/recipe_settings.h"
 #include "diffapple/io/image.h"
+#include "diffapple/io/png.h"
+#include "diffapple/io/sha256.h"
 #include "diffapple/models/checkpoint.h"
 
 namespace diffapple {
 
+namespace fs = std::filesystem;
 using nlohmann::json;
 
 namespace {
 
 /// The recipe's device and dtype where this machine has them and the user names no others.
-void choose_device(const ReplaySettings& wanted, const Recipe& original, RunSettings& settings, Reporter& reporter) {
-    const std::string device = original.determining.value("device", std::string("cpu"));
-    settings.device = wanted.device.value_or(device);
+void choose_device(const ReplaySettings& wanted, RecipeRun& run, Reporter& reporter) {
+    RunSettings& settings = run.settings;
+    settings.device = wanted.device.value_or(run.device);
     if (!wanted.device) {
         try {
             find_device(settings.device);
         } catch (const Error&) {
-            reporter.note("The picture was made on " + device + ", which this machine lacks: another device is used.");
+            reporter.note("The picture was made on " + run.device +
+                          ", which this machine lacks: another device is used.");
             settings.device = "auto";
         }
     }
-    const bool same_device = c10::DeviceTypeName(find_device(settings.device).type(), /*lower_case=*/true) == device;
-    const std::string dtype = original.determining.at("dtypes").value("unet", std::string("auto"));
-    settings.dtype = wanted.dtype.value_or(same_device ? dtype : "auto");
+    const bool same_device =
+        c10::DeviceTypeName(find_device(settings.device).type(), /*lower_case=*/true) == run.device;
+    settings.dtype = wanted.dtype.value_or(same_device ? run.dtype : "auto");
 }
 
 /// A recipe's model is a name; a stranger's recipe must not lead to a folder of its choice.
 std::string model_of(const ReplaySettings& wanted, const std::string& name) {
     if (wanted.model) return *wanted.model;
-    if (!find_named_checkpoint(name))
+    const auto found = find_named_checkpoint(name);
+    if (!found)
         fail(wanted.picture.string(), ": its model '", name,
              "' is neither under models/ nor in the Hub cache; give its place with --model");
-    return name;
+    return found->folder.string();
+}
+
+/// A file that a picture was made from must be given, and be the same one; else none may be given.
+void require_input(const std::string& where, const std::string& option, const fs::path& given,
+                   const std::optional<std::string>& digest) {
+    if (!digest && !given.empty()) fail_usage(option, ": ", where, " was made without one");
+    if (digest && given.empty())
+        fail_usage(where, ": was made from a file that must be given again, with ", option, " FILE (its sha256 is ",
+                   *digest, ")");
+    if (!digest) return;
+    if (const std::string found = sha256_of_file(given); found != *digest)
+        fail(option, " ", given.string(), ": is not the file that ", where, " was made from: its sha256 is ", found,
+             " instead of ", *digest);
+}
+
+/// Only a crop is put back into a picture of another size than the one that is computed.
+void require_own_size(const std::string& where, const PngInfo& png, const RunSettings& settings) {
+    const int64_t width = *settings.width, height = *settings.height;
+    if (settings.padding_mask_crop || (png.width == width && png.height == height)) return;
+    const bool comparison = !settings.prompts.empty() && png.width == 3 * width && png.height == height;
+    fail(where, ": is ", png.width, "x", png.height, ", but its recipe is that of a picture of ", width, "x", height,
+         comparison ? " (it shows image, mask and result side by side); replay the picture without _comp in its name"
+                    : "; it was changed since it was made");
 }
 
 /// What the two recipes must have in common: all but what the user set otherwise.
@@ -51,6 +79,22 @@ void require_same_recipe(const Recipe& original, Recipe made, const std::string&
     if (made.determining == original.determining) return;
     fail(where, ": cannot be made again with what is here: ", describe_difference(original, made),
          "; give the model that it was made with by --model");
+}
+
+/// The run to make again: the recipe's, with the files and the places that the user names.
+RecipeRun read_run(const ReplaySettings& wanted, const Recipe& original, const PngInfo& png, Reporter& reporter) {
+    const std::string where = wanted.picture.string();
+    RecipeRun run = read_recipe_run(original, where + ": recipe");
+    require_own_size(where, png, run.settings);
+    require_input(where, "--image", wanted.image, run.image_sha256);
+    require_input(where, "--mask", wanted.mask, run.mask_sha256);
+    require_input(where, "--latents", wanted.latents, run.latents_sha256);
+    run.settings.image = wanted.image;
+    run.settings.mask = wanted.mask;
+    run.settings.latents = wanted.latents;
+    run.settings.model = model_of(wanted, *run.settings.model);
+    choose_device(wanted, run, reporter);
+    return run;
 }
 
 ReplayBar choose_bar(const RunContext& context, const Recipe& original, const Recipe& made) {
@@ -112,25 +156,23 @@ std::string describe_bar(ReplayBar bar) {
 
 Replay replay_picture(const ReplaySettings& wanted, Reporter& reporter) {
     const std::string where = wanted.picture.string();
-    const auto original = read_recipe(wanted.picture);
+    const PngInfo png = read_png_info(wanted.picture);
+    const auto original = find_recipe(png, wanted.picture);
     if (!original) fail(where, ": has no recipe; only pictures made by this program can be made again");
-    RecipeRun run = read_recipe_run(*original, where + ": recipe");
-    run.settings.model = model_of(wanted, *run.settings.model);
-    run.settings.image = wanted.image;
-    run.settings.mask = wanted.mask;
-    run.settings.latents = wanted.latents;
-    choose_device(wanted, *original, run.settings, reporter);
+    RecipeRun run = read_run(wanted, *original, png, reporter);
     const auto experiment = open_experiment(run.kind, run.settings);
     experiment->check(run.batch);
     Recipe recipe = experiment->recipe(run.batch, run.index);
     require_same_recipe(*original, recipe, where);
 
-    const BatchProgress progress(reporter, run.batch, 1, 1);
+    const Image original_image = to_rgb(read_image(wanted.picture));  // before the work: it may be damaged
+    reporter.begin_run(1, experiment->context().new_scheduler(run.batch)->timesteps().size());
+    const BatchProgress progress(reporter, run.batch);
     MadeBatch made = experiment->make(run.batch, /*last=*/true, reporter);
     record_what_is_known(experiment->context(), made.denoised, recipe);
-    Replay replay{.image = std::move(made.images[static_cast<size_t>(run.index)])};
-    const Image& remade = replay.image;  // read_image drops alpha
-    replay.difference = compare_pictures(read_image(wanted.picture), remade.channels == 4 ? to_rgb(remade) : remade);
+    Replay replay{.image = std::move(made.images[static_cast<size_t>(run.index)]), .recipe = recipe};
+    const Image& remade = replay.image;
+    replay.difference = compare_pictures(original_image, to_rgb(remade));
     replay.bar = choose_bar(experiment->context(), *original, recipe);
     return replay;
 }

@@ -1,6 +1,9 @@
 // Atomic file writing (temporary file, sync, rename) and bounded reading.
 #include "diffapple/io/files.h"
 
+#include <sys/file.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <array>
 #include <ostream>
@@ -18,7 +21,18 @@ namespace fs = std::filesystem;
     fail(path.string(), ": cannot write: ", std::strerror(error));
 }
 
-/// A new file beside `path`, removed again unless it is renamed to it.
+constexpr const char* temporary_prefix = ".diffapple-";
+constexpr const char* temporary_suffix = ".tmp";
+
+/// True when the open file still has this name.
+bool has_name(const FileDescriptor& file, const fs::path& path) {
+    struct stat opened = {}, named = {};
+    return ::fstat(file.get(), &opened) == 0 && ::lstat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+           opened.st_dev == named.st_dev;
+}
+
+/// A new file beside `path`, removed again unless it is renamed to it. The system drops its lock when the process ends,
+/// however it ends: that is how a file left over is told from one that is being written, by a process anywhere.
 class TemporaryFile {
 public:
     explicit TemporaryFile(const fs::path& path) : path_(path), file_(create()) {}
@@ -42,7 +56,6 @@ public:
     /// Makes the content durable and gives it its name.
     void commit() {
         if (::fsync(file_.get()) != 0) fail_write(path_, errno);
-        if (!file_.close()) fail_write(path_, errno);
         if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_write(path_, errno);
         temporary_.clear();
     }
@@ -59,10 +72,14 @@ private:
         if (error && !fs::is_directory(folder)) fail(folder.string(), ": cannot create folder: ", error.message());
         // A name can be taken by another thread, or left over from a process that was killed: take the next one.
         for (int attempt = 0;; ++attempt) {
-            temporary_ = folder / concat(".", ::getpid(), "-", attempt, ".tmp");
+            temporary_ = folder / concat(temporary_prefix, ::getpid(), "-", attempt, temporary_suffix);
             FileDescriptor file(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-            if (file.get() >= 0) return file;
             const int reason = errno;
+            if (file.get() >= 0) {
+                ::flock(file.get(), LOCK_EX);  // a file system without locks keeps what is left over
+                if (has_name(file, temporary_)) return file;
+                continue;  // removed as a leftover before it was locked
+            }
             if (reason == EEXIST) continue;
             temporary_.clear();
             fail_write(path_, reason);
@@ -117,6 +134,17 @@ void write_file_atomically(const fs::path& path, const std::function<void(std::o
     write(stream);
     stream.flush();
     file.commit();
+}
+
+void remove_stale_temporary_files(const fs::path& folder) noexcept try {
+    for (const auto& entry : fs::directory_iterator(folder)) {
+        const std::string name = entry.path().filename().string();
+        if (!name.starts_with(temporary_prefix) || !name.ends_with(temporary_suffix)) continue;
+        const FileDescriptor file(::open(entry.path().c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+        if (file.get() < 0 || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) continue;
+        if (has_name(file, entry.path())) ::unlink(entry.path().c_str());
+    }
+} catch (const std::exception&) {  // tidying up is no reason to fail
 }
 
 std::string read_file(const fs::path& path, uintmax_t limit) {

@@ -1,6 +1,7 @@
 // Atomic writing, and reading with a limit.
 #include <sys/resource.h>
 
+#include <atomic>
 #include <csignal>
 #include <ostream>
 #include <thread>
@@ -121,10 +122,39 @@ TEST(Files, WritersOfOneFileDoNotDisturbEachOther) {
 
 TEST(Files, ALeftoverTemporaryFileIsNoObstacle) {
     const TemporaryFolder folder;
-    const fs::path leftover = folder.write(concat(".", ::getpid(), "-0.tmp"), "crashed");
+    const fs::path leftover = folder.write(concat(".diffapple-", ::getpid(), "-0.tmp"), "crashed");
     write_file_atomically(folder.path() / "file", std::string("x"));
     EXPECT_EQ(read_file(leftover, 100), "crashed");
     EXPECT_EQ(files_in(folder.path()), 2U);
+}
+
+TEST(Files, OnlyLeftoversOfThisProgramAreRemoved) {
+    const TemporaryFolder folder;
+    folder.write(".diffapple-1-0.tmp", "of a process that was killed");
+    folder.write(".other.tmp", "another program's");
+    folder.write("diffapple-1-0.tmp", "a user's");
+    const fs::path path = folder.path() / "file";
+    write_file_atomically(path, [&](std::ostream& out) {
+        out << "being written";
+        out.flush();
+        remove_stale_temporary_files(folder.path());
+        EXPECT_EQ(files_in(folder.path()), 3U);
+    });
+    EXPECT_EQ(read_file(path, 100), "being written");
+    EXPECT_EQ(files_in(folder.path()), 3U);
+    remove_stale_temporary_files(folder.path() / "absent");
+}
+
+TEST(Files, RemovingLeftoversDisturbsNoWriter) {
+    const TemporaryFolder folder;
+    std::atomic<bool> done = false;
+    std::thread cleaner([&] {
+        while (!done) remove_stale_temporary_files(folder.path());
+    });
+    for (int i = 0; i < 300; ++i) write_file_atomically(folder.path() / concat(i), std::string(1000, 'x'));
+    done = true;
+    cleaner.join();
+    EXPECT_EQ(files_in(folder.path()), 300U);
 }
 
 TEST(Files, ReadingNamesTheFileAndTheReason) {

@@ -1,4 +1,5 @@
-// Progress of a run on stderr: a bar with it/s and time left on a terminal, sparse plain lines elsewhere.
+// Progress of a run on stderr: one bar for all its batches (setting, it/s, time left) on a terminal, sparse plain lines
+// elsewhere.
 #pragma once
 
 #include <chrono>
@@ -22,7 +23,8 @@ public:
 
     void note(const std::string& message) override;
     void detail(const std::string& message) override;
-    void begin_batch(const std::string& label, size_t number, size_t count) override;
+    void begin_run(size_t batches, size_t turns) override;
+    void begin_batch(const std::string& label) override;
     void turn(size_t done, size_t total) override;
     void end_batch() override;
     void picture(const nlohmann::json& report) override;
@@ -30,8 +32,7 @@ public:
 private:
     using Clock = std::chrono::steady_clock;
 
-    void draw_bar(size_t done, size_t total);
-    void print_line(size_t done, size_t total);
+    void draw_bar(const std::string& text) const;
     void clear_bar();
     std::string status(size_t done, size_t total) const;
 
@@ -39,7 +40,10 @@ private:
     bool terminal_;
     bool bar_shown_ = false;
     std::string label_;
-    Clock::time_point batch_start_, last_shown_;
+    size_t batches_ = 1, turns_ = 1;            ///< of the run
+    size_t batch_number_ = 0;                   ///< of the batch that is being made, from 1
+    size_t turns_before_ = 0, turns_done_ = 0;  ///< of the batches before it; of all
+    Clock::time_point run_start_, batch_start_, last_shown_;
 };
 
 /// "0:07", "12:34", "1:02:03".

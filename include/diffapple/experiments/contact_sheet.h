@@ -19,7 +19,8 @@ struct SheetOptions {
     /// Longer side of a cell in pixels: pictures are enlarged or reduced to it. Absent: that of the largest picture,
     /// and smaller ones keep their size.
     std::optional<int64_t> cell;
-    bool force = false;  ///< replace a file that is no contact sheet
+    bool force = false;          ///< replace a file that is no contact sheet
+    bool keep_existing = false;  ///< leave a sheet of the same pictures that is there
 };
 
 /// A sheet has at most this many pixels (and largest_image_side on a side): cells are reduced to keep to it.

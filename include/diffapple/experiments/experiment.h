@@ -42,13 +42,14 @@ std::unique_ptr<Experiment> open_experiment(const ExperimentKind& kind, const Ru
 
 /// Runs every batch that is not made already: plans first (all errors that can be known are raised before anything is
 /// loaded), saves each batch's pictures as soon as they are done. A single batch is made again when its files exist
-/// with the same id; in a sweep such batches are skipped. Throws Error; Interrupted after a stop request.
+/// with the same id; in a sweep such batches are skipped. A whole sweep ends in a contact sheet of all its pictures.
+/// Throws Error; after a stop request with exit code 130, saying what is made and what is left.
 void run_experiment(Experiment& experiment, Reporter& reporter);
 
 /// Tells the reporter that a batch begins, and that it is over, also when it ends by an exception.
 class BatchProgress {
 public:
-    BatchProgress(Reporter& reporter, const BatchSettings& batch, size_t number, size_t count);
+    BatchProgress(Reporter& reporter, const BatchSettings& batch);
     ~BatchProgress() { reporter_.end_batch(); }
     BatchProgress(const BatchProgress&) = delete;
     BatchProgress& operator=(const BatchProgress&) = delete;

@@ -36,13 +36,15 @@ std::string describe_bar(ReplayBar bar);
 
 struct Replay {
     Image image;
+    Recipe recipe;  ///< of the new picture
     PictureDifference difference;
     ReplayBar bar = ReplayBar::psnr;
     bool same() const { return meets(difference, bar); }
 };
 
-/// Throws Error when the picture has no recipe, when its model is not here or has other weights, or when the recipe
-/// asks for something absurd: it is a stranger's text. No path in it is followed.
+/// Throws Error when the picture has no recipe, when its model is not here or has other weights, when a file that it
+/// was made from is missing or another, or when the recipe asks for something absurd: it is a stranger's text. No path
+/// in it is followed, and nothing is loaded before all that is checked.
 Replay replay_picture(const ReplaySettings& settings, Reporter& reporter);
 
 }  // namespace diffapple

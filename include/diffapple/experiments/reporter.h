@@ -15,8 +15,10 @@ public:
     virtual void note(const std::string& message) = 0;
     /// Something that only --verbose shows.
     virtual void detail(const std::string& message) = 0;
-    /// Denoising of batch `number` (from 1) of `count` begins.
-    virtual void begin_batch(const std::string& label, size_t number, size_t count) = 0;
+    /// A run begins that makes so many batches, with so many turns of the loop in all.
+    virtual void begin_run(size_t batches, size_t turns) = 0;
+    /// The next of its batches begins.
+    virtual void begin_batch(const std::string& label) = 0;
     /// A turn of the loop is done.
     virtual void turn(size_t done, size_t total) = 0;
     /// The batch is done, or was given up.

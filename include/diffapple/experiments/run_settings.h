@@ -16,6 +16,15 @@ namespace diffapple {
 /// [width, height] or [x, y].
 using PixelPair = std::array<int64_t, 2>;
 
+/// The part of a sweep that one of several runs makes: of its batches, every `count`-th from the `number`-th on.
+struct Shard {
+    int64_t number = 1;  ///< from 1 to count
+    int64_t count = 1;
+
+    bool is_part() const { return count > 1; }
+    bool has(size_t batch) const { return static_cast<int64_t>(batch) % count == number - 1; }
+};
+
 /// The lists of `seeds`, `steps`, `schedulers`, `guidance` and `strength` are combined into a grid of batches.
 struct RunSettings {
     std::optional<std::string> model;
@@ -44,8 +53,10 @@ struct RunSettings {
 
     std::filesystem::path out = "out";
     bool force = false;
-    std::optional<bool> vae_tiling;               ///< absent: only where memory is short
-    bool keep_loaded = false;                     ///< components stay in memory after their use
+    std::optional<bool> vae_tiling;  ///< absent: only where memory is short
+    bool keep_loaded = false;        ///< components stay in memory after their use
+    bool sheet = true;               ///< a contact sheet at the end of a sweep
+    Shard shard;
     std::filesystem::path latents, save_latents;  ///< empty: none
 };
 

@@ -10,14 +10,18 @@
 
 namespace diffapple {
 
-/// Writes bytes to a temporary file in the same folder (name starts with "." and ends in ".tmp"), syncs it and renames
-/// it to `path`; creates missing parent folders. On any failure, the temporary file is removed and an Error names the
-/// path and the reason (no permission, disk full, a folder in the way) .
+/// Writes bytes to a temporary file in the same folder (".diffapple-" ... ".tmp", locked while it is written), syncs it
+/// and renames it to `path`; creates missing parent folders. On any failure, the temporary file is removed and an Error
+/// names the path and the reason (no permission, disk full, a folder in the way) .
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& path, const std::string& text);
 
 /// The same for content written piece by piece to a stream.
 void write_file_atomically(const std::filesystem::path& path, const std::function<void(std::ostream&)>& write);
+
+/// Removes the temporary files that killed processes left in a folder: those that no process holds a lock on. A folder
+/// that is not there, or may not be written, has none.
+void remove_stale_temporary_files(const std::filesystem::path& folder) noexcept;
 
 /// The whole of a file; throws Error when it cannot be read or is larger than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, uintmax_t limit);
