@@ -10,18 +10,26 @@ std::string tokenizer_of(const std::string& text_encoder) {
     return "tokenizer" + text_encoder.substr(std::string("text_encoder").size());
 }
 
-PromptEncoder::PromptEncoder(const Checkpoint& checkpoint, const std::vector<std::string>& components,
-                             const Placement& placement)
-    : placement_(placement) {
-    for (const auto& name : components)
-        encoders_.push_back({.component = checkpoint.component(name),
-                             .tokenizer = ClipTokenizer::from_folder(checkpoint.folder / tokenizer_of(name)),
-                             .model = nullptr});
+std::vector<PromptEncoder::Source> PromptEncoder::sources_of(const Checkpoint& checkpoint,
+                                                             const std::vector<std::string>& components) {
+    std::vector<Source> sources;
+    for (const auto& name : components) {
+        const auto load = [component = checkpoint.component(name)](const Placement& placement, const OnLoaded& loaded) {
+            return timed_load(component, loaded, [&] { return load_clip_text(component, placement); });
+        };
+        const auto tokenizer = ClipTokenizer::from_folder(checkpoint.folder / tokenizer_of(name));
+        sources.push_back({[tokenizer](const std::string& text) { return tokenizer.encode_padded(text); }, load});
+    }
+    return sources;
+}
+
+PromptEncoder::PromptEncoder(const std::vector<Source>& sources, const Placement& placement) : placement_(placement) {
+    for (const auto& source : sources) encoders_.push_back({.source = source, .model = nullptr});
 }
 
 ClipTextOutput PromptEncoder::run(const Encoder& encoder, const std::string& text, const ClipTextRequest& request,
                                   const OnLostText& on_lost_text) {
-    const auto padded = encoder.tokenizer.encode_padded(text);
+    const auto padded = encoder.source.tokenize(text);
     if (!padded.lost.empty()) on_lost_text(padded.lost);
     const auto ids = at::tensor(padded.ids, at::kLong).unsqueeze(0).to(placement_.device);
     return encoder.model->forward(ids, request);
@@ -54,9 +62,7 @@ std::vector<PromptEmbedding> PromptEncoder::encode(const std::vector<Prompt>& pr
     std::vector<PromptEmbedding> embeddings(prompts.size());
     for (size_t number = 0; number < encoders_.size(); ++number) {
         Encoder& encoder = encoders_[number];
-        if (!encoder.model)
-            encoder.model =
-                timed_load(encoder.component, on_loaded, [&] { return load_clip_text(encoder.component, placement_); });
+        if (!encoder.model) encoder.model = encoder.source.load(placement_, on_loaded);
         for (size_t i = 0; i < prompts.size(); ++i) encode_with(number, prompts[i], embeddings[i], on_lost_text);
         if (!keep_loaded) drop(encoder.model, placement_.device);
     }

@@ -80,8 +80,33 @@ std::pair<int64_t, int64_t> StableDiffusionConfig::default_size() const {
             unet.sample_width.value_or(usual_latents) * vae_scale_factor()};
 }
 
-StableDiffusion::StableDiffusion(Checkpoint checkpoint, StableDiffusionConfig config, const Placement& placement)
-    : checkpoint_(std::move(checkpoint)), config_(std::move(config)), placement_(placement) {}
+StableDiffusionComponents StableDiffusionComponents::of(const Checkpoint& checkpoint,
+                                                        const StableDiffusionConfig& config) {
+    return {.unet =
+                [checkpoint](const Placement& placement, const OnLoaded& on_loaded) {
+                    const Component component = checkpoint.component("unet");
+                    return timed_load(component, on_loaded, [&] {
+                        return load_model<UNet2DConditionModel, UNet2DConditionConfig>(component, placement);
+                    });
+                },
+            .vae =
+                [checkpoint](const Placement& placement, const OnLoaded& on_loaded) {
+                    const Component component = checkpoint.component("vae");
+                    return timed_load(component, on_loaded, [&] {
+                        return load_model<AutoencoderKL, AutoencoderKLConfig>(component, placement);
+                    });
+                },
+            .text_encoders =
+                [checkpoint, names = config.text_encoders] { return PromptEncoder::sources_of(checkpoint, names); }};
+}
+
+StableDiffusion::StableDiffusion(StableDiffusionComponents components, StableDiffusionConfig config,
+                                 const Placement& placement)
+    : components_(std::move(components)), config_(std::move(config)), placement_(placement) {}
+
+StableDiffusion::StableDiffusion(const Checkpoint& checkpoint, const StableDiffusionConfig& config,
+                                 const Placement& placement)
+    : StableDiffusion(StableDiffusionComponents::of(checkpoint, config), config, placement) {}
 
 void StableDiffusion::set_residency(Keep keep, OnLoaded on_loaded) {
     keep_ = keep;
@@ -97,7 +122,7 @@ void StableDiffusion::encode(const std::vector<Prompt>& prompts, const OnLostTex
     for (const auto& prompt : distinct)
         if (!embeddings_.contains(prompt)) fresh.push_back(prompt);
     if (fresh.empty()) return;
-    if (!prompt_encoder_) prompt_encoder_.emplace(checkpoint_, config_.text_encoders, placement_);
+    if (!prompt_encoder_) prompt_encoder_.emplace(components_.text_encoders(), placement_);
     const auto embeddings = prompt_encoder_->encode(fresh, keep_ == Keep::all, on_loaded_, on_lost_text);
     for (size_t i = 0; i < fresh.size(); ++i) embeddings_.emplace(fresh[i], embeddings[i]);
 }
@@ -105,9 +130,7 @@ void StableDiffusion::encode(const std::vector<Prompt>& prompts, const OnLostTex
 UNet2DConditionModel& StableDiffusion::unet() {
     if (unet_) return *unet_;
     if (keep_ != Keep::all) drop(vae_, placement_.device);  // it may have encoded a picture
-    const Component component = checkpoint_.component("unet");
-    unet_ = timed_load(component, on_loaded_,
-                       [&] { return load_model<UNet2DConditionModel, UNet2DConditionConfig>(component, placement_); });
+    unet_ = components_.unet(placement_, on_loaded_);
     nn::pack_weights(*unet_);
     return *unet_;
 }
@@ -124,10 +147,7 @@ c10::ScalarType StableDiffusion::vae_dtype() const {
 AutoencoderKL& StableDiffusion::vae(c10::ScalarType dtype) {
     if (!vae_ || loaded_vae_dtype_ != dtype) {
         drop(vae_, placement_.device);
-        const Component component = checkpoint_.component("vae");
-        const Placement placement{placement_.device, dtype};
-        vae_ = timed_load(component, on_loaded_,
-                          [&] { return load_model<AutoencoderKL, AutoencoderKLConfig>(component, placement); });
+        vae_ = components_.vae({placement_.device, dtype}, on_loaded_);
         nn::pack_weights(*vae_);
         loaded_vae_dtype_ = dtype;
     }

@@ -38,8 +38,15 @@ using OnLostText = std::function<void(const std::string& lost)>;
 /// last but one of each, without the final norm, and the pooled projection of the second.
 class PromptEncoder {
 public:
-    /// Reads the tokenizers of the text encoders named in `components`.
-    PromptEncoder(const Checkpoint& checkpoint, const std::vector<std::string>& components, const Placement& placement);
+    /// Where one encoder comes from.
+    struct Source {
+        std::function<ClipTokenizer::Padded(const std::string& text)> tokenize;
+        std::function<std::shared_ptr<ClipTextModel>(const Placement&, const OnLoaded&)> load;
+    };
+    PromptEncoder(const std::vector<Source>& sources, const Placement& placement);
+
+    /// From the files of a checkpoint, for the text encoders named in `components`; reads their tokenizers.
+    static std::vector<Source> sources_of(const Checkpoint& checkpoint, const std::vector<std::string>& components);
 
     /// Encodes all prompts with one encoder after the other, so that two are in memory only with `keep_loaded`, which
     /// leaves them there for the next call. Throws Error when an embedding is not finite.
@@ -48,8 +55,7 @@ public:
 
 private:
     struct Encoder {
-        Component component;
-        ClipTokenizer tokenizer;
+        Source source;
         std::shared_ptr<ClipTextModel> model;  ///< null: not loaded
     };
     void encode_with(size_t number, const Prompt& prompt, PromptEmbedding& embedding, const OnLostText& on_lost_text);

@@ -3,6 +3,7 @@
 // decode.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -64,11 +65,22 @@ enum class Keep {
     all,   ///< more prompts may follow: the text encoders stay too
 };
 
+/// Where a pipeline gets its components from: each function is called when a component is needed and not in memory.
+struct StableDiffusionComponents {
+    std::function<std::shared_ptr<UNet2DConditionModel>(const Placement&, const OnLoaded&)> unet;
+    std::function<std::shared_ptr<AutoencoderKL>(const Placement&, const OnLoaded&)> vae;
+    std::function<std::vector<PromptEncoder::Source>()> text_encoders;
+
+    /// From the files of a checkpoint.
+    static StableDiffusionComponents of(const Checkpoint& checkpoint, const StableDiffusionConfig& config);
+};
+
 class StableDiffusion {
 public:
     /// `placement.dtype` is that of every component, except where a VAE overflows in fp16 (force_upcast);
     /// `placement.weights` is for UNet and text encoders.
-    StableDiffusion(Checkpoint checkpoint, StableDiffusionConfig config, const Placement& placement);
+    StableDiffusion(StableDiffusionComponents components, StableDiffusionConfig config, const Placement& placement);
+    StableDiffusion(const Checkpoint& checkpoint, const StableDiffusionConfig& config, const Placement& placement);
 
     const StableDiffusionConfig& config() const { return config_; }
     const Placement& placement() const { return placement_; }
@@ -113,7 +125,7 @@ private:
     AutoencoderKL& vae(c10::ScalarType dtype);
     void drop_unet();
 
-    Checkpoint checkpoint_;
+    StableDiffusionComponents components_;
     StableDiffusionConfig config_;
     Placement placement_;
     Keep keep_ = Keep::none;
