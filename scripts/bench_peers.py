@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
-"""Times diffapple against its peers, interleaved in one run, on the same random weights of the full-size model.
+"""Times diffapple against its peers, interleaved in one run, on the same full-size model with random weights.
 
 Peers: diffusers eager in NCHW and in channels_last, diffusers under torch.compile with frozen weights, and OpenVINO
-with the UNet converted from torch. (stable-diffusion.cpp cannot run DDPM; it joins with Stable Diffusion.) Two things
-are measured: a step of the denoising loop, each contender in turn in every repeat, with a warm-up outside; and the
-whole job, from the start of the process to the PNG on disk, with its peak memory. "diffapple/this" is the ratio of
-medians: below 1, diffapple is faster (or smaller).
+with the UNet (and the VAE's decoder) converted from torch. Measured are, each contender in turn in every repeat with a
+warm-up outside: a step of the denoising loop (with guidance for sd15 and sd2-inpaint), text encoding (for sd2-inpaint
+with the picture's encoding) and VAE decoding to PNG bytes; and the whole job, from the start of the process to the PNG
+on disk, with its peak memory. "diffapple/this" is the ratio of medians: below 1, diffapple is faster (or smaller).
 
 Run it alone on the machine, after scripts/setup.sh, with a Python that has the peers:
 
-    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install torch diffusers transformers accelerate openvino
-    /tmp/peers/bin/python scripts/bench_peers.py
+    python3 -m venv /tmp/peers
+    /tmp/peers/bin/pip install torch diffusers transformers accelerate openvino
+    /tmp/peers/bin/pip install --no-deps open_clip_torch  # CLIP's vocabulary
+    /tmp/peers/bin/python scripts/bench_peers.py --experiment sd15
 
 The tests' Python, .venv/test/bin/python, has all but OpenVINO. A peer that is missing or fails is left out, and a line
-says why.
+says why. --checkpoint DIR keeps the random checkpoint for the next run (sd15 4 GB, sd2-inpaint 5 GB, sdxl-turbo 7 GB).
 """
 
 import argparse
@@ -27,104 +29,31 @@ import threading
 import time
 from pathlib import Path
 
+from peers.experiments import DDPM, EXPERIMENTS, NEGATIVE_PROMPT, PROMPT, Skipped, grey_pictures
+
 ROOT = Path(__file__).resolve().parent.parent
-CONFIG = ROOT / "tests" / "data" / "ddpm-cat-256"
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 PEERS = ["channels_last", "contiguous", "compile", "openvino"]
-
-
-class Skipped(Exception):
-    """A contender that cannot take part, or has no time left."""
 
 
 # --- the peers: run in processes of their own
 
 
-def make_checkpoint(folder: Path, size: int) -> None:
-    """A full-size google/ddpm-cat-256 with random weights: speed does not depend on their values."""
-    import torch
-    from diffusers import UNet2DModel
-
-    torch.manual_seed(0)
-    UNet2DModel.from_config({**UNet2DModel.load_config(CONFIG), "sample_size": size}).save_pretrained(folder)
-    for name in ("model_index.json", "scheduler_config.json"):
-        (folder / name).write_text((CONFIG / name).read_text())
-
-
-def openvino_unet(unet, dtype: str):
-    import openvino
+def serve(experiment: str, size: str, folder: str, dtype: str, peer: str) -> None:
+    """Reads lines 'steps batch', answers with seconds of each stage as JSON."""
     import torch
 
-    class Plain(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.unet = unet
-
-        def forward(self, sample, timestep):
-            return self.unet(sample, timestep, return_dict=False)[0]
-
-    size = unet.config.sample_size
-    model = openvino.convert_model(Plain().eval(), example_input=(torch.zeros(1, 3, size, size), torch.tensor(1)))
-    precision = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[dtype]
-    options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.compile_model(model, "CPU", options)
-    return lambda sample, t: torch.from_numpy(compiled((sample.float().numpy(), t.numpy()))[0])
+    with torch.inference_mode(peer not in ("compile", "openvino")), torch.no_grad():
+        contender = EXPERIMENTS[experiment](folder, dtype, peer, int(size))
+        print("ready", flush=True)
+        for line in sys.stdin:
+            print(json.dumps(contender.timings(*map(int, line.split()))), flush=True)
 
 
-def peer_unet(folder: str, dtype: str, peer: str):
-    """The peer's UNet as a function of sample and timestep, and the dtype of its samples."""
+def do_job(experiment: str, size: str, folder: str, dtype: str, peer: str, steps: str, png: str) -> None:
     import torch
-    from diffusers import UNet2DModel
 
-    torch_dtype = torch.float32 if peer == "openvino" else getattr(torch, DTYPES[dtype])
-    unet = UNet2DModel.from_pretrained(folder, torch_dtype=torch_dtype).eval()
-    if peer == "openvino":
-        return openvino_unet(unet, dtype), torch_dtype
-    if peer != "contiguous":
-        unet = unet.to(memory_format=torch.channels_last)
-    if peer == "compile":
-        import torch._inductor.config
-
-        torch._inductor.config.freezing = True
-        unet = torch.compile(unet, dynamic=False)
-    return lambda sample, t: unet(sample, t, return_dict=False)[0], torch_dtype
-
-
-class Peer:
-    def __init__(self, folder: str, dtype: str, peer: str):
-        from diffusers import DDPMScheduler
-
-        self.unet, self.dtype = peer_unet(folder, dtype, peer)
-        self.scheduler = DDPMScheduler.from_pretrained(folder)
-        self.size = json.loads((Path(folder) / "config.json").read_text())["sample_size"]
-
-    def sample(self, steps: int, batch: int):
-        """Final sample and seconds of the loop."""
-        import torch
-
-        generator = torch.Generator().manual_seed(0)
-        sample = torch.randn(batch, 3, self.size, self.size, generator=generator).to(self.dtype)
-        self.scheduler.set_timesteps(steps)
-        start = time.perf_counter()
-        with torch.no_grad():
-            for t in self.scheduler.timesteps:
-                sample = self.scheduler.step(self.unet(sample, t), t, sample, generator=generator).prev_sample
-        return sample, time.perf_counter() - start
-
-
-def serve(folder: str, dtype: str, peer: str) -> None:
-    """Reads lines 'steps batch', answers with seconds for that many steps."""
-    contender = Peer(folder, dtype, peer)
-    print("ready", flush=True)
-    for line in sys.stdin:
-        print(contender.sample(*map(int, line.split()))[1], flush=True)
-
-
-def do_job(folder: str, dtype: str, peer: str, steps: str, png: str) -> None:
-    from diffusers.image_processor import VaeImageProcessor
-
-    sample, _ = Peer(folder, dtype, peer).sample(int(steps), 1)
-    VaeImageProcessor().postprocess(sample.float())[0].save(png)
+    with torch.no_grad():
+        EXPERIMENTS[experiment](folder, dtype, peer, int(size)).picture(int(steps)).save(png)
 
 
 # --- the contenders, as the measuring process sees them
@@ -147,9 +76,9 @@ class Clock:
 
 
 class PeerProcess:
-    def __init__(self, peer: str, folder: Path, dtype: str, clock: Clock):
+    def __init__(self, peer: str, options, folder: Path, dtype: str, clock: Clock):
         self.name = "OpenVINO" if peer == "openvino" else f"diffusers {peer}"
-        self.arguments = [str(folder), dtype, peer]
+        self.arguments = [options.experiment, str(options.size), str(folder), dtype, peer]
         command = [sys.executable, __file__, "--serve", *self.arguments]
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
@@ -167,9 +96,11 @@ class PeerProcess:
             raise Skipped(lines[-1] if lines else "no time left")
         return line.strip()
 
-    def seconds_per_step(self, steps: int, batch: int) -> float:
+    def timings(self, steps: int, batch: int) -> dict[str, float]:
         print(steps, batch, file=self.process.stdin, flush=True)
-        return float(self.answer()) / steps
+        while not (line := self.answer()).startswith("{"):
+            pass  # what libraries print
+        return json.loads(line)
 
     def job(self, steps: int, folder: Path) -> list[str]:
         return [sys.executable, __file__, "--job", *self.arguments, str(steps), str(folder / "x.png")]
@@ -183,20 +114,36 @@ class PeerProcess:
 class Diffapple:
     name = "diffapple"
 
-    def __init__(self, program: Path, folder: Path, dtype: str, clock: Clock):
-        self.clock = clock
-        self.command = [str(program), "ddpm", "--model", str(folder), "--dtype", dtype, "--json", "--quiet", "--force"]
+    def __init__(self, options, folder: Path, dtype: str, clock: Clock):
+        self.options, self.folder, self.dtype, self.clock = options, folder, dtype, clock
 
-    def seconds_per_step(self, steps: int, batch: int) -> float:
-        """Two batches in one process, of which the first is the warm-up."""
-        with tempfile.TemporaryDirectory() as out:
-            options = ["--seed", "0,1", "--steps", str(steps), "--batch-size", str(batch), "--out", out]
-            command = [*self.command, *options]
-            run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=self.clock.left())
-        return 1 / json.loads(run.stdout.splitlines()[-1])["it_per_s"]
+    def timings(self, steps: int, batch: int) -> dict[str, float]:
+        """By `diffapple bench`, which warms up on its own; its random weights are not the peers', but their speed is."""
+        size = str(self.options.size)
+        command = [str(self.options.program), "bench", "--experiments", self.options.experiment, "--random"]
+        command += ["--devices", "cpu", "--dtypes", self.dtype, "--sizes", size, "--batch-sizes", str(batch)]
+        command += ["--steps", str(steps), "--repeats", "1", "--json", "-"]
+        run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=self.clock.left())
+        (row,) = json.loads(run.stdout)["results"]
+        if row["status"] != "measured":
+            raise Skipped(row["note"])
+        timings = {"step": row["ms_per_step"] / 1e3, "encode": row["encode_s"], "decode": row["decode_s"]}
+        return {stage: seconds for stage, seconds in timings.items() if seconds is not None}
 
     def job(self, steps: int, folder: Path) -> list[str]:
-        return [*self.command, "--steps", str(steps), "--out", str(folder)]
+        experiment = EXPERIMENTS[self.options.experiment]
+        command = [str(self.options.program), self.options.experiment, "--model", str(self.folder)]
+        command += ["--dtype", self.dtype, "--steps", str(steps), "--out", str(folder), "--quiet", "--force"]
+        if experiment is DDPM:
+            return command
+        command += ["--prompt", PROMPT, "--width", str(self.options.size), "--height", str(self.options.size)]
+        if experiment.guidance > 1:
+            command += ["--negative-prompt", NEGATIVE_PROMPT]
+        if experiment.inpaints:
+            for name, picture in zip(("image", "mask"), grey_pictures(self.options.size)):
+                picture.save(file := folder / f"{name}.bmp")
+                command += [f"--{name}", str(file)]
+        return command
 
     def close(self) -> None:
         pass
@@ -231,19 +178,19 @@ def measure(contenders: list, repeats: int, work) -> dict[str, list]:
     return {contender.name: values for contender, values in results.items() if values}
 
 
-def print_table(unit: str, results: dict[str, list[float]], digits: int = 2) -> None:
+def print_table(what: str, results: dict[str, list[float]]) -> None:
     medians = {name: statistics.median(values) for name, values in results.items()}
     for name, values in results.items():
         ratio = f"{medians['diffapple'] / medians[name]:5.2f}" if "diffapple" in medians else "    -"
-        print(f"  {name:24} best {min(values):8.{digits}f}  median {medians[name]:8.{digits}f} {unit}"
+        print(f"  {what:14} {name:24} best {min(values):8.3f}  median {medians[name]:8.3f}"
               f"   diffapple/this {ratio}", flush=True)
 
 
 def start_contenders(options, folder: Path, dtype: str, clock: Clock) -> list:
-    contenders = [Diffapple(options.program, folder, dtype, clock)]
-    for peer in options.peers.split(","):
+    contenders = [Diffapple(options, folder, dtype, clock)]
+    for peer in filter(None, options.peers.split(",")):
         try:
-            contenders.append(PeerProcess(peer, folder, dtype, clock))
+            contenders.append(PeerProcess(peer, options, folder, dtype, clock))
         except Skipped as error:
             print(f"  {peer}: left out: {error}", flush=True)
     return contenders
@@ -251,42 +198,50 @@ def start_contenders(options, folder: Path, dtype: str, clock: Clock) -> list:
 
 def compare(options, folder: Path, dtype: str, clock: Clock) -> None:
     contenders = start_contenders(options, folder, dtype, clock)
-    model = f"ddpm-cat-256 at {options.size}, {dtype}"
+    model = f"{options.experiment} at {options.size}, {dtype}"
     for batch in map(int, options.batch_sizes.split(",")):
         print(f"{model}, batch {batch}: {options.repeats} repeats of {options.steps} steps", flush=True)
-        measure(contenders, 1, lambda contender: contender.seconds_per_step(1, batch))  # warm-up
-        steps = measure(contenders, options.repeats, lambda c: 1e3 * c.seconds_per_step(options.steps, batch))
-        print_table("ms/step", steps, digits=0)
+        peers = [contender for contender in contenders if isinstance(contender, PeerProcess)]
+        measure(peers, 1, lambda peer: peer.timings(1, batch))  # warm-up
+        timings = measure(contenders, options.repeats, lambda contender: contender.timings(options.steps, batch))
+        for stage in ("step", "encode", "decode"):
+            of_stage = {name: [t[stage] for t in all_of if stage in t] for name, all_of in timings.items()}
+            print_table(f"{stage}, s", {name: values for name, values in of_stage.items() if values})
     for contender in contenders:
         contender.close()  # their memory is needed for the jobs
     print(f"{model}: from the start of the process to the PNG, {options.job_steps} steps", flush=True)
     jobs = measure(contenders, options.job_repeats, lambda contender: run_job(contender, options.job_steps, clock))
-    print_table("s", {name: [seconds for seconds, _ in values] for name, values in jobs.items()})
-    print_table("GB peak", {name: [peak for _, peak in values] for name, values in jobs.items()})
+    print_table("job, s", {name: [seconds for seconds, _ in values] for name, values in jobs.items()})
+    print_table("job, GB peak", {name: [peak for _, peak in values] for name, values in jobs.items()})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--experiment", choices=EXPERIMENTS, default="ddpm")
     parser.add_argument("--program", type=Path, default=Path(os.environ.get("DIFFAPPLE", ROOT / "build" / "diffapple")))
+    parser.add_argument("--checkpoint", type=Path, help="made there if there is none, and kept")
     parser.add_argument("--peers", default=",".join(PEERS))
     parser.add_argument("--dtypes", default="fp32,bf16")
     parser.add_argument("--batch-sizes", default="1")
-    parser.add_argument("--size", type=int, default=256, help="width and height")
+    parser.add_argument("--size", type=int, help="width and height [ddpm 256, others 512]")
     parser.add_argument("--steps", type=int, default=2, help="steps per timing")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--job-steps", type=int, default=4)
     parser.add_argument("--job-repeats", type=int, default=2)
     parser.add_argument("--max-minutes", type=float, default=30, help="for each dtype; what is left then is left out")
-    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
-    parser.add_argument("--job", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--job", nargs=7, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         return serve(*options.serve)
     if options.job:
         return do_job(*options.job)
+    experiment = EXPERIMENTS[options.experiment]
+    options.size = options.size or experiment.size
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "ddpm-cat-256"
-        make_checkpoint(folder, options.size)
+        folder = options.checkpoint or Path(temporary) / options.experiment
+        if not (folder / "model_index.json").exists():
+            experiment.make_checkpoint(folder, options.size)
         for dtype in options.dtypes.split(","):
             compare(options, folder, dtype, Clock(options.max_minutes))
 

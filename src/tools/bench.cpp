@@ -154,7 +154,9 @@ void BenchRun::announce_duration() {
             work.push_back({.flop_per_step = row->flop_per_step,
                             .flop_per_second = group.gemm->best_flop_per_second(),
                             .parameters = first ? static_cast<double>(group.experiment->parameters) : 0,
-                            .pixels = static_cast<double>(shape.batch_size * shape.width * shape.height)});
+                            .pixels = static_cast<double>(shape.batch_size * shape.width * shape.height),
+                            .flop_to_encode = group.experiment->flop_to_encode(shape),
+                            .flop_to_decode = group.experiment->flop_to_decode(shape)});
         }
     if (work.empty()) return;
     const double estimate = budget_.elapsed() + estimate_seconds(work, settings_);
@@ -251,7 +253,9 @@ double BenchRun::expected_warm_up(const Group& group, const Row& row) const {
     double expected = guess_step_seconds(row.result->flop_per_step, group.gemm->best_flop_per_second());
     for (const Row& earlier : group.rows)
         if (earlier.ready) expected = earlier.step_seconds * row.result->flop_per_step / earlier.result->flop_per_step;
-    return expected;
+    const double around =
+        group.experiment->flop_to_encode(row.result->shape) + group.experiment->flop_to_decode(row.result->shape);
+    return expected + 2 * guess_seconds(around, group.gemm->best_flop_per_second());
 }
 
 /// One untimed step, encoding and decoding (timed the second time), and the memory that all of it takes.
@@ -277,7 +281,7 @@ void BenchRun::warm_up(Group& group, Row& row, MemoryMeter& meter) {
 void BenchRun::repeat(Group& group, Row& row) {
     BenchResult& result = *row.result;
     const auto steps = static_cast<double>(result.steps);
-    row.ready = attempt(result, steps * row.step_seconds, [&] {
+    row.ready = attempt(result, result.encode_seconds.value_or(0) + steps * row.step_seconds, [&] {
         group.model->encode(result.shape);
         row.step_seconds = group.model->denoise(result.shape, result.steps) / steps;
         result.step_seconds.push_back(row.step_seconds);

@@ -10,9 +10,14 @@ constexpr double seconds_per_minute = 60;
 
 }  // namespace
 
+double guess_seconds(double flop, double flop_per_second) {
+    constexpr double part_of_peak = 0.4;
+    return flop / (part_of_peak * flop_per_second);
+}
+
 double guess_step_seconds(double flop_per_step, double flop_per_second) {
-    constexpr double part_of_peak = 0.4, overhead = 0.05;
-    return flop_per_step / (part_of_peak * flop_per_second) + overhead;
+    constexpr double overhead = 0.05;
+    return guess_seconds(flop_per_step, flop_per_second) + overhead;
 }
 
 double guess_load_seconds(double parameters) {
@@ -26,9 +31,12 @@ double estimate_seconds(const std::vector<BenchWork>& work, const BenchSettings&
     for (const auto& item : work) {
         const double step = guess_step_seconds(item.flop_per_step, item.flop_per_second);
         const auto repeats = static_cast<double>(settings.repeats);
-        const double steps = 1 + repeats * static_cast<double>(settings.steps);  // 1: the warm-up
+        const double steps = 1 + repeats * static_cast<double>(settings.steps);          // 1: the warm-up
+        const double encode = guess_seconds(item.flop_to_encode, item.flop_per_second);  // twice, then once a repeat
+        const double decode = guess_seconds(item.flop_to_decode, item.flop_per_second);  // twice
         seconds += guess_load_seconds(item.parameters) + steps * step + repeats * gemm_seconds +
-                   2 * item.pixels / decoded_pixels_per_second + settings.sustained_minutes * seconds_per_minute;
+                   (2 + repeats) * encode + 2 * decode + 2 * item.pixels / decoded_pixels_per_second +
+                   settings.sustained_minutes * seconds_per_minute;
     }
     return seconds;
 }

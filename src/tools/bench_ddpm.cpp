@@ -8,6 +8,7 @@
 #include "diffapple/pipelines/image_processor.h"
 #include "diffapple/tools/bench_model.h"
 #include "diffapple/tools/flop_count.h"
+#include "diffapple/tools/study_configs.h"
 
 namespace diffapple {
 namespace {
@@ -62,31 +63,9 @@ BenchExperiment ddpm_bench() {
             .size_factor = config.size_factor(),
             .parameters = parameter_count(*unet),
             .flop_per_step = [unet](const BenchShape& s) { return count_flop(*unet, s.batch_size, s.height, s.width); },
+            .flop_to_encode = [](const BenchShape&) { return 0.0; },
+            .flop_to_decode = [](const BenchShape&) { return 0.0; },
             .load = load};
-}
-
-std::string ddpm_cat_config() {
-    return R"({
-        "_class_name": "UNet2DModel",
-        "act_fn": "silu",
-        "attention_head_dim": null,
-        "block_out_channels": [128, 128, 256, 256, 512, 512],
-        "center_input_sample": false,
-        "down_block_types": ["DownBlock2D", "DownBlock2D", "DownBlock2D", "DownBlock2D", "AttnDownBlock2D",
-                             "DownBlock2D"],
-        "downsample_padding": 0,
-        "flip_sin_to_cos": false,
-        "freq_shift": 1,
-        "in_channels": 3,
-        "layers_per_block": 2,
-        "mid_block_scale_factor": 1,
-        "norm_eps": 1e-06,
-        "norm_num_groups": 32,
-        "out_channels": 3,
-        "sample_size": 256,
-        "time_embedding_type": "positional",
-        "up_block_types": ["UpBlock2D", "AttnUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"]
-    })";
 }
 
 }  // namespace diffapple

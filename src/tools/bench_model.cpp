@@ -5,7 +5,9 @@
 namespace diffapple {
 
 std::vector<BenchExperiment> bench_experiments() {
-    return {ddpm_bench()};
+    std::vector<BenchExperiment> experiments{ddpm_bench()};
+    for (const auto& study : stable_diffusion_studies()) experiments.push_back(stable_diffusion_bench(study));
+    return experiments;
 }
 
 bool BenchExperiment::weights_here() const {

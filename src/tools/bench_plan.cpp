@@ -71,21 +71,6 @@ std::optional<StudyFigures> figures_of(const std::string& experiment) {
     return std::nullopt;
 }
 
-/// The study's experiments that this program does not have yet: quoted figures alone.
-std::vector<BenchResult> rows_to_come(const std::vector<BenchExperiment>& experiments) {
-    std::vector<BenchResult> rows;
-    for (const auto& figures : study_figures()) {
-        const auto same = [&](const BenchExperiment& experiment) { return experiment.name == figures.experiment; };
-        if (std::any_of(experiments.begin(), experiments.end(), same)) continue;
-        rows.push_back({.experiment = figures.experiment,
-                        .model = figures.model,
-                        .status = BenchStatus::to_come,
-                        .note = "this version cannot run it yet",
-                        .quoted = figures});
-    }
-    return rows;
-}
-
 }  // namespace
 
 std::vector<BenchResult> plan_bench(const BenchSettings& settings, const std::vector<BenchExperiment>& experiments) {
@@ -111,8 +96,6 @@ std::vector<BenchResult> plan_bench(const BenchSettings& settings, const std::ve
                     rows.push_back(row);
                 }
     }
-    if (settings.study && settings.experiments.empty())
-        for (auto& row : rows_to_come(experiments)) rows.push_back(std::move(row));
     return rows;
 }
 

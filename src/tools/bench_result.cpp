@@ -47,8 +47,6 @@ std::string status_name(BenchStatus status) {
             return "failed";
         case BenchStatus::out_of_time:
             return "out of time";
-        case BenchStatus::to_come:
-            return "to come";
     }
     return "";
 }

@@ -8,6 +8,7 @@
 #include "diffapple/io/files.h"
 #include "diffapple/io/hub.h"
 #include "diffapple/io/json_fields.h"
+#include "diffapple/models/unet_2d_condition.h"
 #include "diffapple/tools/inspect.h"
 
 namespace diffapple {
@@ -24,9 +25,15 @@ struct KnownModel {
     const char* how_to_get;
 };
 
-constexpr std::array<KnownModel, 2> known_models{
+constexpr std::array<KnownModel, 5> known_models{
     {{"google/ddpm-cat-256", "ddpm", 455'000'000, "apache-2.0",
       "hf download google/ddpm-cat-256, or put its files into models/ddpm-cat-256/"},
+     {"stable-diffusion-v1-5/stable-diffusion-v1-5", "sd15", 2'740'000'000, "creativeml-openrail-m",
+      "hf download stable-diffusion-v1-5/stable-diffusion-v1-5 --include '*.json' '*.txt' '*.fp16.safetensors'"},
+     {"stabilityai/sdxl-turbo", "sdxl-turbo", 6'940'000'000, "sai-nc-community",
+      "hf download stabilityai/sdxl-turbo --include '*.json' '*.txt' '*.fp16.safetensors'"},
+     {"stabilityai/stable-diffusion-2-inpainting", "sd2-inpaint", 2'580'000'000, "openrail++",
+      "it left the Hub; put a copy in diffusers layout into models/stable-diffusion-2-inpainting/"},
      {"ddpm-cat-demo", "ddpm", 11'000'000, "mit", "comes with the program, in models/ddpm-cat-demo/"}}};
 
 /// The size of a folder's files. Links to files count as the file (the Hub's snapshots are made of them); links to
@@ -66,7 +73,13 @@ std::string licence_of(const fs::path& folder) {
 /// The command that runs a model with this UNet; a model whose config cannot be read is run by none.
 std::string command_for(const Checkpoint& checkpoint) {
     try {
-        return config_class_name(checkpoint.component("unet").config) == "UNet2DModel" ? "ddpm" : "";
+        const Component unet = checkpoint.component("unet");
+        const std::string kind = config_class_name(unet.config);
+        if (kind == "UNet2DModel") return "ddpm";
+        if (kind != "UNet2DConditionModel") return "";
+        const auto config = UNet2DConditionConfig::from_json(JsonFields(unet.config, unet.where()));
+        if (config.text_time) return "sdxl-turbo";
+        return config.in_channels > config.out_channels ? "sd2-inpaint" : "sd15";
     } catch (const Error&) {
         return "";
     }

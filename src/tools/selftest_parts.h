@@ -23,6 +23,7 @@ std::vector<Check> autoencoder_kl_checks();
 std::vector<Check> safety_checker_checks();
 std::vector<Check> scheduler_checks();
 std::vector<Check> ddpm_checks();
+std::vector<Check> stable_diffusion_checks();
 
 /// One draw of random values: on the device in the precision of the test, and the very same (already rounded) values
 /// as doubles on the CPU, for the reference.

@@ -9,9 +9,14 @@ import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from conftest import STANDIN_MPS, Diffapple
+import torch
+from conftest import PROJECT, STANDIN_MPS, Diffapple
+from sd_checkpoints import make_sd2, make_sd15, make_sdxl
 
-SMALL = ["--sizes", 32, "--steps", 1, "--random"]
+sys.path.insert(0, str(PROJECT / "scripts"))
+from peers.experiments import EXPERIMENTS  # noqa: E402
+
+SMALL = ["--experiments", "ddpm", "--sizes", 32, "--steps", 1, "--random"]
 KEYS = set(
     "experiment device dtype batch_size width height steps ms_per_step it_per_s load_s encode_s decode_s peak_bytes "
     "gflop_per_step gemm_share".split()
@@ -150,6 +155,10 @@ def test_study_preset_quotes(diffapple):
     rows = {row["experiment"]: row for row in bench(diffapple, *options)["results"]}
     assert rows["ddpm"]["quoted_rtx_a5000_it_per_s"] == 42 and rows["ddpm"]["status"] == "absent"
     assert set(rows) == {"ddpm", "sd15", "sdxl-turbo", "sd2-inpaint"}
+    assert {name: row["quoted_m2_it_per_s"] for name, row in rows.items() if name != "ddpm"} == {
+        "sd15": 1, "sdxl-turbo": 0.5, "sd2-inpaint": 1
+    }
+    assert (rows["sd15"]["batch_size"], rows["sd15"]["width"]) == (2, 512), "the study's two prompts"
     table = diffapple.ok("bench", *options).out
     assert "M2*" in table and "quoted from the study" in table
 
@@ -179,3 +188,12 @@ def test_mps(tmp_path):
     assert (row["status"], row["device"]) == ("measured", "mps")
     assert row["peak_bytes"] == row["device_bytes"] > 4 * 113_673_219
     assert 0 < row["recommended_share"] < 1
+
+
+@pytest.mark.parametrize("name, make", [("sd15", make_sd15), ("sd2-inpaint", make_sd2), ("sdxl-turbo", make_sdxl)])
+def test_peers_run_every_stage(tmp_path, name, make):
+    """What scripts/bench_peers.py has diffusers do, on a small model."""
+    with torch.no_grad():
+        peer = EXPERIMENTS[name](str(make(tmp_path / "model")), "fp32", "channels_last", 64)
+        assert {stage for stage, seconds in peer.timings(1, 2).items() if seconds > 0} == {"step", "encode", "decode"}
+        assert peer.picture(1).size == (64, 64)

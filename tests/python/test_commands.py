@@ -16,6 +16,7 @@ from conftest import STANDIN_MPS, Diffapple
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import load_file
+from sd_checkpoints import make_sd2, make_sd15, make_sdxl
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -121,6 +122,21 @@ def test_models_says_how_to_get_what_is_missing(diffapple):
     assert "hf download" in diffapple.ok("models").out
 
 
+def test_models_knows_the_studys(diffapple):
+    licences = {name: (model["command"], model["licence"]) for name, model in models(diffapple).items()}
+    assert licences["stable-diffusion-v1-5/stable-diffusion-v1-5"] == ("sd15", "creativeml-openrail-m")
+    assert licences["stabilityai/sdxl-turbo"] == ("sdxl-turbo", "sai-nc-community")
+    assert licences["stabilityai/stable-diffusion-2-inpainting"] == ("sd2-inpaint", "openrail++")
+
+
+def test_models_names_the_command_of_each_found(diffapple):
+    """By the UNet alone: its config is all that is read."""
+    for name, make in [("a", make_sd15), ("b", make_sd2), ("c", make_sdxl)]:
+        make(diffapple.folder / "models" / name)
+    found = models(diffapple)
+    assert [found[name]["command"] for name in "abc"] == ["sd15", "sd2-inpaint", "sdxl-turbo"]
+
+
 def test_models_finds_the_hub_cache(diffapple, hub_model):
     cat = models(diffapple)["google/ddpm-cat-256"]
     assert cat["found"] and cat["licence"] == "apache-2.0" and cat["how_to_get"] is None
@@ -131,7 +147,7 @@ def test_models_finds_the_hub_cache(diffapple, hub_model):
 def test_models_lists_others_with_their_command(diffapple, tiny):
     copy_checkpoint(tiny, diffapple.folder / "models/my-cats")
     other = copy_checkpoint(tiny, diffapple.folder / "models/other")
-    edit_json(other / "unet/config.json", _class_name="UNet2DConditionModel")
+    edit_json(other / "unet/config.json", _class_name="UNet3DConditionModel")
     listed = models(diffapple)
     assert (listed["my-cats"]["command"], listed["other"]["command"]) == ("ddpm", None)
     table = diffapple.ok("models").out

@@ -1,5 +1,6 @@
-"""google/ddpm-cat-256 at its full size (config files in tests/data, random weights): parity, and the memory bar, which
-is the weights, what diffusers' own forward needs, and 300 MB."""
+"""The study's models at their full size (config files in tests/data, random weights). google/ddpm-cat-256: parity, and
+the memory bar, which is the weights, what diffusers' own forward needs, and 300 MB. SD v1.5: parity from text to PNG,
+and at most 2.6 GB in bf16."""
 
 import json
 import os
@@ -11,16 +12,23 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
+import sd_oracle
 from checkpoints import random_unet
 from conftest import PROJECT, Diffapple
 from oracle import assert_latents_equal, assert_pictures_equal
 from PIL import Image
 from safetensors.torch import load_file
+from sd_checkpoints import load_pipeline
+
+sys.path.insert(0, str(PROJECT / "scripts"))
+from peers.experiments import EXPERIMENTS  # noqa: E402
 
 pytestmark = pytest.mark.full
 
 CONFIGS = PROJECT / "tests" / "data" / "ddpm-cat-256"
 MEMORY_ABOVE_DIFFUSERS = 300e6
+MEMORY_OF_SD15_IN_BF16 = 2.6e9
+CAT = "a cat, fat, with brown fur, with short legs"
 
 # Peak resident memory of one forward of diffusers, above what the process holds with its model loaded.
 MEASURE_FORWARD = """
@@ -81,3 +89,26 @@ def test_memory(diffapple, cat, dtype):
     allowed = weights + int(measured.stdout) + MEMORY_ABOVE_DIFFUSERS
     peak = peak_resident(diffapple, "ddpm", "--model", cat, "--steps", 1, "--dtype", dtype)
     assert peak <= allowed, f"{peak / 1e6:.0f} MB, allowed {allowed / 1e6:.0f}"
+
+
+@pytest.fixture(scope="module")
+def sd15(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("full") / "sd-v1-5"
+    EXPERIMENTS["sd15"].make_checkpoint(folder, 512)
+    return folder
+
+
+def test_sd15_parity(diffapple, sd15):
+    saved = diffapple.folder / "latents.safetensors"
+    options = ["--prompt", CAT, "--steps", 2, "--seed", 0, "--save-latents", saved]
+    result = diffapple.ok("sd15", "--model", sd15, *options, timeout=1200)
+    expected = sd_oracle.make(
+        load_pipeline(sd15), [CAT], "dpmsolver++", num_inference_steps=2, guidance_scale=7.5, negative_prompt=""
+    )
+    pictures = [np.asarray(Image.open(diffapple.folder / path)) for path in result.paths]
+    sd_oracle.assert_equal(sd_oracle.Made(load_file(saved)["latents"], pictures), expected)
+
+
+def test_sd15_memory(diffapple, sd15):
+    peak = peak_resident(diffapple, "sd15", "--model", sd15, "--steps", 1, "--dtype", "bf16", "--prompt", "a")
+    assert peak <= MEMORY_OF_SD15_IN_BF16, f"{peak / 1e6:.0f} MB"

@@ -2,13 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/json_fields.h"
 #include "diffapple/tools/bench.h"
 #include "diffapple/tools/bench_budget.h"
-#include "diffapple/tools/flop_count.h"
+#include "diffapple/tools/study_configs.h"
 
 namespace diffapple {
 namespace {
@@ -16,12 +17,30 @@ namespace {
 namespace fs = std::filesystem;
 
 BenchSettings tiny_settings() {
-    return {.devices = {"cpu"}, .dtypes = {"fp32"}, .sizes = {32}, .steps = 1, .repeats = 2, .random = true};
+    return {.experiments = {"ddpm"},
+            .devices = {"cpu"},
+            .dtypes = {"fp32"},
+            .sizes = {32},
+            .steps = 1,
+            .repeats = 2,
+            .random = true};
 }
 
-TEST(BenchModel, ConfigIsTheCheckpoints) {
-    const fs::path file = fs::path(__FILE__).parent_path().parent_path() / "data" / "ddpm-cat-256" / "config.json";
-    EXPECT_EQ(parse_json(ddpm_cat_config(), "built-in"), read_json_file(file));
+void expect_config(const std::string& built_in, const std::string& file) {
+    const fs::path data = fs::path(__FILE__).parent_path().parent_path() / "data";
+    EXPECT_EQ(parse_json(built_in, "built-in"), read_json_file(data / file)) << file;
+}
+
+TEST(BenchModel, ConfigsAreTheCheckpoints) {
+    expect_config(ddpm_cat_config(), "ddpm-cat-256/config.json");
+    const std::vector<std::pair<std::string, StudyConfigs>> models{
+        {"sd-v1-5", sd15_configs()}, {"sd-v2-inpainting", sd2_inpaint_configs()}, {"sdxl-turbo", sdxl_turbo_configs()}};
+    for (const auto& [model, configs] : models) {
+        expect_config(configs.unet, model + "/unet/config.json");
+        expect_config(configs.vae, model + "/vae/config.json");
+        expect_config(configs.text_encoders.at(0), model + "/text_encoder/config.json");
+    }
+    expect_config(sdxl_turbo_configs().text_encoders.at(1), "sdxl-turbo/text_encoder_2/config.json");
 }
 
 TEST(BenchModel, IsTheFullSizeModel) {
@@ -30,6 +49,95 @@ TEST(BenchModel, IsTheFullSizeModel) {
     EXPECT_EQ(ddpm.study_shape, (BenchShape{1, 256, 256}));
     EXPECT_EQ(ddpm.size_factor, 32);
 }
+
+std::map<std::string, BenchExperiment> experiments_by_name() {
+    std::map<std::string, BenchExperiment> experiments;
+    for (const auto& experiment : bench_experiments()) experiments.emplace(experiment.name, experiment);
+    return experiments;
+}
+
+TEST(BenchModel, StableDiffusionIsFullSize) {
+    constexpr int64_t vae = 83'653'863;
+    const auto experiments = experiments_by_name();
+    EXPECT_EQ(experiments.at("sd15").parameters, 859'520'964 + vae + 123'060'480);
+    EXPECT_EQ(experiments.at("sd2-inpaint").parameters, 865'925'124 + vae + 340'387'840);
+    EXPECT_EQ(experiments.at("sdxl-turbo").parameters, 2'567'463'684 + vae + 123'060'480 + 694'659'840);
+    EXPECT_EQ(experiments.at("sd15").size_factor, 8);
+}
+
+/// FlopCounterMode for diffusers' UNet2DConditionModel under 77 tokens, less the texts' keys and values (once per
+/// prompt here), SDXL's added embedding (likewise), and, since the time is the batch's here, less the time embedding of
+/// all pictures but one.
+TEST(BenchModel, FlopsOfStableDiffusionAreTorchs) {
+    const auto experiments = experiments_by_name();
+    const auto& sd15 = experiments.at("sd15");
+    EXPECT_EQ(sd15.flop_per_step({1, 512, 512}), 1'606'546'882'560 - 5'904'138'240 - 55'705'600);
+    EXPECT_EQ(sd15.flop_per_step({1, 320, 192}), 337'178'378'240 - 5'904'138'240 - 55'705'600);
+    EXPECT_EQ(sd15.flop_per_step({2, 512, 512}), 3'213'093'765'120 - 11'808'276'480 - 3 * 55'705'600);
+    EXPECT_EQ(experiments.at("sd2-inpaint").flop_per_step({1, 512, 512}),
+              1'608'750'858'240 - 7'872'184'320 - 55'705'600);
+    EXPECT_EQ(experiments.at("sdxl-turbo").flop_per_step({1, 512, 512}),
+              1'588'778'762'240 - 52'481'228'800 - 10'485'760);
+    EXPECT_EQ(experiments.at("sdxl-turbo").flop_per_step({2, 512, 512}),
+              3'177'557'524'480 - 104'962'457'600 - 2 * 10'485'760 - 4'096'000);
+}
+
+TEST(BenchModel, FlopsOfTheAutoencoderAreTorchs) {
+    const auto experiments = experiments_by_name();
+    EXPECT_EQ(experiments.at("sd15").flop_to_decode({1, 512, 512}), 2'514'518'933'504);
+    EXPECT_EQ(experiments.at("sd15").flop_to_decode({2, 320, 192}), 2 * 583'174'748'160);
+    const auto& sd2 = experiments.at("sd2-inpaint");
+    const auto texts = sd2.flop_to_encode({1, 512, 512}) - 1'116'658'466'816;
+    EXPECT_EQ(sd2.flop_to_encode({1, 320, 192}) - texts, 255'551'201'280);
+}
+
+/// The study's models in miniature: what an experiment does is the same.
+StableDiffusionStudy small_study(const std::string& name) {
+    for (auto study : stable_diffusion_studies()) {
+        if (study.name != name) continue;
+        const bool is_xl = study.configs.text_encoders.size() > 1;
+        auto unet = parse_json(study.configs.unet, "unet"), vae = parse_json(study.configs.vae, "vae");
+        constexpr int64_t channels = 32, heads = 4, text_width = 16;
+        unet.update({{"block_out_channels", std::vector<int64_t>(unet["down_block_types"].size(), channels)},
+                     {"attention_head_dim", heads},
+                     {"layers_per_block", 1},
+                     {"cross_attention_dim", text_width * static_cast<int64_t>(study.configs.text_encoders.size())}});
+        if (is_xl) unet["projection_class_embeddings_input_dim"] = 6 * 256 + text_width;
+        vae["block_out_channels"] = {channels, channels, channels, channels};
+        study.configs.unet = unet.dump();
+        study.configs.vae = vae.dump();
+        for (auto& config : study.configs.text_encoders) {
+            auto text = parse_json(config, "text");
+            text.update({{"hidden_size", text_width},
+                         {"intermediate_size", 2 * text_width},
+                         {"num_hidden_layers", 2},
+                         {"num_attention_heads", 2},
+                         {"vocab_size", 100},
+                         {"projection_dim", text_width}});
+            config = text.dump();
+        }
+        return study;
+    }
+    throw std::out_of_range(name);
+}
+
+class StableDiffusionBenchTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(StableDiffusionBenchTest, RunsInEveryShape) {
+    const BenchExperiment experiment = stable_diffusion_bench(small_study(GetParam()));
+    for (const auto dtype : {c10::kFloat, c10::kBFloat16}) {
+        const auto model = experiment.load({c10::kCPU, dtype}, /*random=*/true);
+        for (const BenchShape& shape : {BenchShape{2, 64, 64}, BenchShape{1, 64, 32}}) {
+            EXPECT_TRUE(model->encode(shape));
+            EXPECT_TRUE(model->encode(shape)) << "a second time";
+            EXPECT_GT(model->denoise(shape, 1), 0);
+            EXPECT_GT(model->denoise(shape, 2), 0);
+            model->decode(shape);
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Study, StableDiffusionBenchTest, testing::Values("sd15", "sd2-inpaint", "sdxl-turbo"));
 
 /// The counts of torch.utils.flop_counter.FlopCounterMode for diffusers' UNet2DModel of this config.
 TEST(BenchModel, FlopsAreTorchs) {

@@ -14,11 +14,15 @@ struct BenchWork {
     double flop_per_step;
     double flop_per_second;  ///< of matrix products on that device, in that dtype
     double parameters;       ///< to be loaded; 0 where an earlier configuration has loaded them
-    double pixels;           ///< to be decoded
+    double pixels;           ///< to be written as pictures
+    double flop_to_encode = 0, flop_to_decode = 0;
 };
 
 /// Seconds that a step of so many floating-point operations may take, before anything like it was timed.
 double guess_step_seconds(double flop_per_step, double flop_per_second);
+
+/// Seconds that encoding or decoding of so many operations may take.
+double guess_seconds(double flop, double flop_per_second);
 
 /// Seconds that loading so many parameters may take.
 double guess_load_seconds(double parameters);

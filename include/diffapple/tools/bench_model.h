@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "diffapple/models/state_loading.h"
+#include "diffapple/tools/study_configs.h"
 
 namespace diffapple {
 
@@ -38,7 +39,7 @@ struct StudyFigures {
     double rtx_a5000_it_per_s;
 };
 
-/// The study's table, also of experiments that this program does not have yet.
+/// The study's table.
 std::vector<StudyFigures> study_figures();
 
 /// One experiment of the study.
@@ -49,6 +50,8 @@ struct BenchExperiment {
     int64_t size_factor;  ///< width and height are multiples of it
     int64_t parameters;   ///< of all components
     std::function<double(const BenchShape&)> flop_per_step;
+    /// Roughly, for the estimate of the time: what encode and decode compute.
+    std::function<double(const BenchShape&)> flop_to_encode, flop_to_decode;
     /// Loads the model: its weights where `random` is false, else random ones of the same shapes.
     std::function<std::unique_ptr<BenchModel>(const Placement&, bool random)> load;
 
@@ -62,7 +65,18 @@ std::vector<BenchExperiment> bench_experiments();
 /// google/ddpm-cat-256 (bench_ddpm.cpp).
 BenchExperiment ddpm_bench();
 
-/// The config.json of google/ddpm-cat-256's UNet, so that the model can be built where it was never downloaded.
-std::string ddpm_cat_config();
+/// An experiment with a Stable Diffusion model.
+struct StableDiffusionStudy {
+    std::string name, model;  ///< as in BenchExperiment
+    StudyConfigs configs;
+    double guidance_scale;
+    BenchShape shape;
+};
+
+/// Its bench (bench_stable_diffusion.cpp): inpainting where the UNet reads a mask, else text to image.
+BenchExperiment stable_diffusion_bench(const StableDiffusionStudy& study);
+
+/// The study's three: sd15, sd2-inpaint, sdxl-turbo.
+std::vector<StableDiffusionStudy> stable_diffusion_studies();
 
 }  // namespace diffapple

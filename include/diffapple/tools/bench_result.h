@@ -43,7 +43,7 @@ struct Stretch {
 Sustained first_and_last_minute(const std::vector<Stretch>& stretches);
 
 /// What became of a row: `pending` rows were not reached.
-enum class BenchStatus { pending, measured, absent, refused, failed, out_of_time, to_come };
+enum class BenchStatus { pending, measured, absent, refused, failed, out_of_time };
 std::string status_name(BenchStatus status);
 
 /// One row.
