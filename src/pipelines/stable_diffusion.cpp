@@ -96,8 +96,8 @@ StableDiffusionComponents StableDiffusionComponents::of(const Checkpoint& checkp
                         return load_model<AutoencoderKL, AutoencoderKLConfig>(component, placement);
                     });
                 },
-            .text_encoders =
-                [checkpoint, names = config.text_encoders] { return PromptEncoder::sources_of(checkpoint, names); }};
+            .text_encoders = [checkpoint,
+                              names = config.text_encoders] { return PromptEncoder::sources_of(checkpoint, names); }};
 }
 
 StableDiffusion::StableDiffusion(StableDiffusionComponents components, StableDiffusionConfig config,

@@ -58,27 +58,26 @@ StableDiffusionComponents random_components(const StableDiffusionStudy& study, c
         load_random_state(*model, seed, placement);
         return model;
     };
-    return {.unet =
-                [=](const Placement& placement, const OnLoaded&) {
-                    return with_weights(std::make_shared<UNet2DConditionModel>(config.unet), 0, placement);
-                },
-            .vae =
-                [=](const Placement& placement, const OnLoaded&) {
-                    return with_weights(std::make_shared<AutoencoderKL>(config.vae), 1, placement);
-                },
-            .text_encoders =
-                [=] {
-                    std::vector<PromptEncoder::Source> sources;
-                    for (const auto& model : make_text_encoders(study))
-                        sources.push_back({any_ids(model->config()), [=](const Placement& placement, const OnLoaded&) {
-                                               return with_weights(model, 2, placement);
-                                           }});
-                    return sources;
-                }};
+    return {
+        .unet =
+            [=](const Placement& placement, const OnLoaded&) {
+                return with_weights(std::make_shared<UNet2DConditionModel>(config.unet), 0, placement);
+            },
+        .vae = [=](const Placement& placement,
+                   const OnLoaded&) { return with_weights(std::make_shared<AutoencoderKL>(config.vae), 1, placement); },
+        .text_encoders =
+            [=] {
+                std::vector<PromptEncoder::Source> sources;
+                for (const auto& model : make_text_encoders(study))
+                    sources.push_back({any_ids(model->config()), [=](const Placement& placement, const OnLoaded&) {
+                                           return with_weights(model, 2, placement);
+                                       }});
+                return sources;
+            }};
 }
 
-/// Components that are loaded now and kept: their loading is timed, and bench encodes more than once. A VAE that encodes
-/// in another dtype than it decodes in is kept in both.
+/// Components that are loaded now and kept: their loading is timed, and bench encodes more than once. A VAE that
+/// encodes in another dtype than it decodes in is kept in both.
 StableDiffusionComponents keep(const StableDiffusionComponents& source, const Placement& placement,
                                c10::ScalarType vae_dtype) {
     using Vaes = std::map<c10::ScalarType, std::shared_ptr<AutoencoderKL>>;

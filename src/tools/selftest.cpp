@@ -20,9 +20,8 @@ std::vector<Check> selftest_checks() {
     using namespace selftest;
     std::vector<Check> all;
     for (const auto part :
-    for (const auto part : {machine_checks, operation_checks, block_checks, unet_2d_checks, unet_2d_condition_checks,
-                            clip_text_checks, autoencoder_kl_checks, safety_checker_checks, scheduler_checks,
-                            ddpm_checks, stable_diffusion_checks})
+         {machine_checks, operation_checks, block_checks, unet_2d_checks, unet_2d_condition_checks, clip_text_checks,
+          autoencoder_kl_checks, safety_checker_checks, scheduler_checks, ddpm_checks, stable_diffusion_checks})
         for (auto& check : part()) all.push_back(std::move(check));
     return all;
 }
