@@ -102,7 +102,7 @@ std::vector<MemoryStage> plan_stages(const MemorySizes& sizes, const StableDiffu
     constexpr uint64_t text_activations = 5'000'000;
     std::vector<MemoryStage> stages{{"text encoding", all ? text : largest_text, text_activations}};
     if (request.encodes_picture) {
-        const auto dtype = config.vae.force_upcast ? c10::kFloat : request.placement.dtype;
+        const auto dtype = config.upcasts_vae() ? c10::kFloat : request.placement.dtype;
         stages.push_back({"VAE encoding", kept_text + vae(dtype), vae_bytes(sizes, config, request, dtype)});
     }
     stages.push_back({"denoising", kept_text + kept_vae + unet, unet_bytes(sizes, config, request)});

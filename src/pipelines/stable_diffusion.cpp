@@ -141,7 +141,7 @@ void StableDiffusion::drop_unet() {
 }
 
 c10::ScalarType StableDiffusion::vae_dtype() const {
-    return placement_.dtype == at::kHalf && config_.vae.force_upcast ? at::kFloat : placement_.dtype;
+    return placement_.dtype == at::kHalf && config_.upcasts_vae() ? at::kFloat : placement_.dtype;
 }
 
 AutoencoderKL& StableDiffusion::vae(c10::ScalarType dtype) {
@@ -219,7 +219,7 @@ at::Tensor StableDiffusion::decode(const at::Tensor& latents) {
 }
 
 ImagePosterior StableDiffusion::encode_image(const at::Tensor& image) {
-    const c10::ScalarType dtype = config_.vae.force_upcast ? at::kFloat : placement_.dtype;
+    const c10::ScalarType dtype = config_.upcasts_vae() ? at::kFloat : placement_.dtype;
     AutoencoderKL& encoder = vae(dtype);
     const at::InferenceMode inference;
     const auto posterior = encoder.encode(image.to(placement_.device, dtype), tiling_);

@@ -31,6 +31,9 @@ struct StableDiffusionConfig {
     static StableDiffusionConfig read(const Checkpoint& checkpoint);
 
     bool is_xl() const { return text_encoders.size() == 2; }
+    /// Whether the VAE overflows in fp16. Only SDXL's pipelines ask: the configs of SD v1 and v2 say nothing, which
+    /// stands for true.
+    bool upcasts_vae() const { return is_xl() && vae.force_upcast; }
     /// Pixels per latent, along each side.
     int64_t vae_scale_factor() const { return vae.size_factor(); }
     /// Width and height of pictures must be multiples of this.
