@@ -26,7 +26,7 @@ class Result:
 
     @property
     def reports(self) -> list[dict]:
-        return [json.loads(line) for line in self.out.splitlines()]
+        return [json.loads(line) for line in self.out.split("\n") if line]  # splitlines() also splits at U+2028
 
 
 @dataclass
