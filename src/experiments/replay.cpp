@@ -164,6 +164,7 @@ Replay replay_picture(const ReplaySettings& wanted, Reporter& reporter) {
     experiment->check(run.batch);
     Recipe recipe = experiment->recipe(run.batch, run.index);
     require_same_recipe(*original, recipe, where);
+    recipe.determining["model"]["name"] = original->determining.at("model").at("name");  // here it is a folder's
 
     const Image original_image = to_rgb(read_image(wanted.picture));  // before the work: it may be damaged
     reporter.begin_run(1, experiment->context().new_scheduler(run.batch)->timesteps().size());

@@ -158,7 +158,7 @@ def test_changed_picture(studio, cat, tmp_path):
     report = replay(studio, changed, code=3)
     assert report["largest_difference"] == 1 and report["equal_share"] == pytest.approx(1 - 1 / pixels.size)
     assert report["psnr_db"] == pytest.approx(10 * np.log10(255**2 * pixels.size))
-    result = studio("replay", changed)
+    result = studio("replay", changed, "--quiet")
     assert result.code == 3 and "differs: largest difference 1 " in result.out and len(result.err.splitlines()) == 1
 
 
