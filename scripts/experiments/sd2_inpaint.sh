@@ -79,5 +79,6 @@ fi
 
 for steps in 100 50; do
     "$diffapple" sd2-inpaint "${settings[@]}" --out "$out" --image "$image" --mask "$mask" --steps "$steps" --guidance 3 \
-        --prompt 'a bench' --prompt 'a cat, sitting on a bench' "$@"
+        --prompt 'a bench' --prompt 'a cat, sitting on a bench' \
+        --negative-prompt 'low quality, bad quality' "$@"
 done
