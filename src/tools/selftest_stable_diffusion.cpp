@@ -39,7 +39,8 @@ AutoencoderKLConfig vae_config() {
                                       {"layers_per_block", 1},
                                       {"latent_channels", 4},
                                       {"norm_num_groups", 8},
-                                      {"sample_size", 16}});
+                                      {"sample_size", 16},
+                                      {"force_upcast", false}});  // one dtype for all components
 }
 
 ClipTextConfig text_config(bool projects) {
