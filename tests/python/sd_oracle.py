@@ -6,27 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-import diffusers
 import numpy as np
 import torch
 from conftest import Diffapple
-from oracle import assert_latents_equal, assert_pictures_equal, draw_fp32
+from oracle import SCHEDULER_CLASSES, assert_latents_equal, assert_pictures_equal, draw_fp32
 from PIL import Image
 from safetensors.torch import load_file
 
-SCHEDULERS = {
-    "ddpm": diffusers.DDPMScheduler,
-    "ddim": diffusers.DDIMScheduler,
-    "pndm": diffusers.PNDMScheduler,
-    "dpmsolver++": diffusers.DPMSolverMultistepScheduler,
-    "dpmsolver++-single": diffusers.DPMSolverSinglestepScheduler,
-    "euler": diffusers.EulerDiscreteScheduler,
-    "euler-a": diffusers.EulerAncestralDiscreteScheduler,
-    "heun": diffusers.HeunDiscreteScheduler,
-    "lms": diffusers.LMSDiscreteScheduler,
-    "unipc": diffusers.UniPCMultistepScheduler,
-    "lcm": diffusers.LCMScheduler,
-}
 RANDN_USERS = [
     "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
     "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img",
@@ -47,7 +33,7 @@ class Made:
 @contextlib.contextmanager
 def noise_in_fp32():
     with contextlib.ExitStack() as stack:
-        for module in [*RANDN_USERS, *{c.__module__ for c in SCHEDULERS.values()}]:
+        for module in [*RANDN_USERS, *{c.__module__ for c in SCHEDULER_CLASSES.values()}]:
             with contextlib.suppress(AttributeError):  # a scheduler that draws nothing does not import it
                 stack.enter_context(mock.patch(f"{module}.randn_tensor", draw_fp32))
         yield
@@ -63,7 +49,7 @@ def make(pipeline, prompts: list[str], scheduler: str | None = None, seed: int =
     # diffusers 0.42.1 looks for clip_skip's final norm where transformers 4 had it.
     vars(pipeline.text_encoder).setdefault("text_model", pipeline.text_encoder)
     own = pipeline.scheduler
-    kind = SCHEDULERS[scheduler] if scheduler else type(own)
+    kind = SCHEDULER_CLASSES[scheduler] if scheduler else type(own)
     pipeline.scheduler = kind.from_config(own.config)
     kept = {}
 

@@ -5,6 +5,7 @@ import diffusers
 import numpy as np
 import pytest
 import sd_oracle
+from oracle import SCHEDULER_CLASSES
 from PIL import Image, ImageDraw, ImageFilter
 from sd_checkpoints import load_pipeline, make_sd2, make_sd15, make_sdxl
 from sd_oracle import assert_equal
@@ -129,7 +130,7 @@ def test_blending_with_four_channels(diffapple, sd15, scheduler, strength):
     )
 
 
-@pytest.mark.parametrize("scheduler", [*sd_oracle.SCHEDULERS])
+@pytest.mark.parametrize("scheduler", SCHEDULER_CLASSES)
 def test_image_to_image(diffapple, sd15, scheduler):
     checkpoint, loaded = sd15
     pipeline = as_pipeline(loaded, diffusers.StableDiffusionImg2ImgPipeline)

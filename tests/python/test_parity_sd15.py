@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sd_oracle
 import torch
-from oracle import HALF_PRECISION_FACTOR, rms
+from oracle import HALF_PRECISION_FACTOR, SCHEDULER_CLASSES, rms
 from PIL import Image
 from sd_checkpoints import THREE_LEVELS, load_pipeline, make_sd2, make_sd15
 from sd_oracle import assert_equal
@@ -56,7 +56,7 @@ def test_guidance(diffapple, checkpoint, pipeline, guidance):
     assert_parity(diffapple, checkpoint, pipeline, guidance=guidance, negative_prompt="low quality, bad quality")
 
 
-@pytest.mark.parametrize("scheduler", sd_oracle.SCHEDULERS)
+@pytest.mark.parametrize("scheduler", SCHEDULER_CLASSES)
 def test_scheduler(diffapple, checkpoint, pipeline, scheduler):
     assert_parity(diffapple, checkpoint, pipeline, scheduler=scheduler, steps=7, guidance=3)
 
