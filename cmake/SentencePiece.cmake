@@ -46,6 +46,7 @@ list(TRANSFORM sentencepiece_sources PREPEND "${sentencepiece_root}/")
 
 find_package(Threads REQUIRED)
 add_library(sentencepiece STATIC EXCLUDE_FROM_ALL ${sentencepiece_sources} ${protobuf_sources})
+set_target_properties(sentencepiece PROPERTIES UNITY_BUILD OFF)
 target_include_directories(sentencepiece SYSTEM PUBLIC
   "${sentencepiece_root}/src" "${sentencepiece_root}/src/builtin_pb" "${sentencepiece_root}"
   "${sentencepiece_root}/third_party" "${sentencepiece_root}/third_party/protobuf-lite")

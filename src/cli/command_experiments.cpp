@@ -9,6 +9,7 @@
 #include "diffapple/cli/progress.h"
 #include "diffapple/cli/prompt_loop.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/experiments/experiment.h"
 #include "diffapple/experiments/output_names.h"
 #include "diffapple/schedulers/scheduler.h"
@@ -224,8 +225,7 @@ void add_command(CLI::App& app, const ExperimentKind& kind, const std::string& d
     }
     command->add_option("--seed", options->seeds, "Seeds: 0,2,4 or 0..3")->capture_default_str();
     command->add_option("--steps", options->steps, "Numbers of steps: 100 or 50,100")->capture_default_str();
-    std::string schedulers;
-    for (const auto& name : scheduler_names()) schedulers += (schedulers.empty() ? "" : ", ") + name;
+    const std::string schedulers = join(scheduler_names(), ", ");
     command->add_option(
         "--scheduler", options->schedulers,
         "Samplers: " + schedulers + " [" + (kind.scheduler.empty() ? "the checkpoint's own" : kind.scheduler) + "]");

@@ -6,6 +6,7 @@
 #include "diffapple/cli/commands.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/dtype.h"
+#include "diffapple/core/text.h"
 #include "diffapple/tools/inspect.h"
 
 namespace diffapple {
@@ -50,22 +51,16 @@ std::string group_digits(int64_t count) {
     return digits;
 }
 
-std::string join(const std::vector<std::string>& parts) {
-    std::string joined;
-    for (const auto& part : parts) joined += (joined.empty() ? "" : ", ") + part;
-    return joined;
-}
-
 std::string show_dtypes(const ComponentSummary& component) {
     std::vector<std::string> names;
     for (const auto& [name, elements] : component.dtypes) names.push_back(name);
-    return join(names);
+    return join(names, ", ");
 }
 
 std::string show_shape(const std::vector<int64_t>& shape) {
     std::vector<std::string> sizes;
     for (const int64_t size : shape) sizes.push_back(std::to_string(size));
-    return "[" + join(sizes) + "]";
+    return "[" + join(sizes, ", ") + "]";
 }
 
 void print_tensors(const ComponentSummary& component) {
@@ -80,7 +75,7 @@ void print_summary(const ModelSummary& model, bool with_tensors) {
     for (const auto& component : model.components)
         rows.push_back({component.name, component.class_name, group_digits(component.parameters),
                         show_dtypes(component), format_bytes(static_cast<double>(component.bytes)),
-                        join(component.files)});
+                        join(component.files, ", ")});
     if (!model.scheduler.empty()) rows.push_back({"scheduler", model.scheduler, "", "", "", ""});
     rows.push_back({"total", "", group_digits(model.total_parameters), "",
                     format_bytes(static_cast<double>(model.total_bytes)), ""});

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 
 namespace diffapple {
 namespace {
@@ -69,12 +70,10 @@ std::vector<double> parse_numbers(const std::string& option, const std::string& 
 
 std::vector<std::string> parse_choices(const std::string& option, const std::string& text,
                                        const std::vector<std::string>& choices) {
-    std::string known;
-    for (const auto& choice : choices) known += (known.empty() ? "" : ", ") + choice;
     std::vector<std::string> words;
     for (const auto& word : split(text)) {
         if (std::find(choices.begin(), choices.end(), word) == choices.end())
-            fail_usage(option, " '", word, "': must be one of ", known);
+            fail_usage(option, " '", word, "': must be one of ", join(choices, ", "));
         if (std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
     }
     return words;

@@ -11,6 +11,7 @@
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/stop.h"
+#include "diffapple/core/version.h"
 
 namespace {
 
@@ -43,7 +44,7 @@ int report_libtorch_error(const c10::Error& error) {
 
 int parse_and_run(int argc, char** argv) {
     CLI::App app("Diffusion experiments on Apple silicon, CUDA and the CPU", "diffapple");
-    app.set_version_flag("--version", std::string("diffapple ") + DIFFAPPLE_VERSION);
+    app.set_version_flag("--version", std::string("diffapple ") + diffapple::version);
     app.require_subcommand(1);
     diffapple::add_experiment_commands(app);
     diffapple::add_bench_command(app);

@@ -14,6 +14,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
 #include "diffapple/core/stop.h"
+#include "diffapple/core/version.h"
 #include "diffapple/experiments/contact_sheet.h"
 #include "diffapple/experiments/ddpm_experiment.h"
 #include "diffapple/experiments/latent_experiment.h"
@@ -193,7 +194,7 @@ void record_what_is_known(const RunContext& context, const Denoised& denoised, R
                     {"peak_bytes", peak_memory(context.placement.device)},
                     {"threads", at::get_num_threads()},
                     {"libtorch", libtorch::version()},
-                    {"diffapple", DIFFAPPLE_VERSION},
+                    {"diffapple", version},
                     {"date", current_date()}};
     if (!model.empty()) recipe.known["device_model"] = model;
 }

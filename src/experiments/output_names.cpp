@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "diffapple/core/error.h"
 #include "diffapple/io/sha256.h"
 
 namespace diffapple {
@@ -20,7 +21,7 @@ bool is_continuation_byte(char c) {
 }
 
 std::string cut(const std::string& name, const std::string& original) {
-    const std::string ending = "-" + sha256(original).substr(0, 8);
+    const std::string ending = concat('-', sha256(original).substr(0, 8));
     size_t end = max_name_bytes - ending.size();
     while (end > 0 && is_continuation_byte(name[end])) --end;
     return name.substr(0, end) + ending;

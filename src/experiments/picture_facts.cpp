@@ -5,6 +5,7 @@
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/stop.h"
+#include "diffapple/core/text.h"
 #include "diffapple/experiments/output_names.h"
 #include "diffapple/experiments/picture_file.h"
 #include "diffapple/io/image.h"
@@ -80,12 +81,12 @@ std::string spaced(std::string key) {
 /// "fp16", or "unet fp16, vae fp32" where components differ.
 std::string components_text(const json& by_component) {
     std::set<std::string> values;
-    std::string all;
+    std::vector<std::string> all;
     for (const auto& [component, value] : by_component.items()) {
         values.insert(value_text(value));
-        all += (all.empty() ? "" : ", ") + component + " " + value_text(value);
+        all.push_back(component + " " + value_text(value));
     }
-    return values.size() == 1 ? *values.begin() : all;
+    return values.size() == 1 ? *values.begin() : join(all, ", ");
 }
 
 void add_text(std::map<std::string, std::string>& texts, const std::string& name, const json& object, const char* key) {

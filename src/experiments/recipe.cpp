@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
+#include "diffapple/core/version.h"
 #include "diffapple/experiments/output_names.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/schedulers/scheduler.h"
@@ -73,9 +75,7 @@ void collect_differences(const json& existing, const json& wanted, const std::st
 std::string describe_difference(const Recipe& existing, const Recipe& wanted) {
     std::vector<std::string> differences;
     collect_differences(existing.determining, wanted.determining, "", differences);
-    std::string text;
-    for (const auto& difference : differences) text += (text.empty() ? "" : "; ") + difference;
-    return text;
+    return join(differences, "; ");
 }
 
 namespace {
@@ -134,7 +134,7 @@ std::string a1111_parameters(const Recipe& recipe) {
            ", " + optional_number(settings, "guidance", "CFG scale") + "Seed: " + number("seed") +
            ", Size: " + number("width") + "x" + number("height") + ", Model: " + one_value(model) + ", " +
            optional_number(settings, "strength", "Denoising strength") +
-           optional_number(settings, "clip_skip", "Clip skip", 1) + "RNG: CPU, Version: diffapple " + DIFFAPPLE_VERSION;
+           optional_number(settings, "clip_skip", "Clip skip", 1) + "RNG: CPU, Version: diffapple " + version;
 }
 
 std::string current_date() {

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/experiments/varying_settings.h"
 
 namespace diffapple {
@@ -120,7 +121,7 @@ std::vector<fs::path> find_pictures(const std::vector<fs::path>& places) {
 namespace {
 
 std::string csv_field(std::string text) {
-    if (!text.empty() && std::string("=+@\t\r").find(text[0]) != std::string::npos) text.insert(0, "'");
+    if (!text.empty() && std::string("=+@\t\r").find(text[0]) != std::string::npos) text.insert(text.begin(), '\'');
     if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
     std::string quoted = "\"";
     for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
@@ -128,35 +129,9 @@ std::string csv_field(std::string text) {
 }
 
 std::string csv_line(const std::vector<std::string>& fields) {
-    std::string line;
-    for (size_t i = 0; i < fields.size(); ++i) line += (i > 0 ? "," : "") + csv_field(fields[i]);
-    return line + "\n";
-}
-
-std::string escape_html(const std::string& text) {
-    std::string escaped;
-    for (const char c : text) {
-        switch (c) {
-            case '&':
-                escaped += "&amp;";
-                break;
-            case '<':
-                escaped += "&lt;";
-                break;
-            case '>':
-                escaped += "&gt;";
-                break;
-            case '"':
-                escaped += "&quot;";
-                break;
-            case '\'':
-                escaped += "&#39;";
-                break;
-            default:
-                escaped += c;
-        }
-    }
-    return escaped;
+    std::vector<std::string> quoted;
+    std::transform(fields.begin(), fields.end(), std::back_inserter(quoted), csv_field);
+    return join(quoted, ",") + "\n";
 }
 
 /// A path as a relative URL: everything but plain characters as %XX.
@@ -192,13 +167,13 @@ std::string to_csv(const Report& report) {
 
 std::string to_html(const Report& report, const fs::path& folder) {
     std::string html = html_head;
-    html += "<p>" + escape_html(report.shared) + "</p>\n<table>\n<thead><tr><th></th>";
-    for (const auto& title : report.header) html += "<th>" + escape_html(title) + "</th>";
+    html += "<p>" + escape_markup(report.shared) + "</p>\n<table>\n<thead><tr><th></th>";
+    for (const auto& title : report.header) html += "<th>" + escape_markup(title) + "</th>";
     html += "</tr></thead>\n<tbody>\n";
     for (size_t i = 0; i < report.rows.size(); ++i) {
         const std::string url = to_url(fs::absolute(report.files[i]).lexically_relative(fs::absolute(folder)));
         html += "<tr><td><a href=\"" + url + "\"><img loading=\"lazy\" alt=\"\" src=\"" + url + "\"></a></td>";
-        for (const auto& value : report.rows[i]) html += "<td>" + escape_html(value) + "</td>";
+        for (const auto& value : report.rows[i]) html += "<td>" + escape_markup(value) + "</td>";
         html += "</tr>\n";
     }
     return html + "</tbody>\n</table>\n</body></html>\n";

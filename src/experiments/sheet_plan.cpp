@@ -5,6 +5,7 @@
 #include <set>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/experiments/varying_settings.h"
 
 namespace diffapple {
@@ -40,10 +41,10 @@ Axis take_axis(std::vector<Axis>& axes, const std::vector<Settings>& pictures, c
     for (const auto& picture : pictures)
         for (const auto& [setting, value] : picture) known.insert(setting);
     if (known.contains(name)) return make_axis(name, pictures);
-    std::string varying;
-    for (const Axis& axis : axes) varying += (varying.empty() ? "" : "; ") + axis.name;
+    std::vector<std::string> varying;
+    for (const Axis& axis : axes) varying.push_back(axis.name);
     fail_usage(option, " '", name, "': the pictures have no such setting; they differ in ",
-               varying.empty() ? "none" : varying);
+               varying.empty() ? "none" : join(varying, "; "));
 }
 
 /// Of equally long axes: what readers compare side by side comes first.

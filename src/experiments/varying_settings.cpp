@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 
+#include "diffapple/core/text.h"
 #include "diffapple/experiments/picture_facts.h"
 
 namespace diffapple {
@@ -141,14 +142,14 @@ std::vector<Axis> varying_settings(const std::vector<Settings>& pictures) {
 }
 
 std::string shared_settings(const std::vector<Settings>& pictures) {
-    std::string text;
+    std::vector<std::string> texts;
     for (const auto& name : names_by_speed(pictures)) {
         const Axis axis = make_axis(name, pictures);
         if (axis.values.size() != 1 || is_derived_setting(name) || axis.values[0].empty()) continue;
         const bool says_itself = name == "prompt" || name == "experiment";
-        text += (text.empty() ? "" : ", ") + (says_itself ? "" : name + " ") + axis.values[0];
+        texts.push_back((says_itself ? "" : name + " ") + axis.values[0]);
     }
-    return text;
+    return join(texts, ", ");
 }
 
 }  // namespace diffapple

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/io/json_fields.h"
 #include "quote.h"
 
@@ -102,14 +103,14 @@ uint64_t WeightFiles::total_bytes() const {
 }
 
 WeightFiles find_weight_files(const fs::path& folder, const std::string& stem, bool prefer_half) {
-    std::string looked_for;
+    std::vector<std::string> looked_for;
     for (const Candidate& candidate : candidates(stem, prefer_half)) {
         const fs::path path = folder / candidate.name;
         std::error_code error;
         if (fs::is_regular_file(path, error)) return candidate.is_index ? shards_of(path) : WeightFiles{{path}, {}};
-        looked_for += (looked_for.empty() ? "" : ", ") + candidate.name;
+        looked_for.push_back(candidate.name);
     }
-    fail(folder.string(), ": no weights found; looked for ", looked_for);
+    fail(folder.string(), ": no weights found; looked for ", join(looked_for, ", "));
 }
 
 StoredTensors open_weights(const WeightFiles& files) {

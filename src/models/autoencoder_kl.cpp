@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "config_fields.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
 #include "diffapple/models/tiles.h"
@@ -11,30 +12,16 @@
 namespace diffapple {
 namespace {
 
-constexpr int64_t max_channels = 16384;
-
 void read_blocks(const JsonFields& fields, AutoencoderKLConfig& config) {
-    config.block_out_channels = fields.integers("block_out_channels", 1, max_channels, std::vector<int64_t>{64});
-    const size_t blocks = config.block_out_channels.size();
-    if (blocks == 0 || blocks > 8) fields.reject("block_out_channels", "must have 1 to 8 entries");
+    config.block_out_channels = read_block_out_channels(fields, {64});
     for (const auto& [key, supported] : {std::pair{"down_block_types", std::string("DownEncoderBlock2D")},
                                          std::pair{"up_block_types", std::string("UpDecoderBlock2D")}}) {
         const auto names = fields.texts(key, std::vector<std::string>{supported});
         for (const auto& name : names)
             if (name != supported)
                 fields.reject(key, concat("has the unsupported block '", name, "'; this program has ", supported));
-        if (names.size() != blocks)
-            fields.reject(key, concat("has ", names.size(), " entries, but block_out_channels has ", blocks));
+        require_one_per_block(fields, key, names.size(), config.block_out_channels.size());
     }
-}
-
-int64_t read_sample_size(const JsonFields& fields) {
-    constexpr int64_t max_size = 16384;
-    if (!fields.has("sample_size") || !fields.value("sample_size").is_array())
-        return fields.integer("sample_size", 1, max_size, 32);
-    const auto size = fields.integers("sample_size", 1, max_size);
-    if (size.size() != 2) fields.reject("sample_size", "must be a number or [height, width]");
-    return size[0];
 }
 
 void refuse_normalised_latents(const JsonFields& fields) {
@@ -54,8 +41,8 @@ AutoencoderKLConfig AutoencoderKLConfig::from_json(const JsonFields& fields) {
     config.latent_channels = fields.integer("latent_channels", 1, max_channels, 4);
     config.layers_per_block = fields.integer("layers_per_block", 1, 64, 1);
     config.norm_num_groups = fields.integer("norm_num_groups", 1, max_channels, 32);
-    config.act_fn = nn::find_activation(fields.choice("act_fn", {"silu", "swish", "mish", "gelu", "relu"}, "silu"));
-    config.sample_size = read_sample_size(fields);
+    config.act_fn = read_act_fn(fields);
+    if (const auto size = read_sample_size(fields)) config.sample_size = size->first;
     config.scaling_factor = fields.number("scaling_factor", 0.18215);
     if (config.scaling_factor == 0.0) fields.reject("scaling_factor", "must not be 0");
     if (fields.has("shift_factor")) config.shift_factor = fields.number("shift_factor");

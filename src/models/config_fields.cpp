@@ -5,6 +5,11 @@
 #include "diffapple/core/error.h"
 
 namespace diffapple {
+namespace {
+
+const std::vector<std::string> activations{"silu", "swish", "mish", "gelu", "relu"};
+
+}  // namespace
 
 std::optional<std::pair<int64_t, int64_t>> read_sample_size(const JsonFields& fields) {
     if (!fields.has("sample_size")) return std::nullopt;
@@ -16,6 +21,32 @@ std::optional<std::pair<int64_t, int64_t>> read_sample_size(const JsonFields& fi
     const auto size = fields.integers("sample_size", 1, max_size);
     if (size.size() != 2) fields.reject("sample_size", "must be a number or [height, width]");
     return std::pair{size[0], size[1]};
+}
+
+std::vector<int64_t> read_block_out_channels(const JsonFields& fields, const std::vector<int64_t>& fallback) {
+    auto channels = fields.integers("block_out_channels", 1, max_channels, fallback);
+    if (channels.empty() || channels.size() > 12) fields.reject("block_out_channels", "must have 1 to 12 entries");
+    return channels;
+}
+
+nn::Activation read_activation(const JsonFields& fields, const std::string& key) {
+    return nn::find_activation(fields.choice(key, activations));
+}
+
+nn::Activation read_act_fn(const JsonFields& fields) {
+    return nn::find_activation(fields.choice("act_fn", activations, "silu"));
+}
+
+nn::TimeScaleShift read_time_scale_shift(const JsonFields& fields) {
+    return fields.choice("resnet_time_scale_shift", {"default", "scale_shift"}, "default") == "default"
+               ? nn::TimeScaleShift::add
+               : nn::TimeScaleShift::scale_shift;
+}
+
+double read_mid_block_scale_factor(const JsonFields& fields) {
+    const double factor = fields.number("mid_block_scale_factor", 1.0);
+    if (factor == 0.0) fields.reject("mid_block_scale_factor", "must not be 0");
+    return factor;
 }
 
 void require_one_per_block(const JsonFields& fields, const std::string& key, size_t entries, size_t count) {

@@ -3,9 +3,12 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "diffapple/io/json_fields.h"
+#include "diffapple/nn/resnet.h"
 
 namespace diffapple {
 
@@ -14,6 +17,21 @@ constexpr int64_t max_channels = 16384;
 
 /// `sample_size` as {height, width}: a number or [height, width]; absent where not given.
 std::optional<std::pair<int64_t, int64_t>> read_sample_size(const JsonFields& fields);
+
+/// `block_out_channels`, 1 to 12 entries.
+std::vector<int64_t> read_block_out_channels(const JsonFields& fields, const std::vector<int64_t>& fallback);
+
+/// The activation that `key` names, where diffusers' UNets know it.
+nn::Activation read_activation(const JsonFields& fields, const std::string& key);
+
+/// `act_fn`, or SiLU.
+nn::Activation read_act_fn(const JsonFields& fields);
+
+/// `resnet_time_scale_shift`; absent: the time embedding is added.
+nn::TimeScaleShift read_time_scale_shift(const JsonFields& fields);
+
+/// `mid_block_scale_factor`, by which the mid block's resnets divide; absent 1, never 0.
+double read_mid_block_scale_factor(const JsonFields& fields);
 
 /// Throws Error naming `key` where it has not `count` entries, one for each of `block_out_channels`.
 void require_one_per_block(const JsonFields& fields, const std::string& key, size_t entries, size_t count);

@@ -11,6 +11,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/random.h"
 #include "diffapple/core/stop.h"
+#include "diffapple/core/text.h"
 #include "diffapple/nn/layers.h"
 
 namespace diffapple {
@@ -56,12 +57,6 @@ std::vector<std::string> find_misfits(const torch::OrderedDict<std::string, at::
         if (!parameters.contains(name))
             misfits.push_back(concat("unexpected ", name, ' ', at::IntArrayRef(tensor.shape)));
     return misfits;
-}
-
-std::string join(const std::vector<std::string>& parts) {
-    std::string joined;
-    for (const auto& part : parts) joined += (joined.empty() ? "" : "; ") + part;
-    return joined;
 }
 
 c10::MemoryFormat format_of(const at::Tensor& tensor, c10::Device device) {
@@ -113,7 +108,8 @@ void load_state(torch::nn::Module& module, const StoredTensors& stored, const st
     if (!misfits.empty()) {
         const std::string where = tensors.empty() ? "" : " (" + tensors.begin()->second.file.filename().string() + ")";
         fail(component, where, ": ", misfits.size(), " of ", parameters.size(),
-             " tensors do not fit the config; give the config.json that belongs to these weights: ", join(misfits));
+             " tensors do not fit the config; give the config.json that belongs to these weights: ",
+             join(misfits, "; "));
     }
     const auto layers = quantised_layers(module, placement);
     for (auto& parameter : parameters) {

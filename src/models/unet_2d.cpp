@@ -48,10 +48,8 @@ void read_blocks(const JsonFields& fields, UNet2DConfig& config) {
         fields.texts("down_block_types", Names{"DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"});
     config.up_block_types =
         fields.texts("up_block_types", Names{"AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"});
-    config.block_out_channels =
-        fields.integers("block_out_channels", 1, max_channels, std::vector<int64_t>{224, 448, 672, 896});
+    config.block_out_channels = read_block_out_channels(fields, {224, 448, 672, 896});
     const size_t blocks = config.block_out_channels.size();
-    if (blocks == 0 || blocks > 12) fields.reject("block_out_channels", "must have 1 to 12 entries");
     for (const auto& [key, count] : {std::pair{"down_block_types", config.down_block_types.size()},
                                      std::pair{"up_block_types", config.up_block_types.size()}})
         require_one_per_block(fields, key, count, blocks);
@@ -84,19 +82,15 @@ UNet2DConfig UNet2DConfig::from_json(const JsonFields& fields) {
     config.freq_shift = fields.number("freq_shift", 0.0);
     config.flip_sin_to_cos = fields.boolean("flip_sin_to_cos", true);
     config.layers_per_block = fields.integer("layers_per_block", 1, 64, 2);
-    config.mid_block_scale_factor = fields.number("mid_block_scale_factor", 1.0);
-    if (config.mid_block_scale_factor == 0.0) fields.reject("mid_block_scale_factor", "must not be 0");
+    config.mid_block_scale_factor = read_mid_block_scale_factor(fields);
     config.downsample_padding = fields.integer("downsample_padding", 0, 1, 1);
     config.downsample_type = read_sampler(fields, "downsample_type");
     config.upsample_type = read_sampler(fields, "upsample_type");
-    config.act_fn = nn::find_activation(fields.choice("act_fn", {"silu", "swish", "mish", "gelu", "relu"}, "silu"));
+    config.act_fn = read_act_fn(fields);
     config.attention_head_dim = read_head_dim(fields);
     config.norm_num_groups = fields.integer("norm_num_groups", 1, max_channels, 32);
     config.norm_eps = fields.number("norm_eps", 1e-5);
-    config.resnet_time_scale_shift =
-        fields.choice("resnet_time_scale_shift", {"default", "scale_shift"}, "default") == "default"
-            ? nn::TimeScaleShift::add
-            : nn::TimeScaleShift::scale_shift;
+    config.resnet_time_scale_shift = read_time_scale_shift(fields);
     config.add_attention = fields.boolean("add_attention", true);
     if (fields.has("attn_norm_num_groups"))
         config.mid_attention_groups = fields.integer("attn_norm_num_groups", 1, max_channels);

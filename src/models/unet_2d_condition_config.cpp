@@ -9,8 +9,6 @@
 namespace diffapple {
 namespace {
 
-const std::vector<std::string> activations{"silu", "swish", "mish", "gelu", "relu"};
-
 /// Options of other models that diffusers builds from the same class; set, they would change the result.
 void refuse_unsupported(const JsonFields& fields) {
     for (const std::string key :
@@ -56,10 +54,8 @@ std::vector<std::string> read_block_types(const JsonFields& fields, const std::s
 }
 
 void read_blocks(const JsonFields& fields, UNet2DConditionConfig& config) {
-    config.block_out_channels =
-        fields.integers("block_out_channels", 1, max_channels, std::vector<int64_t>{320, 640, 1280, 1280});
+    config.block_out_channels = read_block_out_channels(fields, {320, 640, 1280, 1280});
     const size_t blocks = config.block_out_channels.size();
-    if (blocks == 0 || blocks > 12) fields.reject("block_out_channels", "must have 1 to 12 entries");
     config.down_block_types = read_block_types(
         fields, "down_block_types",
         {"CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"}, blocks);
@@ -94,7 +90,7 @@ void read_time(const JsonFields& fields, UNet2DConditionConfig& config) {
     config.freq_shift = fields.number("freq_shift", 0.0);
     config.flip_sin_to_cos = fields.boolean("flip_sin_to_cos", true);
     if (fields.has("time_embedding_act_fn"))
-        config.time_embedding_act_fn = nn::find_activation(fields.choice("time_embedding_act_fn", activations));
+        config.time_embedding_act_fn = read_activation(fields, "time_embedding_act_fn");
     if (!fields.has("addition_embed_type")) return;
     fields.choice("addition_embed_type", {"text_time"});
     config.text_time = {.time_embed_dim = fields.integer("addition_time_embed_dim", 1, max_channels),
@@ -118,15 +114,11 @@ UNet2DConditionConfig UNet2DConditionConfig::from_json(const JsonFields& fields)
     config.out_channels = fields.integer("out_channels", 1, max_channels, 4);
     config.center_input_sample = fields.boolean("center_input_sample", false);
     config.downsample_padding = fields.integer("downsample_padding", 0, 1, 1);
-    config.mid_block_scale_factor = fields.number("mid_block_scale_factor", 1.0);
-    if (config.mid_block_scale_factor == 0.0) fields.reject("mid_block_scale_factor", "must not be 0");
-    config.act_fn = nn::find_activation(fields.choice("act_fn", activations, "silu"));
+    config.mid_block_scale_factor = read_mid_block_scale_factor(fields);
+    config.act_fn = read_act_fn(fields);
     config.norm_num_groups = fields.integer("norm_num_groups", 1, max_channels, 32);
     config.norm_eps = fields.number("norm_eps", 1e-5);
-    config.resnet_time_scale_shift =
-        fields.choice("resnet_time_scale_shift", {"default", "scale_shift"}, "default") == "default"
-            ? nn::TimeScaleShift::add
-            : nn::TimeScaleShift::scale_shift;
+    config.resnet_time_scale_shift = read_time_scale_shift(fields);
     config.conv_in_kernel = fields.integer("conv_in_kernel", 1, 15, 3);
     config.conv_out_kernel = fields.integer("conv_out_kernel", 1, 15, 3);
     for (const auto& [key, size] :

@@ -56,7 +56,8 @@ private:
     std::deque<at::Tensor> outputs_;  ///< converted, the newest first
 };
 
-SolverSteps make_steps(const JsonFields& config, const SchedulerRequest& request, const TrainingSigmas& training) {
+SolverSteps make_multistep_steps(const JsonFields& config, const SchedulerRequest& request,
+                                 const TrainingSigmas& training) {
     const auto spacing = read_sigma_spacing(config, /*knows_lu=*/true);
     const auto timesteps = solver_timesteps(read_timestep_spacing(config, "linspace"), request.steps, training.count(),
                                             timesteps_above_lambda(config, training), read_steps_offset(config));
@@ -72,7 +73,7 @@ SolverSteps make_steps(const JsonFields& config, const SchedulerRequest& request
 
 std::unique_ptr<Scheduler> make_dpm_solver_multistep(const JsonFields& config, const SchedulerRequest& request) {
     const TrainingSigmas training(config, NoiseSchedule::from_json(config, ZeroTerminalSnr::finite));
-    SolverSteps steps = make_steps(config, request, training);
+    SolverSteps steps = make_multistep_steps(config, request, training);
     steps.sigmas.push_back(ends_at_zero(config) ? 0.0F : training.smallest());
     return std::make_unique<DPMSolverMultistep>(config, request, std::move(steps));
 }

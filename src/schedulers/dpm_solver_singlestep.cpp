@@ -66,7 +66,8 @@ private:
     at::Tensor start_;                ///< sample at the start of the step
 };
 
-SolverSteps make_steps(const JsonFields& config, const SchedulerRequest& request, const TrainingSigmas& training) {
+SolverSteps make_singlestep_steps(const JsonFields& config, const SchedulerRequest& request,
+                                  const TrainingSigmas& training) {
     const auto spacing = read_sigma_spacing(config);
     const auto timesteps = solver_timesteps(TimestepSpacing::linspace, request.steps, training.count(),
                                             timesteps_above_lambda(config, training), /*steps_offset=*/0);
@@ -79,7 +80,7 @@ SolverSteps make_steps(const JsonFields& config, const SchedulerRequest& request
 
 std::unique_ptr<Scheduler> make_dpm_solver_singlestep(const JsonFields& config, const SchedulerRequest& request) {
     const TrainingSigmas training(config, NoiseSchedule::from_json(config, ZeroTerminalSnr::ignored));
-    SolverSteps steps = make_steps(config, request, training);
+    SolverSteps steps = make_singlestep_steps(config, request, training);
     steps.sigmas.push_back(ends_at_zero(config) ? 0.0F : training.smallest());
     return std::make_unique<DPMSolverSinglestep>(config, request, std::move(steps));
 }

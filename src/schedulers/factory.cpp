@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/schedulers/scheduler.h"
 #include "diffapple/schedulers/sigma_schedule.h"
 #include "samplers.h"
@@ -39,12 +40,9 @@ const std::vector<Entry>& entries() {
 }
 
 const Entry& find_entry(const std::string& name) {
-    std::string known;
-    for (const auto& entry : entries()) {
+    for (const auto& entry : entries())
         if (name == entry.name) return entry;
-        known += (known.empty() ? "" : ", ") + std::string(entry.name);
-    }
-    fail_usage("--scheduler '", name, "' is unknown; use ", known);
+    fail_usage("--scheduler '", name, "' is unknown; use ", join(scheduler_names(), ", "));
 }
 
 }  // namespace
@@ -65,11 +63,11 @@ std::optional<std::string> find_scheduler_name(const nlohmann::json& config, con
 std::string scheduler_name(const nlohmann::json& config, const std::string& where) {
     if (const auto name = find_scheduler_name(config, where)) return *name;
     const JsonFields fields(config, where);
-    std::string known;
-    for (const auto& entry : entries()) known += (known.empty() ? "" : ", ") + std::string(entry.class_name);
+    std::vector<std::string> known;
+    for (const auto& entry : entries()) known.emplace_back(entry.class_name);
     fields.reject("_class_name",
-                  concat("is '", fields.text("_class_name"), "', which this program does not have; it has ", known,
-                         " (choose one with --scheduler)"));
+                  concat("is '", fields.text("_class_name"), "', which this program does not have; it has ",
+                         join(known, ", "), " (choose one with --scheduler)"));
 }
 
 std::string a1111_sampler_name(const std::string& name, const nlohmann::json& config) {

@@ -15,10 +15,14 @@ namespace diffapple {
 
 namespace {
 
-std::string replace_all(std::string text, std::string_view from, std::string_view to) {
-    for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
-        text.replace(at, from.size(), to);
-    return text;
+std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
+    std::string replaced;
+    size_t begin = 0;
+    for (size_t at = text.find(from); at != std::string_view::npos; at = text.find(from, begin)) {
+        replaced.append(text.substr(begin, at - begin)).append(to);
+        begin = at + from.size();
+    }
+    return replaced.append(text.substr(begin));
 }
 
 /// Without white space at both ends.

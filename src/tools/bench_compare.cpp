@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/io/json_fields.h"
 #include "diffapple/tools/bench_result.h"
 
@@ -80,31 +81,16 @@ void add_file(const std::string& file, BenchComparison& comparison) {
 /// Text for XML: its markup characters replaced, and what XML cannot hold (control characters, U+FFFE, U+FFFF) left
 /// out.
 std::string escape_xml(const std::string& text) {
-    std::string escaped;
+    std::string kept;
     for (size_t i = 0; i < text.size(); ++i) {
         const std::string_view rest = std::string_view(text).substr(i);
         if (rest.starts_with("\xef\xbf\xbe") || rest.starts_with("\xef\xbf\xbf")) {
             i += 2;
             continue;
         }
-        switch (text[i]) {
-            case '&':
-                escaped += "&amp;";
-                break;
-            case '<':
-                escaped += "&lt;";
-                break;
-            case '>':
-                escaped += "&gt;";
-                break;
-            case '"':
-                escaped += "&quot;";
-                break;
-            default:
-                if (static_cast<unsigned char>(text[i]) >= 0x20) escaped += text[i];
-        }
+        if (static_cast<unsigned char>(text[i]) >= 0x20) kept += text[i];
     }
-    return escaped;
+    return escape_markup(kept);
 }
 
 /// Draws from top to bottom.

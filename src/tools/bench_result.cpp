@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/version.h"
 
 namespace diffapple {
 
@@ -155,7 +156,7 @@ nlohmann::ordered_json to_json(const BenchReport& report) {
     ordered_json results = ordered_json::array();
     for (const auto& result : report.results) results.push_back(to_json(result));
     return {{"schema", bench_schema},
-            {"program", std::string("diffapple ") + DIFFAPPLE_VERSION},
+            {"program", std::string("diffapple ") + version},
             {"machine", to_json(report.machine)},
             {"results", results}};
 }

@@ -9,7 +9,7 @@
 namespace diffapple::selftest {
 namespace {
 
-constexpr uint64_t seed = 6;
+constexpr uint64_t autoencoder_seed = 6;
 constexpr int64_t roundings = 100;
 
 /// The smallest autoencoder in the shape of Stable Diffusion's; `changes` replaces keys of its config.
@@ -30,7 +30,7 @@ Check model_check(const std::string& name, const nlohmann::json& changes, const 
                   Forward forward) {
     const auto run = [=](const Placement& placement) {
         const auto twins = make_twins<AutoencoderKL>(small_config(changes), placement);
-        NoiseSource noise(seed);
+        NoiseSource noise(autoencoder_seed);
         const Values input = draw(noise, shape, placement);
         return compare(forward(*twins.tested, input.tested), forward(*twins.exact, input.exact), placement, roundings);
     };

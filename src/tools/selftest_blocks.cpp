@@ -10,7 +10,7 @@
 namespace diffapple::selftest {
 namespace {
 
-constexpr uint64_t seed = 3;
+constexpr uint64_t blocks_seed = 3;
 constexpr int64_t temb_channels = 48;
 const std::vector<int64_t> temb_shape{1, temb_channels};
 
@@ -23,7 +23,7 @@ Check module_check(const std::string& name, const Config& config, const Shapes& 
                    Forward forward) {
     const auto run = [=](const Placement& placement) {
         const auto twins = make_twins<Module>(config, placement);
-        NoiseSource noise(seed);
+        NoiseSource noise(blocks_seed);
         Tensors tested, exact;
         for (const auto& shape : shapes) {
             const Values values = draw(noise, shape, placement);

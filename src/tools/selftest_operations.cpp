@@ -16,7 +16,7 @@ namespace diffapple::selftest {
 namespace {
 
 using nn::Activation;
-constexpr uint64_t seed = 2;
+constexpr uint64_t operations_seed = 2;
 
 /// Sum over the kernel's offsets of the shifted image times the weights at that offset.
 at::Tensor plain_conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, int64_t stride,
@@ -79,7 +79,7 @@ at::Tensor plain_layer_norm(const at::Tensor& x, const at::Tensor& weight, const
 
 Check conv2d_check(int64_t kernel, int64_t stride, int64_t padding) {
     const auto run = [=](const Placement& placement) {
-        NoiseSource noise(seed);
+        NoiseSource noise(operations_seed);
         const Values x = draw(noise, {2, 24, 17, 20}, placement);
         const Values weight = draw(noise, {40, 24, kernel, kernel}, placement);
         const Values bias = draw(noise, {40}, placement);
@@ -91,7 +91,7 @@ Check conv2d_check(int64_t kernel, int64_t stride, int64_t padding) {
 
 Check group_norm_check(const std::string& name, Activation activation) {
     const auto run = [activation](const Placement& placement) {
-        NoiseSource noise(seed);
+        NoiseSource noise(operations_seed);
         const Values x = draw(noise, {2, 36, 11, 7}, placement);
         const Values weight = draw(noise, {36}, placement), bias = draw(noise, {36}, placement);
         return compare(nn::ops::group_norm(x.tested, 4, weight.tested, bias.tested, 1e-5, activation),
@@ -103,7 +103,7 @@ Check group_norm_check(const std::string& name, Activation activation) {
 
 Check attention_check(int64_t heads, int64_t head_size) {
     const auto run = [=](const Placement& placement) {
-        NoiseSource noise(seed);
+        NoiseSource noise(operations_seed);
         const Values query = draw(noise, {2, 50, heads * head_size}, placement);
         const Values key = draw(noise, {2, 77, heads * head_size}, placement);
         const Values value = draw(noise, {2, 77, heads * head_size}, placement);
@@ -116,7 +116,7 @@ Check attention_check(int64_t heads, int64_t head_size) {
 /// A mask that hides the last keys from the first queries must leave what attention over the other keys gives.
 Comparison check_attention_mask(const Placement& placement) {
     constexpr int64_t heads = 2, queries = 20, keys = 30, seen = 17;
-    NoiseSource noise(seed);
+    NoiseSource noise(operations_seed);
     const Values query = draw(noise, {2, queries, 32}, placement);
     const Values key = draw(noise, {2, keys, 32}, placement), value = draw(noise, {2, keys, 32}, placement);
     const auto mask = at::zeros({queries, keys}, at::TensorOptions(placement.device).dtype(placement.dtype));
@@ -127,7 +127,7 @@ Comparison check_attention_mask(const Placement& placement) {
 }
 
 Comparison check_layer_norm(const Placement& placement) {
-    NoiseSource noise(seed);
+    NoiseSource noise(operations_seed);
     const Values x = draw(noise, {2, 11, 36}, placement);
     const Values weight = draw(noise, {36}, placement), bias = draw(noise, {36}, placement);
     return compare(nn::ops::layer_norm(x.tested, weight.tested, bias.tested, 1e-5),
@@ -135,7 +135,7 @@ Comparison check_layer_norm(const Placement& placement) {
 }
 
 Comparison check_linear(const Placement& placement) {
-    NoiseSource noise(seed);
+    NoiseSource noise(operations_seed);
     const Values x = draw(noise, {2, 5, 33}, placement);
     const Values weight = draw(noise, {47, 33}, placement), bias = draw(noise, {47}, placement);
     return compare(nn::ops::linear(x.tested, weight.tested, bias.tested),
@@ -143,7 +143,7 @@ Comparison check_linear(const Placement& placement) {
 }
 
 Comparison check_upsample(const Placement& placement) {
-    NoiseSource noise(seed);
+    NoiseSource noise(operations_seed);
     const Values x = draw(noise, {2, 5, 3, 4}, placement);
     const auto repeated = x.exact.repeat_interleave(2, 2).repeat_interleave(2, 3);
     return compare_exactly(nn::ops::upsample_nearest(x.tested, 6, 8), repeated.to(placement.dtype));
@@ -152,7 +152,7 @@ Comparison check_upsample(const Placement& placement) {
 /// An image that a slice and a transpose left non-contiguous, made contiguous as the modules do before a convolution,
 /// and one that becomes a sequence as it is.
 Comparison check_strided_inputs(const Placement& placement) {
-    NoiseSource noise(seed);
+    NoiseSource noise(operations_seed);
     const Values x = draw(noise, {2, 16, 9, 12}, placement), weight = draw(noise, {8, 8, 3, 3}, placement);
     const Values bias = draw(noise, {8}, placement), matrix = draw(noise, {8, 8}, placement);
     const auto strided = [](const at::Tensor& image) { return image.slice(1, 8, 16).transpose(2, 3); };
@@ -166,7 +166,7 @@ Comparison check_strided_inputs(const Placement& placement) {
 }
 
 Comparison check_sequence_layout(const Placement& placement) {
-    NoiseSource noise(seed);
+    NoiseSource noise(operations_seed);
     const Values x = draw(noise, {2, 6, 5, 7}, placement);
     const auto there_and_back = nn::ops::sequence_to_image(nn::ops::image_to_sequence(x.tested), 5, 7);
     return compare_exactly(there_and_back, x.exact.to(placement.dtype));

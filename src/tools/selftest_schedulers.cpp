@@ -13,7 +13,7 @@
 namespace diffapple::selftest {
 namespace {
 
-constexpr uint64_t seed = 5;
+constexpr uint64_t schedulers_seed = 5;
 constexpr int64_t steps = 10;  // 100 timesteps each: the half steps of PNDM are whole timesteps, too
 constexpr int64_t train_timesteps = 1000;
 constexpr double beta_start = 1e-4, beta_end = 0.02;
@@ -33,7 +33,7 @@ at::Tensor sample_random_outputs(const std::string& name, const Placement& place
     const auto device = placement.device;
     const auto dtype = placement.dtype;
     const auto scheduler = make(name);
-    NoiseSource outputs(seed), noise(seed + 1);
+    NoiseSource outputs(schedulers_seed), noise(schedulers_seed + 1);
     const std::vector<int64_t> shape{2, 3, 8, 8};
     at::Tensor sample = noise.normal(shape, device, dtype).mul(scheduler->init_noise_sigma());
     for (size_t index = 0; index < scheduler->timesteps().size(); ++index)
@@ -53,7 +53,7 @@ double alpha_bar(double timestep) {
 /// whatever a sampler's own formulas, it must then end at x_0.
 Comparison check_perfect_model(const std::string& name, const Placement& placement) {
     const auto scheduler = make(name);
-    NoiseSource noise(seed);
+    NoiseSource noise(schedulers_seed);
     const std::vector<int64_t> shape{2, 3, 8, 8};
     const at::Tensor picture = noise.normal(shape, placement.device, at::kFloat).tanh_();
     at::Tensor sample = noise.normal(shape, placement.device, at::kFloat).mul(scheduler->init_noise_sigma());

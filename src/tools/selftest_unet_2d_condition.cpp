@@ -9,7 +9,7 @@
 namespace diffapple::selftest {
 namespace {
 
-constexpr uint64_t seed = 7;
+constexpr uint64_t unet_2d_condition_seed = 7;
 constexpr int64_t text_channels = 24, tokens = 7;
 constexpr int64_t pooled_channels = 12, size_channels = 8, sizes = 6;
 
@@ -47,7 +47,7 @@ Check unet_check(const std::string& name, const nlohmann::json& changes, const s
         constexpr int64_t roundings = 150;
         const auto twins = make_twins<UNet2DConditionModel>(small_config(changes), placement);
         if (packed) nn::pack_weights(*twins.tested);
-        NoiseSource noise(seed);
+        NoiseSource noise(unet_2d_condition_seed);
         const Values sample = draw(noise, shape, placement);
         const Values text = draw(noise, {shape[0], tokens, text_channels}, placement);
         const Values pooled = draw(noise, {shape[0], pooled_channels}, placement);

@@ -2,7 +2,10 @@
 
 import json
 import os
+import pty
+import select
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +15,10 @@ PROJECT = Path(__file__).parents[2]
 PROGRAM = Path(os.environ.get("DIFFAPPLE", PROJECT / "build" / "diffapple"))
 STANDIN_MPS = Path(os.environ.get("DIFFAPPLE_STANDIN_MPS", PROGRAM.with_name("diffapple_standin_mps")))
 os.environ["HF_HUB_OFFLINE"] = "1"  # the oracle reads local folders only
+
+needs_standin_mps = pytest.mark.skipif(
+    sys.platform == "darwin", reason="a Mac has mps itself; the stand-in is for Linux"
+)
 
 
 @dataclass
@@ -71,6 +78,48 @@ class Diffapple:
 @pytest.fixture
 def diffapple(tmp_path) -> Diffapple:
     return Diffapple(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory) -> Path:
+    """A DDPM checkpoint with attention; to be read only."""
+    from checkpoints import SMALL, make_checkpoint  # not at the top: diffusers reads HF_HUB_OFFLINE when imported
+
+    return make_checkpoint(tmp_path_factory.mktemp("small") / "small", SMALL)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    """The smallest DDPM checkpoint, for many steps; to be read only."""
+    from checkpoints import TINY, make_checkpoint
+
+    return make_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny", TINY)
+
+
+def one_line_error(result: Result, code: int, *parts: str) -> None:
+    """Nothing on stdout, and one line on stderr that names `parts`."""
+    assert (result.code, result.out) == (code, ""), result.err
+    assert len(result.err.splitlines()) == 1, result.err
+    for part in parts:
+        assert part in result.err
+
+
+def run_on_terminal(command: list[str], cwd: Path, env: dict) -> tuple[int, str]:
+    """Exit code and all that the program writes on a terminal that is its stderr."""
+    leader, follower = pty.openpty()
+    with subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=follower) as process:
+        os.close(follower)
+        written = b""
+        while select.select([leader], [], [], 60)[0]:
+            try:
+                block = os.read(leader, 65536)
+            except OSError:  # Linux's end of a terminal
+                break
+            if not block:
+                break
+            written += block
+    os.close(leader)
+    return process.returncode, written.decode()
 
 
 def leftovers(folder: Path) -> list[Path]:

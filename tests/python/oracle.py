@@ -16,6 +16,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, SchedulerMixin, UNet2DModel
 LATENTS_BAR = 1e-4  # of the largest absolute value
 EQUAL_SHARE = 0.999  # of the 8-bit values; the rest may differ by 1
 HALF_PRECISION_FACTOR = 1.2  # of diffusers' own distance to fp32
+HALF_TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 diffusers.utils.logging.set_verbosity_error()
 
@@ -106,6 +107,13 @@ def half_precision_twin(unet: UNet2DModel, dtype: torch.dtype) -> UNet2DModel:
 
 def rms(difference: torch.Tensor) -> float:
     return difference.double().square().mean().sqrt().item()
+
+
+def assert_half_precision(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> None:
+    """The bar for half precision, over several runs' differences to fp32: ours and diffusers' own."""
+    distance, own = (rms(torch.cat([d.flatten() for d in differences])) for differences in (ours, theirs))
+    assert distance <= own * HALF_PRECISION_FACTOR, f"{distance / own:.2f} times diffusers' own distance to fp32"
+    assert distance > own / 1000, "the run was not in half precision"
 
 
 def assert_latents_equal(ours: torch.Tensor, expected: torch.Tensor) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from conftest import PROGRAM
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 from safetensors.torch import load_file
 
 DRIVER = PROGRAM.with_name("run_image")
@@ -67,3 +67,27 @@ def smooth_picture(mode: str, width: int, height: int) -> Image.Image:
     waves = [127.5 + 127.4 * np.sin(x * (0.05 + 0.02 * c) + y * 0.03 * (c + 1)) for c in range(len(mode))]
     values = np.stack(waves, -1).astype(np.uint8)
     return Image.fromarray(values[..., 0] if len(mode) == 1 else values, mode=mode)
+
+
+def photo(width: int, height: int) -> Image.Image:
+    """Smooth, with edges and noise."""
+    rng = np.random.default_rng(width * 1000 + height)
+    y, x = np.mgrid[0:height, 0:width]
+    waves = np.stack([np.sin(x / 9 + c) * np.cos(y / (7 + c)) for c in range(3)], -1)
+    pixels = np.clip(128 + 90 * waves + rng.normal(0, 12, waves.shape), 0, 255).astype(np.uint8)
+    image = Image.fromarray(pixels)
+    ImageDraw.Draw(image).rectangle([width // 3, height // 4, width // 2, height // 2], fill=(250, 20, 90))
+    return image
+
+
+def mask(kind: str, width: int, height: int) -> Image.Image:
+    """A box, hard, soft or as RGB; a thin line; empty; full."""
+    image = Image.new("L", (width, height), 255 if kind == "full" else 0)
+    draw = ImageDraw.Draw(image)
+    if kind in ("box", "soft", "rgb"):
+        draw.rectangle([width // 4, height // 3, width * 3 // 4, height * 4 // 5], fill=255)
+    if kind == "thin":
+        draw.line([0, height // 2, width, height // 3], fill=255, width=1)
+    if kind == "soft":
+        image = image.filter(ImageFilter.GaussianBlur(6))
+    return image.convert("RGB") if kind == "rgb" else image

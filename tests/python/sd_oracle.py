@@ -9,9 +9,17 @@ from unittest import mock
 import numpy as np
 import torch
 from conftest import Diffapple
-from oracle import SCHEDULER_CLASSES, assert_latents_equal, assert_pictures_equal, draw_fp32
+from oracle import (
+    HALF_TYPES,
+    SCHEDULER_CLASSES,
+    assert_half_precision,
+    assert_latents_equal,
+    assert_pictures_equal,
+    draw_fp32,
+)
 from PIL import Image
 from safetensors.torch import load_file
+from sd_checkpoints import load_pipeline
 
 RANDN_USERS = [
     "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
@@ -22,6 +30,11 @@ RANDN_USERS = [
     "diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl_inpaint",
     "diffusers.models.autoencoders.vae",
 ]
+
+CATS = ["a cat, fat, with brown fur, with short legs", "a cat, fat, with white fur, with short legs"]  # the study's
+
+# What the pipelines call a setting that has another name among the program's options.
+ARGUMENTS = {"steps": "num_inference_steps", "guidance": "guidance_scale", "batch_size": "num_images_per_prompt"}
 
 
 @dataclass
@@ -79,6 +92,47 @@ def run(diffapple: Diffapple, command: str, checkpoint: Path, *options, prompts:
     assert [report["index"] for report in reports] == list(range(len(reports)))
     pictures = [np.asarray(Image.open(diffapple.folder / report["path"])) for report in reports]
     return Made(load_file(saved)["latents"], pictures)
+
+
+def as_options(settings: dict) -> list:
+    """Settings as the program's options: `negative_prompt` is --negative-prompt."""
+    return [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", value)]
+
+
+def as_arguments(settings: dict) -> dict:
+    """The same settings as arguments of diffusers' pipelines."""
+    return {ARGUMENTS.get(name, name): value for name, value in settings.items()}
+
+
+def assert_parity(
+    diffapple: Diffapple,
+    command: str,
+    checkpoint: Path,
+    pipeline,
+    settings: dict,  # by the names of the program's options
+    prompts: list[str] = CATS,
+    seed: int = 0,
+    options=(),  # of the program alone
+    arguments: dict = {},  # of the pipeline alone
+) -> None:
+    """One batch of the program against the pipeline's own call."""
+    ours = run(diffapple, command, checkpoint, *as_options(settings), *options, prompts=prompts, seed=seed)
+    assert_equal(ours, make(pipeline, prompts, seed=seed, **as_arguments(settings), **arguments))
+
+
+def assert_half_precision_parity(
+    diffapple: Diffapple, command: str, checkpoint: Path, pipeline, dtype: str, settings: dict, options=()
+) -> None:
+    """Latents in `dtype` are as close to fp32 as diffusers' own, over three seeds. `pipeline` computes in fp32; the
+    rest is as in assert_parity."""
+    twin = load_pipeline(checkpoint).to(HALF_TYPES[dtype])
+    typed = [*as_options({**settings, "dtype": dtype}), *options]
+    ours, theirs = [], []
+    for seed in range(3):
+        exact = make(pipeline, CATS, seed=seed, **as_arguments(settings)).latents
+        theirs.append(make(twin, CATS, seed=seed, **as_arguments(settings)).latents - exact)
+        ours.append(run(diffapple, command, checkpoint, *typed, prompts=CATS, seed=seed).latents - exact)
+    assert_half_precision(ours, theirs)
 
 
 def assert_equal(ours: Made, expected: Made) -> None:

@@ -335,7 +335,7 @@ def test_sharded_weights_that_miss_a_shard(model, refuses):
 def test_bad_index(model, refuses, index):
     weights_of(model).rename(model / "outside.safetensors")
     write_json(model / "unet" / f"{WEIGHTS}.safetensors.index.json", index)
-    refuses()
+    refuses(f"{WEIGHTS}.safetensors.index.json")
 
 
 # --- .bin
@@ -378,7 +378,7 @@ def test_bin_runs_no_code(diffapple, model, refuses):
 def test_bin_without_tensors(model, refuses, content):
     path = as_bin(model)
     torch.save(content, path)
-    refuses()
+    refuses(path.name)
 
 
 # --- configs

@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 import torch
-from conftest import PROJECT, STANDIN_MPS, Diffapple
+from conftest import PROJECT, STANDIN_MPS, Diffapple, needs_standin_mps, one_line_error
 from sd_checkpoints import make_sd2, make_sd15, make_sdxl
 
 sys.path.insert(0, str(PROJECT / "scripts"))
@@ -26,12 +26,6 @@ MEASURED = ["ms_per_step", "it_per_s", "load_s", "decode_s", "peak_bytes", "gflo
 
 def bench(program, *options) -> dict:
     return json.loads(program.ok("bench", *options, "--json", "-").out)
-
-
-def one_line_error(result, code: int, *parts: str):
-    assert (result.code, len(result.err.splitlines())) == (code, 1), result.err
-    for part in parts:
-        assert part in result.err
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +175,7 @@ def test_interrupt_keeps_finished_rows(diffapple):
     assert "interrupted" in err.splitlines()[-1]
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has mps itself; the stand-in is for Linux")
+@needs_standin_mps
 def test_mps(tmp_path):
     standin = Diffapple(tmp_path, STANDIN_MPS)
     (row,) = bench(standin, *SMALL, "--repeats", 1, "--devices", "mps", "--dtypes", "fp32")["results"]

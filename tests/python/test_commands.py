@@ -6,36 +6,18 @@ import pty
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from checkpoints import SMALL, TINY, copy_checkpoint, edit_json, make_checkpoint
-from conftest import STANDIN_MPS, Diffapple
+from checkpoints import copy_checkpoint, edit_json
+from conftest import STANDIN_MPS, Diffapple, needs_standin_mps, one_line_error
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from recipes import save_png
 from safetensors.torch import load_file
 from sd_checkpoints import make_sd2, make_sd15, make_sdxl
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("small") / "small", SMALL)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory) -> Path:
-    return make_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny", TINY)
-
-
-def one_line_error(result, code: int, *parts: str):
-    assert (result.code, result.out) == (code, ""), result.err
-    assert len(result.err.splitlines()) == 1, result.err
-    for part in parts:
-        assert part in result.err
 
 
 # --- inspect
@@ -202,7 +184,9 @@ def test_remove_follows_no_links(diffapple, tiny):
     assert sorted(outside.rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", ["outside", "./outside", "../models/my-cats", "models/my-cats", "/", ".", "..", "none"])
+@pytest.mark.parametrize(
+    "name", ["outside", "./outside", "../models/my-cats", "models/my-cats", "/", ".", "..", "none"]
+)
 def test_remove_takes_names_not_paths(diffapple, tiny, name):
     outside = copy_checkpoint(tiny, diffapple.folder / "outside")
     model = copy_checkpoint(tiny, diffapple.folder / "models/my-cats")
@@ -251,14 +235,6 @@ def test_devices(diffapple):
 @pytest.fixture
 def picture(diffapple, tiny) -> Path:
     return diffapple.folder / diffapple.ok("ddpm", "--model", tiny, "--steps", 2).paths[0]
-
-
-def save_png(path: Path, **texts: str) -> Path:
-    info = PngInfo()
-    for keyword, text in texts.items():
-        info.add_text(keyword, text)
-    Image.new("RGB", (3, 2)).save(path, pnginfo=info)
-    return path
 
 
 def test_show_prints_both_texts(diffapple, picture):
@@ -332,7 +308,7 @@ def test_selftest_table(diffapple):
     assert f"all {len(rows)} checks passed on cpu" in result.err
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has mps itself; the stand-in is for Linux")
+@needs_standin_mps
 def test_selftest_on_the_standin(tmp_path):
     standin = Diffapple(tmp_path, STANDIN_MPS)
     result = standin("selftest", "--device", "mps", "--dtype", "fp32,fp16", "--json")

@@ -24,6 +24,7 @@ sys.path.insert(0, str(PROJECT / "scripts"))
 from peers.experiments import EXPERIMENTS  # noqa: E402
 
 pytestmark = pytest.mark.full
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux reports it")
 
 CONFIGS = PROJECT / "tests" / "data" / "ddpm-cat-256"
 MEMORY_ABOVE_DIFFUSERS = 300e6
@@ -79,7 +80,7 @@ def peak_resident(diffapple: Diffapple, *arguments) -> int:
     return usage.ru_maxrss * 1024
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="measures through /proc")
+@linux_only
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_memory(diffapple, cat, dtype):
     measured = subprocess.run(
@@ -109,6 +110,7 @@ def test_sd15_parity(diffapple, sd15):
     sd_oracle.assert_equal(sd_oracle.Made(load_file(saved)["latents"], pictures), expected)
 
 
+@linux_only
 def test_sd15_memory(diffapple, sd15):
     peak = peak_resident(diffapple, "sd15", "--model", sd15, "--steps", 1, "--dtype", "bf16", "--prompt", "a")
     assert peak <= MEMORY_OF_SD15_IN_BF16, f"{peak / 1e6:.0f} MB"

@@ -1,4 +1,4 @@
-"""Pictures as input, live against Pillow and diffusers: reading files, resizing, blurring, preprocessing."""
+"""Pictures as input, live against Pillow and diffusers: reading files, resizing, blurring, grey."""
 
 import struct
 import zlib
@@ -155,7 +155,6 @@ def refused(folder, contents: dict[str, bytes]):
     answers = run_image(*[("read", path, folder / "out.png") for path in paths])
     for name, path, answer in zip(contents, paths, answers, strict=True):
         assert answer.startswith(f"{path}: "), f"{name}: {answer}"
-        print(name, answer)
 
 
 def test_broken_files_are_refused_with_one_line(tmp_path):

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import PROJECT
 
-PROJECT = Path(__file__).parents[2]
 CHECK = PROJECT / "scripts" / "check_layers.py"
 
 

@@ -1,12 +1,9 @@
 """The autoencoder against diffusers: whole and in tiles."""
 
-import copy
-import sys
-
-import oracle
 import pytest
 import torch
-from modules import HALF_TYPES, run_module
+from conftest import needs_standin_mps
+from modules import HALF_PRECISION, assert_outputs_equal, check_half_precision, run_module
 from oracle import assert_latents_equal
 from sd_checkpoints import random_vae, save_component, vae_shape
 
@@ -20,7 +17,6 @@ SHAPES = {
     "grey_to_rgba": vae_shape(2, in_channels=1, out_channels=4, latent_channels=3),
     "wide": vae_shape(3, block_out_channels=(32, 48, 96), norm_num_groups=16),
 }
-on_linux = pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has mps itself; the stand-in is for Linux")
 
 
 def draw(shape: dict, height: int, width: int, batch: int = 1) -> dict:
@@ -43,20 +39,13 @@ def expected(vae, inputs: dict) -> dict:
     return {name: tensor.float() for name, tensor in outputs.items()}
 
 
-def check(ours: dict, theirs: dict) -> None:
-    assert ours.keys() == theirs.keys()
-    for name in theirs:
-        assert theirs[name].std() > 1e-2
-        assert_latents_equal(ours[name], theirs[name])
-
-
 @pytest.mark.parametrize("height, width, batch", [(32, 32, 1), (24, 40, 2)])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_encode_and_decode(tmp_path, shape, height, width, batch):
     vae = random_vae(SHAPES[shape])
     save_component(tmp_path / "vae", vae)
     inputs = draw(SHAPES[shape], height, width, batch)
-    check(run_module("autoencoder_kl", tmp_path / "vae", inputs), expected(vae, inputs))
+    assert_outputs_equal(run_module("autoencoder_kl", tmp_path / "vae", inputs), expected(vae, inputs))
 
 
 @pytest.mark.parametrize("storage", ["safetensors", "bin", "fp16"])
@@ -66,7 +55,7 @@ def test_storage(tmp_path, storage, hub_names):
     save_component(tmp_path / "vae", vae, storage, hub_names)
     inputs = draw(SHAPES["four_levels"], 32, 32)
     ours = run_module("autoencoder_kl", tmp_path / "vae", inputs)
-    check(ours, expected(vae.half().float() if storage == "fp16" else vae, inputs))
+    assert_outputs_equal(ours, expected(vae.half().float() if storage == "fp16" else vae, inputs))
 
 
 def test_log_variance_is_clamped(tmp_path):
@@ -91,50 +80,27 @@ def test_tiles(tmp_path, levels, sample_size, height, width):
     theirs = expected(vae, inputs)
     # A sample_size that 4 latents do not divide makes a larger picture, here as in diffusers.
     assert theirs["image"].shape != whole.shape or not torch.allclose(theirs["image"], whole), "no tiles were cut"
-    check(run_module("autoencoder_kl", tmp_path / "vae", inputs, tiling=True), theirs)
+    assert_outputs_equal(run_module("autoencoder_kl", tmp_path / "vae", inputs, tiling=True), theirs)
 
 
 def test_small_pictures_are_not_cut(tmp_path):
     vae = random_vae(SHAPES["two_levels"])
     save_component(tmp_path / "vae", vae)
     inputs = draw(SHAPES["two_levels"], 16, 16)
-    check(run_module("autoencoder_kl", tmp_path / "vae", inputs, tiling=True), expected(vae, inputs))
+    assert_outputs_equal(run_module("autoencoder_kl", tmp_path / "vae", inputs, tiling=True), expected(vae, inputs))
 
 
-def check_half_precision(tmp_path, device: str, dtype: str) -> None:
-    """RMS distances to fp32, over several checkpoints."""
-    ours, theirs = [], []
-    for seed in range(4):
-        vae = random_vae(SHAPES["wide"], seed)
-        folder = tmp_path / str(seed) / "vae"
-        save_component(folder, vae)
-        inputs = draw(SHAPES["wide"], 32, 48)
-        exact = expected(vae, inputs)
-        made = run_module("autoencoder_kl", folder, inputs, device, dtype)
-        half = expected(copy.deepcopy(vae).to(HALF_TYPES[dtype]), inputs)
-        for name in exact:
-            ours.append((made[name] - exact[name]).flatten())
-            theirs.append((half[name] - exact[name]).flatten())
-    distance, allowed = (oracle.rms(torch.cat(differences)) for differences in (ours, theirs))
-    assert distance <= allowed * oracle.HALF_PRECISION_FACTOR
-    assert distance > allowed / 1000, f"the run was not in {dtype}"
+@pytest.mark.parametrize("device, dtype", HALF_PRECISION)
+def test_half_precision_is_as_close_to_fp32_as_diffusers(tmp_path, device, dtype):
+    cases = [(random_vae(SHAPES["wide"], seed), draw(SHAPES["wide"], 32, 48)) for seed in range(4)]
+    check_half_precision("autoencoder_kl", tmp_path, cases, expected, device, dtype)
 
 
-def test_bf16_is_as_close_to_fp32_as_diffusers(tmp_path):
-    check_half_precision(tmp_path, "cpu", "bf16")
-
-
-@on_linux
-@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
-def test_mps_half_precision_is_as_close_to_fp32_as_diffusers(tmp_path, dtype):
-    check_half_precision(tmp_path, "mps", dtype)
-
-
-@on_linux
+@needs_standin_mps
 @pytest.mark.parametrize("tiling", [False, True], ids=["whole", "tiles"])
 @pytest.mark.parametrize("shape", ["four_levels", "no_quant_conv"])
 def test_mps_fp32_is_the_cpus(tmp_path, shape, tiling):
     save_component(tmp_path / "vae", random_vae(SHAPES[shape]))
     inputs = draw(SHAPES[shape], 128, 80)
     ours = run_module("autoencoder_kl", tmp_path / "vae", inputs, "mps", tiling=tiling)
-    check(ours, run_module("autoencoder_kl", tmp_path / "vae", inputs, tiling=tiling))
+    assert_outputs_equal(ours, run_module("autoencoder_kl", tmp_path / "vae", inputs, tiling=tiling))

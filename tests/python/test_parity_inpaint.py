@@ -6,34 +6,11 @@ import numpy as np
 import pytest
 import sd_oracle
 from oracle import SCHEDULER_CLASSES
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image
+from pictures import mask, photo
 from sd_checkpoints import load_pipeline, make_sd2, make_sd15, make_sdxl
-from sd_oracle import assert_equal
 
 PROMPTS = ["a bench", "a cat, sitting on a bench"]
-
-
-def picture(width: int, height: int, mode: str = "RGB") -> Image.Image:
-    """Smooth, with edges and noise."""
-    rng = np.random.default_rng(width * 1000 + height)
-    y, x = np.mgrid[0:height, 0:width]
-    waves = np.stack([np.sin(x / 9 + c) * np.cos(y / (7 + c)) for c in range(3)], -1)
-    pixels = np.clip(128 + 90 * waves + rng.normal(0, 12, waves.shape), 0, 255).astype(np.uint8)
-    image = Image.fromarray(pixels)
-    ImageDraw.Draw(image).rectangle([width // 3, height // 4, width // 2, height // 2], fill=(250, 20, 90))
-    return image.convert(mode)
-
-
-def mask(kind: str, width: int, height: int) -> Image.Image:
-    image = Image.new("L", (width, height), 255 if kind == "full" else 0)
-    draw = ImageDraw.Draw(image)
-    if kind in ("box", "soft", "rgb"):
-        draw.rectangle([width // 4, height // 3, width * 3 // 4, height * 4 // 5], fill=255)
-    if kind == "thin":
-        draw.line([0, height // 2, width, height // 3], fill=255, width=1)
-    if kind == "soft":
-        image = image.filter(ImageFilter.GaussianBlur(6))
-    return image.convert("RGB") if kind == "rgb" else image
 
 
 @pytest.fixture(scope="module")
@@ -64,58 +41,44 @@ def as_pipeline(loaded, kind):
 
 
 def assert_parity(
-    diffapple, command, checkpoint, pipeline, image, mask_image=None, steps=6, guidance=3, scheduler=None, seed=0,
-    batch=1, prompts=PROMPTS, options=(), **settings,
+    diffapple, command, checkpoint, pipeline, image, mask_image=None, scheduler=None, prompts=PROMPTS, **settings
 ):
+    """Without a scheduler, both take the checkpoint's own."""
+    settings = {"steps": 6, "guidance": 3, **settings}
+    options, arguments = ["--image", "image.png"], {"image": image.convert("RGB")}
     image.save(diffapple.folder / "image.png")
-    typed = ["--image", "image.png", "--steps", steps, "--guidance", guidance, "--batch-size", batch, *options]
     if mask_image is not None:
         mask_image.save(diffapple.folder / "mask.png")
-        typed += ["--mask", "mask.png"]
-        settings["mask_image"] = mask_image
-    for name in ("strength", "width", "height"):
-        if name in settings:
-            typed += [f"--{name}", settings[name]]
-    if "negative_prompt" in settings:
-        typed += ["--negative-prompt", settings["negative_prompt"]]
+        options += ["--mask", "mask.png"]
+        arguments["mask_image"] = mask_image
     if scheduler:
-        typed += ["--scheduler", scheduler]
-    ours = sd_oracle.run(diffapple, command, checkpoint, *typed, prompts=prompts, seed=seed)
-    expected = sd_oracle.make(
-        pipeline,
-        prompts,
-        scheduler=scheduler,
-        seed=seed,
-        image=image.convert("RGB"),
-        num_inference_steps=steps,
-        guidance_scale=float(guidance),
-        num_images_per_prompt=batch,
-        **settings,
+        settings["scheduler"] = scheduler
+    sd_oracle.assert_parity(
+        diffapple, command, checkpoint, pipeline, settings, prompts, options=options, arguments=arguments
     )
-    assert_equal(ours, expected)
 
 
 @pytest.mark.parametrize("kind", ["box", "thin", "soft", "rgb", "empty", "full"])
 def test_masks(diffapple, inpainting, kind):
-    assert_parity(diffapple, "sd2-inpaint", *inpainting, picture(64, 64), mask(kind, 64, 64))
+    assert_parity(diffapple, "sd2-inpaint", *inpainting, photo(64, 64), mask(kind, 64, 64))
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.8, 0.5])
 @pytest.mark.parametrize("scheduler", [None, "ddim", "euler", "dpmsolver++", "euler-a"])
 def test_strengths(diffapple, inpainting, scheduler, strength):
-    images = picture(64, 64), mask("box", 64, 64)
+    images = photo(64, 64), mask("box", 64, 64)
     assert_parity(diffapple, "sd2-inpaint", *inpainting, *images, strength=strength, scheduler=scheduler, steps=7)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (57, 91), (200, 40)])
 def test_pictures_are_resized(diffapple, inpainting, size):
-    images = picture(*size), mask("soft", size[1], size[0])
-    assert_parity(diffapple, "sd2-inpaint", *inpainting, *images, width=72, height=104, batch=2, steps=2)
+    images = photo(*size), mask("soft", size[1], size[0])
+    assert_parity(diffapple, "sd2-inpaint", *inpainting, *images, width=72, height=104, batch_size=2, steps=2)
 
 
 @pytest.mark.parametrize("guidance", [0, 1, 7.5])
 def test_guidance(diffapple, inpainting, guidance):
-    images = picture(64, 64), mask("box", 64, 64)
+    images = photo(64, 64), mask("box", 64, 64)
     assert_parity(diffapple, "sd2-inpaint", *inpainting, *images, guidance=guidance, steps=3)
 
 
@@ -124,9 +87,9 @@ def test_guidance(diffapple, inpainting, guidance):
 def test_blending_with_four_channels(diffapple, sd15, scheduler, strength):
     checkpoint, loaded = sd15
     pipeline = as_pipeline(loaded, diffusers.StableDiffusionInpaintPipeline)
-    images = picture(64, 64), mask("soft", 64, 64)
+    images = photo(64, 64), mask("soft", 64, 64)
     assert_parity(
-        diffapple, "sd15", checkpoint, pipeline, *images, strength=strength, scheduler=scheduler, steps=5, batch=2
+        diffapple, "sd15", checkpoint, pipeline, *images, strength=strength, scheduler=scheduler, steps=5, batch_size=2
     )
 
 
@@ -134,13 +97,13 @@ def test_blending_with_four_channels(diffapple, sd15, scheduler, strength):
 def test_image_to_image(diffapple, sd15, scheduler):
     checkpoint, loaded = sd15
     pipeline = as_pipeline(loaded, diffusers.StableDiffusionImg2ImgPipeline)
-    assert_parity(diffapple, "sd15", checkpoint, pipeline, picture(75, 66), scheduler=scheduler, strength=0.55, steps=8)
+    assert_parity(diffapple, "sd15", checkpoint, pipeline, photo(75, 66), scheduler=scheduler, strength=0.55, steps=8)
 
 
 def test_image_to_image_default_strength(diffapple, sd15):
     checkpoint, loaded = sd15
     pipeline = as_pipeline(loaded, diffusers.StableDiffusionImg2ImgPipeline)
-    assert_parity(diffapple, "sd15", checkpoint, pipeline, picture(64, 72), scheduler="dpmsolver++", batch=2)
+    assert_parity(diffapple, "sd15", checkpoint, pipeline, photo(64, 72), scheduler="dpmsolver++", batch_size=2)
 
 
 @pytest.mark.parametrize("strength", [0.5, 0.8, None])
@@ -148,14 +111,14 @@ def test_sdxl_image_to_image(diffapple, sdxl, strength):
     checkpoint, loaded = sdxl
     pipeline = as_pipeline(loaded, diffusers.StableDiffusionXLImg2ImgPipeline)
     settings = {"strength": strength} if strength else {}
-    assert_parity(diffapple, "sdxl-turbo", checkpoint, pipeline, picture(80, 64), guidance=0, **settings)
+    assert_parity(diffapple, "sdxl-turbo", checkpoint, pipeline, photo(80, 64), guidance=0, **settings)
 
 
 @pytest.mark.parametrize("strength", [1.0, None])
 def test_sdxl_inpainting_by_blending(diffapple, sdxl, strength):
     checkpoint, loaded = sdxl
     pipeline = as_pipeline(loaded, diffusers.StableDiffusionXLInpaintPipeline)
-    images = picture(64, 64), mask("box", 64, 64)
+    images = photo(64, 64), mask("box", 64, 64)
     settings = {"strength": strength} if strength else {}
     assert_parity(diffapple, "sdxl-turbo", checkpoint, pipeline, *images, width=64, height=64, **settings)
 
@@ -163,24 +126,21 @@ def test_sdxl_inpainting_by_blending(diffapple, sdxl, strength):
 def test_sdxl_inpainting_with_nine_channels(diffapple):
     checkpoint = make_sdxl(diffapple.folder / "model", unet=dict(in_channels=9))
     pipeline = as_pipeline(load_pipeline(checkpoint), diffusers.StableDiffusionXLInpaintPipeline)
-    images = picture(64, 64), mask("box", 64, 64)
+    images = photo(64, 64), mask("box", 64, 64)
     assert_parity(diffapple, "sdxl-turbo", checkpoint, pipeline, *images, width=64, height=64, negative_prompt="")
 
 
 def test_padding_mask_crop(diffapple, sd15):
     checkpoint, loaded = sd15
     pipeline = as_pipeline(loaded, diffusers.StableDiffusionInpaintPipeline)
-    images = picture(160, 120), mask("box", 160, 120)
-    options = ["--padding-mask-crop", 9]
-    assert_parity(
-        diffapple, "sd15", checkpoint, pipeline, *images, options=options, padding_mask_crop=9, width=64, height=64,
-        scheduler="ddim", steps=3,
-    )
+    images = photo(160, 120), mask("box", 160, 120)
+    settings = dict(padding_mask_crop=9, width=64, height=64, scheduler="ddim", steps=3)
+    assert_parity(diffapple, "sd15", checkpoint, pipeline, *images, **settings)
 
 
 def test_comparison_and_kept_pixels(diffapple, inpainting):
     checkpoint, _ = inpainting
-    image, box = picture(64, 64), mask("box", 64, 64)
+    image, box = photo(64, 64), mask("box", 64, 64)
     image.save(diffapple.folder / "image.png")
     box.save(diffapple.folder / "mask.png")
     options = ["--image", "image.png", "--mask", "mask.png", "--steps", 2, "--keep-unmasked", "--json"]
@@ -208,7 +168,7 @@ def test_comparison_and_kept_pixels(diffapple, inpainting):
     ],
 )
 def test_wrong_calls(diffapple, inpainting, options, code, text):
-    picture(64, 64).save(diffapple.folder / "image.png")
+    photo(64, 64).save(diffapple.folder / "image.png")
     (diffapple.folder / "broken.png").write_bytes((diffapple.folder / "image.png").read_bytes()[:99])
     result = diffapple("sd2-inpaint", "--model", inpainting[0], "--prompt", "a", "--steps", 2, *options)
     assert (result.code, result.out, len(result.err.splitlines())) == (code, "", 1), result.err

@@ -1,18 +1,15 @@
 """The safety checker against diffusers: preprocessing, embedding, verdict."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 from checkpoints import write_json
+from conftest import needs_standin_mps
 from modules import run_module
 from oracle import assert_latents_equal
 from PIL import Image
 from sd_checkpoints import FEATURE_EXTRACTOR, random_safety_checker, save_component
 from transformers import CLIPImageProcessor
-
-on_linux = pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has mps itself; the stand-in is for Linux")
 
 
 def draw(height: int, width: int, count: int = 6) -> torch.Tensor:
@@ -137,7 +134,7 @@ def test_names_of_the_hub(oracle, storage):
     assert sum(oracle.verdict(pictures, storage=storage, hub_names=True)) == 3
 
 
-@on_linux
+@needs_standin_mps
 def test_mps_gives_the_same_verdict(oracle):
     pictures = draw(64, 64)
     flag_above_the_median(oracle, pictures)

@@ -6,6 +6,7 @@ import inspect
 import itertools
 import json
 import os
+import re
 import subprocess
 
 import oracle
@@ -59,9 +60,7 @@ def spaced(options):
     return merged(SIGMAS, [{}, SIGMA_LIMITS], options)
 
 
-SOLVERS = [
-    *merged([dict(solver_order=order) for order in (1, 2, 3)], [dict(solver_type=t) for t in ("midpoint", "heun")]),
-]
+SOLVERS = merged([dict(solver_order=order) for order in (1, 2, 3)], [dict(solver_type=t) for t in ("midpoint", "heun")])
 SIGMA_OPTIONS = [*SPACINGS, OFFSET, *BETAS, UNKNOWN]
 SOLVER_OPTIONS = [
     *BETAS, *THRESHOLDING, SIGMA_MIN, UNKNOWN,
@@ -251,15 +250,15 @@ def test_eta(tmp_path):
 
 
 def test_eta_changes_nothing_elsewhere(tmp_path):
-    for name in CLASSES:
-        assert_parity(name, [case(SD, 5, eta=0.5)] if name != "ddim" else [], tmp_path)
+    for name in CLASSES.keys() - {"ddim"}:
+        assert_parity(name, [case(SD, 5, eta=0.5)], tmp_path)
 
 
 def test_the_test_sees_a_wrong_option(tmp_path):
-    """A difference as small as another order of the solver's last steps."""
+    """The solver's order."""
     tensors = start_tensors()
     ours = next(iter(run_program("dpmsolver++", [case(dict(SD, solver_order=3), 20)], tensors, tmp_path)))
-    assert difference(*ours, *run_oracle("dpmsolver++", case(SD, 20), tensors)) is not None
+    assert difference(*ours, *run_oracle("dpmsolver++", case(SD, 20), tensors)).startswith("sample is")
 
 
 REFUSED = [
@@ -362,8 +361,9 @@ def test_a_list_in_one_run(diffapple):
 
 
 def test_help_lists_the_names(diffapple):
-    text = diffapple.ok("ddpm", "--help").out
-    assert all(name in text for name in CLASSES)
+    text = " ".join(diffapple.ok("ddpm", "--help").out.split())
+    (names,) = re.findall(r"Samplers: (.*?) \[", text)
+    assert set(names.split(", ")) == CLASSES.keys()
 
 
 def test_one_line_for_a_learned_variance(diffapple):

@@ -2,12 +2,7 @@
 
 import pytest
 import sd_oracle
-import torch
-from oracle import HALF_PRECISION_FACTOR, rms
 from sd_checkpoints import load_pipeline, make_sd15, make_sdxl
-from sd_oracle import assert_equal
-
-CATS = ["a cat, fat, with brown fur, with short legs", "a cat, fat, with white fur, with short legs"]
 
 
 @pytest.fixture(scope="module")
@@ -20,23 +15,11 @@ def pipeline(checkpoint):
     return load_pipeline(checkpoint)
 
 
-def assert_parity(diffapple, checkpoint, pipeline, prompts=CATS, steps=2, guidance=0, options=(), batch=1, **settings):
-    typed = ["--steps", steps, "--guidance", guidance, "--batch-size", batch, *options]
-    for name in ("negative_prompt", "prompt_2", "negative_prompt_2", "width", "height", "scheduler", "guidance_rescale"):
-        if name in settings:
-            typed += [f"--{name.replace('_', '-')}", settings[name]]
-    seed = settings.pop("seed", 0)
-    ours = sd_oracle.run(diffapple, "sdxl-turbo", checkpoint, *typed, prompts=list(prompts), seed=seed)
-    expected = sd_oracle.make(
-        pipeline,
-        list(prompts),
-        seed=seed,
-        num_inference_steps=steps,
-        guidance_scale=float(guidance),
-        num_images_per_prompt=batch,
-        **settings,
+def assert_parity(diffapple, checkpoint, pipeline, seed=0, options=(), arguments={}, **settings):
+    settings = {"steps": 2, "guidance": 0, **settings}
+    sd_oracle.assert_parity(
+        diffapple, "sdxl-turbo", checkpoint, pipeline, settings, seed=seed, options=options, arguments=arguments
     )
-    assert_equal(ours, expected)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 8, 16])
@@ -65,9 +48,9 @@ def test_second_prompts(diffapple, checkpoint, pipeline):
     assert_parity(diffapple, checkpoint, pipeline, guidance=4, **texts)
 
 
-@pytest.mark.parametrize("size", [(64, 64), (104, 72)])
-def test_size_and_batch(diffapple, checkpoint, pipeline, size):
-    assert_parity(diffapple, checkpoint, pipeline, height=size[0], width=size[1], batch=2, guidance=2)
+@pytest.mark.parametrize("height, width", [(64, 64), (104, 72)])
+def test_size_and_batch(diffapple, checkpoint, pipeline, height, width):
+    assert_parity(diffapple, checkpoint, pipeline, height=height, width=width, batch_size=2, guidance=2)
 
 
 @pytest.mark.parametrize("scheduler", ["euler", "dpmsolver++", "ddim", "lcm"])
@@ -81,8 +64,7 @@ def test_guidance_rescale(diffapple, checkpoint, pipeline):
 
 @pytest.mark.parametrize("clip_skip", [0, 1])
 def test_clip_skip(diffapple, checkpoint, pipeline, clip_skip):
-    options = ["--clip-skip", clip_skip]
-    assert_parity(diffapple, checkpoint, pipeline, guidance=2, clip_skip=clip_skip, options=options)
+    assert_parity(diffapple, checkpoint, pipeline, guidance=2, clip_skip=clip_skip)
 
 
 @pytest.mark.parametrize("guidance", [0, 3])
@@ -90,7 +72,7 @@ def test_size_conditioning(diffapple, checkpoint, pipeline, guidance):
     """diffusers has [height, width] and [top, left]; without negative sizes, these are the negative prompt's too."""
     options = ["--original-size", "1024x512", "--target-size", "96x160", "--crop", "32,8"]
     sizes = dict(original_size=(512, 1024), target_size=(160, 96), crops_coords_top_left=(8, 32))
-    assert_parity(diffapple, checkpoint, pipeline, guidance=guidance, options=options, **sizes)
+    assert_parity(diffapple, checkpoint, pipeline, guidance=guidance, options=options, arguments=sizes)
 
 
 def test_size_conditioning_in_recipe_and_name(diffapple, checkpoint):
@@ -129,13 +111,5 @@ def test_base_scheduler(diffapple):
 
 
 def test_bf16_is_as_close_to_fp32_as_diffusers(diffapple, checkpoint, pipeline):
-    twin = load_pipeline(checkpoint).to(torch.bfloat16)
-    ours, theirs = [], []
-    for seed in range(3):
-        settings = dict(num_inference_steps=4, guidance_scale=0.0)
-        exact = sd_oracle.make(pipeline, CATS, seed=seed, **settings).latents
-        theirs.append(sd_oracle.make(twin, CATS, seed=seed, **settings).latents - exact)
-        options = ["--steps", 4, "--guidance", 0, "--dtype", "bf16"]
-        ours.append(sd_oracle.run(diffapple, "sdxl-turbo", checkpoint, *options, prompts=CATS, seed=seed).latents - exact)
-    distance, allowed = rms(torch.stack(ours)), rms(torch.stack(theirs)) * HALF_PRECISION_FACTOR
-    assert allowed / 1000 < distance <= allowed
+    settings = dict(steps=4, guidance=0)
+    sd_oracle.assert_half_precision_parity(diffapple, "sdxl-turbo", checkpoint, pipeline, "bf16", settings)

@@ -1,15 +1,12 @@
 """The UNet of Stable Diffusion v1, v2 (and its inpainting) and SDXL against diffusers."""
 
-import copy
 import subprocess
-import sys
 
-import oracle
 import pytest
 import torch
 from checkpoints import edit_json
-from modules import HALF_TYPES, RUN_MODULE, run_module
-from oracle import assert_latents_equal
+from conftest import needs_standin_mps
+from modules import RUN_MODULE, assert_outputs_equal, check_half_precision, run_module
 from safetensors.torch import save_file
 from sd_checkpoints import (
     THREE_LEVELS,
@@ -20,8 +17,6 @@ from sd_checkpoints import (
     random_condition_unet,
     save_component,
 )
-
-on_linux = pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has mps itself; the stand-in is for Linux")
 
 SHAPES = {
     "v1": UNET,
@@ -82,21 +77,19 @@ def draw(shape: dict, batch: int = 2, height: int = 8, width: int = 8, tokens: i
 
 
 @torch.inference_mode()
-def expected(unet, inputs: dict, timestep: float = 500) -> torch.Tensor:
+def expected(unet, inputs: dict, timestep: float = 500) -> dict:
     inputs = {name: tensor.to(unet.dtype) for name, tensor in inputs.items()}
     repeats = len(inputs["sample"]) // len(inputs["text"])
     text = inputs["text"].repeat(repeats, 1, 1)
     added = {name: inputs[name] for name in ("text_embeds", "time_ids") if name in inputs}
-    return unet(inputs["sample"], timestep, text, added_cond_kwargs=added).sample.float()
+    return {"sample": unet(inputs["sample"], timestep, text, added_cond_kwargs=added).sample.float()}
 
 
-def check(tmp_path, shape: dict, inputs: dict, timestep: float = 500, device: str = "cpu", storage: str = "safetensors"):
+def check(tmp_path, shape: dict, inputs: dict, timestep: float = 500, device: str = "cpu", storage="safetensors"):
     unet = random_condition_unet(shape)
     save_component(tmp_path / "unet", unet, storage)
-    ours = run_module("unet_2d_condition", tmp_path / "unet", inputs, device, timestep=timestep)["sample"]
-    theirs = expected(unet.half().float() if storage == "fp16" else unet, inputs, timestep)
-    assert theirs.std() > 1e-2
-    assert_latents_equal(ours, theirs)
+    ours = run_module("unet_2d_condition", tmp_path / "unet", inputs, device, timestep=timestep)
+    assert_outputs_equal(ours, expected(unet.half().float() if storage == "fp16" else unet, inputs, timestep))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -135,42 +128,31 @@ def test_the_bar_sees_a_small_change_of_the_weights(tmp_path):
     unet, inputs = random_condition_unet(UNET), draw(UNET)
     save_component(tmp_path / "unet", unet)
     unet.down_blocks[0].attentions[0].transformer_blocks[0].norm3.bias.zero_()
-    ours = run_module("unet_2d_condition", tmp_path / "unet", inputs)["sample"]
+    ours = run_module("unet_2d_condition", tmp_path / "unet", inputs)
     with pytest.raises(AssertionError, match="latents are"):
-        assert_latents_equal(ours, expected(unet, inputs))
+        assert_outputs_equal(ours, expected(unet, inputs))
 
 
-def check_half_precision(tmp_path, shape: dict, device: str, dtype: str) -> None:
-    """RMS distances to fp32, over several checkpoints."""
-    ours, theirs = [], []
-    for seed in range(4):
-        unet = random_condition_unet(shape, seed)
-        folder = tmp_path / str(seed) / "unet"
-        save_component(folder, unet)
-        inputs = draw(shape, 2, 16, 16, seed=seed)
-        exact = expected(unet, inputs)
-        ours.append(run_module("unet_2d_condition", folder, inputs, device, dtype, timestep=500)["sample"] - exact)
-        theirs.append(expected(copy.deepcopy(unet).to(HALF_TYPES[dtype]), inputs) - exact)
-    distance, allowed = (oracle.rms(torch.cat(differences)) for differences in (ours, theirs))
-    assert distance <= allowed * oracle.HALF_PRECISION_FACTOR
-    assert distance > allowed / 1000, f"the run was not in {dtype}"
+def check_half(tmp_path, shape: dict, device: str, dtype: str) -> None:
+    cases = [(random_condition_unet(shape, seed), draw(shape, 2, 16, 16, seed=seed)) for seed in range(4)]
+    check_half_precision("unet_2d_condition", tmp_path, cases, expected, device, dtype, timestep=500)
 
 
 @pytest.mark.parametrize("shape", ["v1", "v2_inpainting", "xl", "odd_heads", "v1_deep"])
 def test_bf16_is_as_close_to_fp32_as_diffusers(tmp_path, shape):
-    check_half_precision(tmp_path, SHAPES[shape], "cpu", "bf16")
+    check_half(tmp_path, SHAPES[shape], "cpu", "bf16")
 
 
-@on_linux
+@needs_standin_mps
 @pytest.mark.parametrize("shape", ["v1_deep", "v2_upcast", "xl", "odd_heads", "heads_that_do_not_divide"])
 def test_standin_mps_fp32(tmp_path, shape):
     check(tmp_path, SHAPES[shape], draw(SHAPES[shape], 2, 9, 12), device="mps")
 
 
-@on_linux
+@needs_standin_mps
 @pytest.mark.parametrize("shape, dtype", [("v1", "fp16"), ("v2_upcast", "fp16"), ("xl", "bf16")])
 def test_standin_mps_half_precision(tmp_path, shape, dtype):
-    check_half_precision(tmp_path, SHAPES[shape], "mps", dtype)
+    check_half(tmp_path, SHAPES[shape], "mps", dtype)
 
 
 BAD_CONFIGS = {

@@ -5,10 +5,8 @@ import re
 
 import pytest
 from PIL import Image
+from recipes import A1111_SETTING
 from sd_checkpoints import make_sd15
-
-# The web UI's own expression: a last line with at least three matches is that of the settings.
-SETTING = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 
 ODD = [
     'a cat, fat, with "brown" fur',
@@ -32,9 +30,9 @@ def checkpoint(tmp_path_factory):
 
 
 def as_the_web_ui_reads(text: str) -> tuple[str, str, dict]:
-    """Prompt, negative prompt, settings."""
+    """Prompt, negative prompt, settings: a last line with at least three of these is theirs."""
     *lines, last = text.strip().split("\n")
-    settings = SETTING.findall(last)
+    settings = A1111_SETTING.findall(last)
     assert len(settings) >= 3, last
     prompts = {False: [], True: []}
     negative = False

@@ -7,11 +7,7 @@ import re
 from itertools import product
 from urllib.parse import unquote
 
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
-from recipes import save_picture, save_sweep
-
-A1111_SETTING = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+from recipes import A1111_SETTING, save_picture, save_png, save_sweep
 
 
 def known(number: int) -> dict:
@@ -82,18 +78,11 @@ def test_report_sends_no_escape_sequences(diffapple):
 # --- show
 
 
-def save_text(path, text: str):
-    info = PngInfo()
-    info.add_text("parameters", text)
-    Image.new("RGB", (3, 2)).save(path, pnginfo=info)
-    return path
-
-
 def test_show_takes_other_programs_texts_apart(diffapple):
-    path = save_text(
+    path = save_png(
         diffapple.folder / "x.png",
-        "a lovely cat,\nfat\nNegative prompt: a dog\nSteps: 20, CFG scale: 7.000000, Seed: 42, Size: 512x512, "
-        "Model: sd-v1-4.ckpt, RNG: cuda, Sampler: euler_a, Version: stable-diffusion.cpp",
+        parameters="a lovely cat,\nfat\nNegative prompt: a dog\nSteps: 20, CFG scale: 7.000000, Seed: 42, "
+        "Size: 512x512, Model: sd-v1-4.ckpt, RNG: cuda, Sampler: euler_a, Version: stable-diffusion.cpp",
     )
     (report,) = diffapple.ok("show", path, "--json").reports
     assert report["recipe"] is None
@@ -106,15 +95,18 @@ def test_show_takes_other_programs_texts_apart(diffapple):
 
 def test_show_finds_what_a1111s_expression_finds(diffapple):
     rng = random.Random(0)
-    pieces = ["Steps: 1", "Seed: 2", "ab", ":", ",", " ", '"', "\\", "x-y/z w: 3", 'q: "a, b"', '"c": d', "--", "=", "K: "]
+    pieces = [
+        "Steps: 1", "Seed: 2", "ab", ":", ",", " ", '"', "\\", "x-y/z w: 3", 'q: "a, b"', '"c": d', "--", "=", "K: ",
+    ]  # fmt: skip
     for number in range(40):
         line = "Size: 1x1, Aa: 2, Bb: 3, " + "".join(rng.choices(pieces, k=rng.randrange(12)))
         expected = {}
         for name, value in A1111_SETTING.findall(line.strip()):
             expected.setdefault(name, value)
-        (report,) = diffapple.ok("show", save_text(diffapple.folder / f"{number}.png", line), "--json").reports
+        picture = save_png(diffapple.folder / f"{number}.png", parameters=line)
+        (report,) = diffapple.ok("show", picture, "--json").reports
         found = report["generation"]["settings"]
-        assert list(sorted(found)) == sorted(expected), line
+        assert sorted(found) == sorted(expected), line
         for name, value in expected.items():
             if not value.startswith('"'):
                 assert found[name] == value, line

@@ -2,7 +2,6 @@
 the CPU and refuses what mps refuses (tests/standin_mps)."""
 
 import json
-import sys
 
 import numpy as np
 import oracle
@@ -19,12 +18,12 @@ from checkpoints import (
     save_checkpoint,
     with_learned_variance,
 )
-from conftest import STANDIN_MPS, Diffapple
-from oracle import assert_latents_equal, assert_pictures_equal
+from conftest import STANDIN_MPS, Diffapple, needs_standin_mps
+from oracle import HALF_TYPES, assert_half_precision, assert_latents_equal, assert_pictures_equal
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has mps itself; the stand-in is for Linux")
+pytestmark = needs_standin_mps
 
 
 @pytest.fixture
@@ -105,22 +104,19 @@ def test_given_latents(standin):
 def test_half_precision_is_as_close_to_fp32_as_diffusers(standin, shape, dtype):
     checkpoint = make_checkpoint(standin.folder / "model", SHAPES[shape])
     unet, scheduler = oracle.load(checkpoint)
-    twin = oracle.half_precision_twin(unet, {"fp16": torch.float16, "bf16": torch.bfloat16}[dtype])
+    twin = oracle.half_precision_twin(unet, HALF_TYPES[dtype])
     ours, theirs = [], []
     for seed in (0, 1, 2):
         latents = run(standin, checkpoint, "--device", "mps", "--dtype", dtype, seed=seed)[1]
         exact = oracle.sample(unet, scheduler, seed, 7, 2).latents
         ours.append(latents - exact)
         theirs.append(oracle.sample(twin, scheduler, seed, 7, 2).latents - exact)
-    distance, allowed = oracle.rms(torch.stack(ours)), oracle.rms(torch.stack(theirs)) * oracle.HALF_PRECISION_FACTOR
-    assert distance <= allowed
-    assert distance > allowed / 1000, f"the run was not in {dtype}"
+    assert_half_precision(ours, theirs)
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
 def test_the_start_noise_is_the_cpus(standin, dtype):
-    """A model that predicts the sample 0, and one step: what is left is the noise, or nothing of it. With v-prediction
-    and no clipping, one step from t = 0 leaves sqrt(alpha_bar) times the noise itself."""
+    """A model whose v-prediction is 0, without clipping: one step from t = 0 leaves sqrt(alpha_bar) times the noise."""
     unet = random_unet(SMALL)
     unet.conv_out.weight.zero_()
     unet.conv_out.bias.zero_()

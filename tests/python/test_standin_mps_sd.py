@@ -1,20 +1,15 @@
 """Stable Diffusion's pipelines on the stand-in mps device (see test_standin_mps.py)."""
 
-import sys
-
 import pytest
 import sd_oracle
-import torch
-from conftest import STANDIN_MPS, Diffapple
-from oracle import HALF_PRECISION_FACTOR, rms
+from conftest import STANDIN_MPS, Diffapple, needs_standin_mps
+from pictures import mask, photo
 from safetensors.torch import load_file, save_file
 from sd_checkpoints import load_pipeline, make_sd2, make_sd15, make_sdxl
-from sd_oracle import assert_equal
-from test_parity_inpaint import mask, picture
+from sd_oracle import CATS, assert_equal
 
-pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="a Mac has mps itself; the stand-in is for Linux")
+pytestmark = needs_standin_mps
 
-CATS = ["a cat, fat, with brown fur, with short legs", "a cat, fat, with white fur, with short legs"]
 MASKED = ["--image", "image.png", "--mask", "mask.png"]
 RUNS = {
     "sd15": ("sd15", make_sd15, ["--guidance", 5, "--negative-prompt", "fog", "--clip-skip", 1]),
@@ -31,7 +26,7 @@ RUNS = {
 
 @pytest.fixture
 def standin(tmp_path) -> Diffapple:
-    picture(64, 64).save(tmp_path / "image.png")
+    photo(64, 64).save(tmp_path / "image.png")
     mask("soft", 64, 64).save(tmp_path / "mask.png")
     return Diffapple(tmp_path, STANDIN_MPS)
 
@@ -46,19 +41,15 @@ def test_fp32_is_the_cpus(standin, name):
     assert_equal(on_mps, on_cpu)
 
 
-@pytest.mark.parametrize("command, make", [("sd15", make_sd15), ("sdxl-turbo", make_sdxl)])
-def test_fp16_is_as_close_to_fp32_as_diffusers_in_bf16(standin, command, make):
-    """The CPU of the oracle computes in bf16, which is coarser than fp16: that is the most that fp16 may be off."""
+@pytest.mark.parametrize(
+    "command, make, scheduler", [("sd15", make_sd15, "dpmsolver++"), ("sdxl-turbo", make_sdxl, "euler-a")]
+)
+def test_fp16_is_as_close_to_fp32_as_diffusers(standin, command, make, scheduler):
     checkpoint = make(standin.folder / "model")
-    exact_pipeline, twin = load_pipeline(checkpoint), load_pipeline(checkpoint).to(torch.bfloat16)
-    scheduler = "dpmsolver++" if command == "sd15" else None
-    settings = dict(num_inference_steps=4, guidance_scale=3.0, scheduler=scheduler)
-    exact = sd_oracle.make(exact_pipeline, CATS, **settings).latents
-    theirs = sd_oracle.make(twin, CATS, **settings).latents - exact
-    ours = sd_oracle.run(
-        standin, command, checkpoint, "--device", "mps", "--steps", 4, "--guidance", 3, prompts=CATS
-    ).latents - exact
-    assert rms(theirs) / 1000 < rms(ours) <= rms(theirs) * HALF_PRECISION_FACTOR
+    settings = dict(steps=4, guidance=3, scheduler=scheduler)
+    sd_oracle.assert_half_precision_parity(
+        standin, command, checkpoint, load_pipeline(checkpoint), "fp16", settings, ["--device", "mps"]
+    )
 
 
 def test_vae_that_overflows_fp16(standin):

@@ -45,7 +45,7 @@ def test_is_in_recipe_and_name(diffapple):
     (int8,) = diffapple.ok("sd15", *options, "int8").paths
     (as_is,) = diffapple.ok("sd15", *options, "as-is").paths
     assert int8.name == as_is.name.replace(".png", "_weights-int8.png")
-    assert diffapple.ok("replay", int8, "--model", checkpoint).out.count("the same picture")
+    assert "the same picture" in diffapple.ok("replay", int8, "--model", checkpoint).out
 
 
 @pytest.mark.parametrize("value", ["int4", "int8,as-is", ""])
@@ -55,11 +55,11 @@ def test_refused(diffapple, value):
 
 
 def test_memory_of_the_weights(diffapple):
-    """A UNet of 70 million parameters: 280 MB in fp32, 70 in 8 bits, told apart by the process's peak."""
+    """A UNet of 152 million parameters: 609 MB in fp32, 152 in 8 bits, told apart by the process's peak."""
     wide = dict(block_out_channels=(256, 1024), norm_num_groups=32)
     checkpoint = make_sd15(diffapple.folder / "model", unet=wide)
     stored = sum(file.stat().st_size for file in (checkpoint / "unet").glob("*.safetensors"))
     options = ["--model", checkpoint, "--steps", 1, "--guidance", 1, "--prompt", "a cat", "--json", "--weights"]
     peaks = [diffapple.ok("sd15", *options, kind).reports[0]["peak_bytes"] for kind in ("as-is", "int8")]
-    assert stored > 150e6
+    assert stored > 600e6
     assert peaks[0] - peaks[1] > 0.6 * stored

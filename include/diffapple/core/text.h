@@ -1,0 +1,25 @@
+// Small operations on text that several layers need.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace diffapple {
+
+/// The parts, each convertible to std::string_view, with `separator` between them.
+template <typename Parts>
+std::string join(const Parts& parts, std::string_view separator) {
+    std::string joined;
+    bool first = true;
+    for (const auto& part : parts) {
+        if (!first) joined += separator;
+        first = false;
+        joined += std::string_view(part);
+    }
+    return joined;
+}
+
+/// `text` with the markup characters of HTML and XML (& < > " ') as entities.
+std::string escape_markup(std::string_view text);
+
+}  // namespace diffapple
