@@ -94,6 +94,7 @@ class DDPM:
         self.dtype, self.size = torch_dtype(dtype, peer), size
         unet = UNet2DModel.from_pretrained(folder, torch_dtype=self.dtype).eval()
         if peer == "openvino":
+            unet.requires_grad_(False)  # tracing takes no constants that want a gradient
             self.unet = to_openvino(lambda x, t: unet(x, t, return_dict=False)[0], dtype,
                                     (torch.zeros(1, 3, size, size), torch.tensor(1.0)))
         else:
@@ -176,6 +177,8 @@ class StableDiffusion:
         unet, decoder, latent = pipeline.unet, pipeline.vae.decoder, size // pipeline.vae_scale_factor
         if "text_encoder_2" in pipeline.components:
             raise Skipped("SDXL's conditions are not converted")
+        for module in (unet, decoder):
+            module.requires_grad_(False)  # tracing takes no constants that want a gradient
         halves = 2 if self.guidance > 1 else 1
         example = (torch.zeros(halves, unet.config.in_channels, latent, latent), torch.tensor(1.0),
                    torch.zeros(halves, 77, unet.config.cross_attention_dim))

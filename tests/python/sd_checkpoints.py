@@ -261,11 +261,13 @@ def to_hub_names(model, state: dict) -> dict:
     return state
 
 
-def load_pipeline(checkpoint: Path) -> DiffusionPipeline:
-    """The checkpoint as diffusers loads it, all in fp32."""
+def load_pipeline(checkpoint: Path, dtype: torch.dtype = torch.float32) -> DiffusionPipeline:
+    """The checkpoint as diffusers loads it, all in one dtype."""
     names = [path.name for path in (checkpoint / "unet").iterdir()]
     variant = "fp16" if any("fp16" in name for name in names) else None
     safetensors = any(name.endswith("safetensors") for name in names)
-    pipeline = DiffusionPipeline.from_pretrained(checkpoint, variant=variant, use_safetensors=safetensors)
+    pipeline = DiffusionPipeline.from_pretrained(
+        checkpoint, variant=variant, use_safetensors=safetensors, torch_dtype=dtype
+    )
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(torch.float32)
+    return pipeline

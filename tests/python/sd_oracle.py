@@ -125,7 +125,7 @@ def assert_half_precision_parity(
 ) -> None:
     """Latents in `dtype` are as close to fp32 as diffusers' own, over three seeds. `pipeline` computes in fp32; the
     rest is as in assert_parity."""
-    twin = load_pipeline(checkpoint).to(HALF_TYPES[dtype])
+    twin = load_pipeline(checkpoint, HALF_TYPES[dtype])
     typed = [*as_options({**settings, "dtype": dtype}), *options]
     ours, theirs = [], []
     for seed in range(3):

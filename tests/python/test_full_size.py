@@ -1,9 +1,6 @@
-"""The study's models at their full size (config files in tests/data, random weights). google/ddpm-cat-256: parity, and
-the memory bar, which is the weights, what diffusers' own forward needs, and 300 MB. SD v1.5: parity from text to PNG,
-and at most 2.6 GB in bf16."""
+"""The study's models at their full size (config files in tests/data, random weights): parity with diffusers, from prompt
+to PNG, and the bars for peak memory."""
 
-import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,10 +10,11 @@ import numpy as np
 import oracle
 import pytest
 import sd_oracle
-from checkpoints import random_unet
+import torch
 from conftest import PROJECT, Diffapple
-from oracle import assert_latents_equal, assert_pictures_equal
+from oracle import assert_half_precision, assert_latents_equal, assert_pictures_equal
 from PIL import Image
+from pictures import mask, photo
 from safetensors.torch import load_file
 from sd_checkpoints import load_pipeline
 
@@ -26,10 +24,9 @@ from peers.experiments import EXPERIMENTS  # noqa: E402
 pytestmark = pytest.mark.full
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux reports it")
 
-CONFIGS = PROJECT / "tests" / "data" / "ddpm-cat-256"
-MEMORY_ABOVE_DIFFUSERS = 300e6
-MEMORY_OF_SD15_IN_BF16 = 2.6e9
-CAT = "a cat, fat, with brown fur, with short legs"
+MEMORY_ABOVE_DIFFUSERS = 300e6  # of ddpm: on top of the weights and what diffusers' own forward needs
+CAT = sd_oracle.CATS[:1]
+PICTURES = ["--image", "image.png", "--mask", "mask.png"]
 
 # Peak resident memory of one forward of diffusers, above what the process holds with its model loaded.
 MEASURE_FORWARD = """
@@ -50,20 +47,40 @@ peak = 1024 * int(next(l for l in status.splitlines() if l.startswith("VmHWM")).
 print(peak - before)
 """
 
+# Prints the peak of a command. By a small process: what a child's peak counts starts with what its parent holds.
+MEASURE_COMMAND = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def peak_resident(diffapple: Diffapple, *arguments) -> int:
+    command = [sys.executable, "-c", MEASURE_COMMAND, *diffapple.command(*arguments)]
+    measured = subprocess.run(
+        command, cwd=diffapple.folder, env=diffapple.variables(), capture_output=True, text=True
+    )
+    assert measured.returncode == 0, measured.stderr
+    return int(measured.stdout)
+
 
 @pytest.fixture(scope="module")
-def cat(tmp_path_factory) -> Path:
-    """The root layout of the Hub's repository."""
-    folder = tmp_path_factory.mktemp("full") / "ddpm-cat-256"
-    shutil.copytree(CONFIGS, folder)
-    config = json.loads((folder / "config.json").read_text())
-    shape = {key: value for key, value in config.items() if not key.startswith("_")}
-    random_unet(shape).save_pretrained(folder)
-    shutil.copy(CONFIGS / "config.json", folder / "config.json")
-    return folder
+def checkpoint(tmp_path_factory):
+    """A function that makes the checkpoint of an experiment, once; they go again, since they take up to 7 GB each."""
+    folder = tmp_path_factory.mktemp("full")
+
+    def make(experiment: str) -> Path:
+        model = folder / experiment
+        if not model.exists():
+            EXPERIMENTS[experiment].make_checkpoint(model, EXPERIMENTS[experiment].size)
+        return model
+
+    yield make
+    shutil.rmtree(folder)
 
 
-def test_parity(diffapple, cat):
+def test_ddpm(diffapple, checkpoint):
+    cat = checkpoint("ddpm")
     saved = diffapple.folder / "latents.safetensors"
     result = diffapple.ok("ddpm", "--model", cat, "--steps", 2, "--seed", 0, "--save-latents", saved, timeout=600)
     expected = oracle.sample(*oracle.load(cat), seed=0, steps=2)
@@ -72,17 +89,10 @@ def test_parity(diffapple, cat):
     assert_pictures_equal(pictures, expected.pictures)
 
 
-def peak_resident(diffapple: Diffapple, *arguments) -> int:
-    process = diffapple.start(*arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_maxrss * 1024
-
-
 @linux_only
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-def test_memory(diffapple, cat, dtype):
+def test_memory_of_ddpm(diffapple, checkpoint, dtype):
+    cat = checkpoint("ddpm")
     measured = subprocess.run(
         [sys.executable, "-c", MEASURE_FORWARD, cat, Path(__file__).parent], capture_output=True, text=True, check=True
     )
@@ -92,25 +102,52 @@ def test_memory(diffapple, cat, dtype):
     assert peak <= allowed, f"{peak / 1e6:.0f} MB, allowed {allowed / 1e6:.0f}"
 
 
-@pytest.fixture(scope="module")
-def sd15(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("full") / "sd-v1-5"
-    EXPERIMENTS["sd15"].make_checkpoint(folder, 512)
-    return folder
+def test_sd15(diffapple, checkpoint):
+    model = checkpoint("sd15")
+    settings = {"steps": 2, "guidance": 7.5, "negative_prompt": "", "scheduler": "dpmsolver++"}
+    sd_oracle.assert_parity(diffapple, "sd15", model, load_pipeline(model), settings, CAT)
 
 
-def test_sd15_parity(diffapple, sd15):
-    saved = diffapple.folder / "latents.safetensors"
-    options = ["--prompt", CAT, "--steps", 2, "--seed", 0, "--save-latents", saved]
-    result = diffapple.ok("sd15", "--model", sd15, *options, timeout=1200)
-    expected = sd_oracle.make(
-        load_pipeline(sd15), [CAT], "dpmsolver++", num_inference_steps=2, guidance_scale=7.5, negative_prompt=""
+def save_pictures(folder: Path) -> dict:
+    """The study's kind of input, as the program's PICTURES and as arguments of diffusers' pipelines."""
+    arguments = {"image": photo(512, 512), "mask_image": mask("soft", 512, 512)}
+    for name in ("image", "mask_image"):
+        arguments[name].save(folder / f"{name.removesuffix('_image')}.png")
+    return arguments
+
+
+def test_sd2_inpaint(diffapple, checkpoint):
+    model = checkpoint("sd2-inpaint")
+    arguments = save_pictures(diffapple.folder)
+    settings = {"steps": 2, "guidance": 3}
+    sd_oracle.assert_parity(
+        diffapple, "sd2-inpaint", model, load_pipeline(model), settings, CAT, options=PICTURES, arguments=arguments
     )
-    pictures = [np.asarray(Image.open(diffapple.folder / path)) for path in result.paths]
-    sd_oracle.assert_equal(sd_oracle.Made(load_file(saved)["latents"], pictures), expected)
+
+
+def test_sdxl_turbo_in_bf16(diffapple, checkpoint):
+    """One pipeline at a time: in fp32 it takes 14 GB."""
+    model = checkpoint("sdxl-turbo")
+    options = ["--steps", 1, "--guidance", 0, "--dtype", "bf16"]
+    arguments = {"num_inference_steps": 1, "guidance_scale": 0.0}
+    ours = sd_oracle.run(diffapple, "sdxl-turbo", model, *options, prompts=CAT).latents
+    exact = sd_oracle.make(load_pipeline(model), CAT, **arguments).latents
+    theirs = sd_oracle.make(load_pipeline(model, torch.bfloat16), CAT, **arguments).latents
+    assert_half_precision([ours - exact], [theirs - exact])
 
 
 @linux_only
-def test_sd15_memory(diffapple, sd15):
-    peak = peak_resident(diffapple, "sd15", "--model", sd15, "--steps", 1, "--dtype", "bf16", "--prompt", "a")
-    assert peak <= MEMORY_OF_SD15_IN_BF16, f"{peak / 1e6:.0f} MB"
+@pytest.mark.parametrize(
+    "experiment, bar, options",
+    [
+        ("sd15", 2.6e9, []),
+        ("sd2-inpaint", 2.7e9, PICTURES),
+        ("sdxl-turbo", 6.5e9, []),
+        ("sdxl-turbo", 4.0e9, ["--weights", "int8"]),
+    ],
+)
+def test_memory_in_bf16(diffapple, checkpoint, experiment, bar, options):
+    save_pictures(diffapple.folder)
+    settings = ["--model", checkpoint(experiment), "--steps", 1, "--dtype", "bf16", "--prompt", "a", *options]
+    peak = peak_resident(diffapple, experiment, *settings)
+    assert peak <= bar, f"{peak / 1e6:.0f} MB"
