@@ -79,7 +79,7 @@ print_plan() {
     fi
     [ -e "$sentencepiece_archive" ] ||
         say "SentencePiece: source archive, ${given_sentencepiece:-3 MB to download}"
-    [ -x "$build/diffapple" ] || say "Build: $build/diffapple, $(parallel_jobs) at a time (about 5 minutes on 2 cores)"
+    [ -x "$build/diffapple" ] || say "Build: $build/diffapple, $(parallel_jobs) at a time (about 3 minutes on 2 cores)"
     if [ -z "$flavour$given_torch" ] && have nvidia-smi && ! is_cuda_libtorch "${libtorch:-.}"; then
         say "An NVIDIA GPU is here; to use it: scripts/setup.sh --cuda"
     fi
