@@ -1,24 +1,29 @@
 #!/usr/bin/env python3
 """Times diffapple against its peers, interleaved in one run, on the same full-size model with random weights.
 
-Peers: diffusers eager in NCHW and in channels_last, diffusers under torch.compile with frozen weights, and OpenVINO
-with the UNet (and the VAE's decoder) converted from torch. Measured are, each contender in turn in every repeat with a
-warm-up outside: a step of the denoising loop (with guidance for sd15 and sd2-inpaint), text encoding (for sd2-inpaint
-with the picture's encoding) and VAE decoding to PNG bytes; and the whole job, from the start of the process to the PNG
-on disk, with its peak memory. "diffapple/this" is the ratio of medians: below 1, diffapple is faster (or smaller).
+Peers: diffusers eager in NCHW and in channels_last, diffusers under torch.compile with frozen weights, OpenVINO with
+the UNet (and the VAE's decoder) converted from torch, and stable-diffusion.cpp, with f32 weights beside fp32 and with
+f16, its usual ones, beside bf16 (those of convolutions are f16 in both). Measured are, each contender in turn in every
+repeat with a warm-up outside: a step of the denoising loop (with guidance for sd15 and sd2-inpaint), text encoding (for
+sd2-inpaint with the picture's encoding) and VAE decoding to PNG bytes; and the whole job, from the start of the process
+to the PNG on disk, with its peak memory. "diffapple/this" is the ratio of medians: below 1, diffapple is faster (or
+smaller).
 
 Run it alone on the machine, after scripts/setup.sh, with a Python that has the peers:
 
     python3 -m venv /tmp/peers
     /tmp/peers/bin/pip install torch diffusers transformers accelerate openvino
     /tmp/peers/bin/pip install --no-deps open_clip_torch  # CLIP's vocabulary
+    CMAKE_ARGS=-DGGML_NATIVE=ON /tmp/peers/bin/pip install stable-diffusion-cpp-python  # built from source: minutes
     /tmp/peers/bin/python scripts/bench_peers.py --experiment sd15
 
-The tests' Python, .venv/test/bin/python, has all but OpenVINO. A peer that is missing or fails is left out, and a line
-says why. --checkpoint DIR keeps the random checkpoint for the next run (sd15 4 GB, sd2-inpaint 5 GB, sdxl-turbo 7 GB).
+The tests' Python, .venv/test/bin/python, has all but OpenVINO and stable-diffusion.cpp. A peer that is missing or fails
+is left out, and a line says why. --checkpoint DIR keeps the random checkpoint for the next run (sd15 4 GB, sd2-inpaint
+5 GB, sdxl-turbo 7 GB).
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -32,7 +37,9 @@ from pathlib import Path
 from peers.experiments import DDPM, EXPERIMENTS, NEGATIVE_PROMPT, PROMPT, Skipped, grey_pictures
 
 ROOT = Path(__file__).resolve().parent.parent
-PEERS = ["channels_last", "contiguous", "compile", "openvino"]
+SDCPP = "stable-diffusion.cpp"
+SDCPP_WEIGHTS = {"fp32": "f32", "bf16": "f16", "fp16": "f16"}
+PEERS = ["channels_last", "contiguous", "compile", "openvino", SDCPP]
 
 
 # --- run in processes of their own: the peers, and the making of a checkpoint
@@ -42,22 +49,36 @@ def make_checkpoint(experiment: str, size: str, folder: str) -> None:
     EXPERIMENTS[experiment].make_checkpoint(Path(folder), int(size))
 
 
-def serve(experiment: str, size: str, folder: str, dtype: str, peer: str) -> None:
-    """Reads lines 'steps batch', answers with seconds of each stage as JSON."""
+def without_gradients(peer: str, inference_mode: bool):
+    """torch's mode for a peer that uses it; the others do without the time and memory that importing it takes."""
+    if peer == SDCPP:
+        return contextlib.nullcontext()
     import torch
 
-    with torch.inference_mode(peer not in ("compile", "openvino")), torch.no_grad():
-        contender = EXPERIMENTS[experiment](folder, dtype, peer, int(size))
+    return torch.inference_mode() if inference_mode else torch.no_grad()
+
+
+def load(experiment: str, size: str, folder: str, dtype: str, peer: str, once: bool):
+    """The experiment as the peer runs it, for one picture or for many."""
+    if peer == SDCPP:
+        from peers.sdcpp import StableDiffusionCpp
+
+        return StableDiffusionCpp(EXPERIMENTS[experiment], folder, SDCPP_WEIGHTS[dtype], int(size), once)
+    return EXPERIMENTS[experiment](folder, dtype, peer, int(size))
+
+
+def serve(experiment: str, size: str, folder: str, dtype: str, peer: str) -> None:
+    """Reads lines 'steps batch', answers with seconds of each stage as JSON."""
+    with without_gradients(peer, peer not in ("compile", "openvino")):
+        contender = load(experiment, size, folder, dtype, peer, once=False)
         print("ready", flush=True)
         for line in sys.stdin:
             print(json.dumps(contender.timings(*map(int, line.split()))), flush=True)
 
 
 def do_job(experiment: str, size: str, folder: str, dtype: str, peer: str, steps: str, png: str) -> None:
-    import torch
-
-    with torch.no_grad():
-        EXPERIMENTS[experiment](folder, dtype, peer, int(size)).picture(int(steps)).save(png)
+    with without_gradients(peer, False):
+        load(experiment, size, folder, dtype, peer, once=True).picture(int(steps)).save(png)
 
 
 # --- the contenders, as the measuring process sees them
@@ -79,9 +100,14 @@ class Clock:
         return timer
 
 
+def name_of(peer: str, dtype: str) -> str:
+    names = {"openvino": "OpenVINO", SDCPP: f"{SDCPP} {SDCPP_WEIGHTS[dtype]}"}
+    return names.get(peer, f"diffusers {peer}")
+
+
 class PeerProcess:
     def __init__(self, peer: str, options, folder: Path, dtype: str, clock: Clock):
-        self.name = "OpenVINO" if peer == "openvino" else f"diffusers {peer}"
+        self.name = name_of(peer, dtype)
         self.arguments = [options.experiment, str(options.size), str(folder), dtype, peer]
         command = [sys.executable, __file__, "--serve", *self.arguments]
         self.errors = tempfile.TemporaryFile("w+")

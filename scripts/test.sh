@@ -38,9 +38,11 @@ part() { # NAME COMMAND...
     say "== $name: $status ($((SECONDS - start)) s)"
 }
 
-# Two processes at a time with one thread each: more threads than cores make each other wait.
+# Two processes at a time with one thread each, or one with several: more threads than cores make each other wait.
 pytest_part() { # NAME MARKER_EXPRESSION PROCESSES
-    OMP_NUM_THREADS=1 part "$1" .venv/test/bin/python -m pytest tests/python -q -m "$2" -n "$3" \
+    local threads=1
+    [ "$3" -gt 0 ] || threads=$(parallel_jobs)
+    OMP_NUM_THREADS=$threads part "$1" .venv/test/bin/python -m pytest tests/python -q -m "$2" -n "$3" \
         --junitxml "$results/$1.xml"
 }
 

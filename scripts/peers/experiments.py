@@ -124,6 +124,14 @@ class DDPM:
         return VaeImageProcessor().postprocess(self.sample(steps, 1).float())[0]
 
 
+def save_text_encoder(model, folder: Path) -> None:
+    """With the published checkpoints' keys, which stable-diffusion.cpp reads; transformers 5 drops their text_model."""
+    tensors = model.state_dict().items()
+    model.save_pretrained(folder, state_dict={
+        name if name.startswith("text_") else f"text_model.{name}": tensor for name, tensor in tensors
+    })
+
+
 class StableDiffusion:
     """What the three experiments share; a subclass says which model it is."""
 
@@ -153,7 +161,7 @@ class StableDiffusion:
                 (target / "scheduler_config.json").write_text((source / "scheduler_config.json").read_text())
             elif name.startswith("text_encoder"):
                 config = transformers.CLIPTextConfig.from_pretrained(source)
-                getattr(transformers, entry[1])(config).save_pretrained(target)
+                save_text_encoder(getattr(transformers, entry[1])(config), target)
             elif name in ("unet", "vae"):
                 kind = getattr(diffusers, entry[1])
                 kind.from_config(kind.load_config(source)).save_pretrained(target, max_shard_size="20GB")

@@ -88,7 +88,7 @@ def run(diffapple: Diffapple, command: str, checkpoint: Path, *options, prompts:
     saved = diffapple.folder / "latents.safetensors"
     texts = [part for prompt in prompts for part in ("--prompt", prompt)]
     arguments = ["--model", checkpoint, "--seed", seed, "--save-latents", saved, "--json", "--force", *texts, *options]
-    reports = diffapple.ok(command, *arguments).reports
+    reports = diffapple.ok(command, *arguments, timeout=900).reports
     assert [report["index"] for report in reports] == list(range(len(reports)))
     pictures = [np.asarray(Image.open(diffapple.folder / report["path"])) for report in reports]
     return Made(load_file(saved)["latents"], pictures)
