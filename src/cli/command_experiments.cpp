@@ -13,6 +13,7 @@
 #include "diffapple/experiments/experiment.h"
 #include "diffapple/experiments/output_names.h"
 #include "diffapple/schedulers/scheduler.h"
+#include "diffapple/text/utf8.h"
 
 namespace diffapple {
 namespace {
@@ -49,12 +50,13 @@ struct Options {
     std::string guidance, negative_prompt, prompt_2, negative_prompt_2, clip_skip = "0", guidance_rescale = "0",
                                                                         eta = "0";
     std::string weights = "as-is", vae_tiling = "auto", safety, strengths, mask_blur = "0", padding_mask_crop;
-    std::string original_size, target_size, crop, prompts_file;
+    std::string original_size, target_size, crop;
+    std::optional<std::string> prompts_file;
     bool interactive = false;
     std::vector<std::string> prompts;
     std::string shard, sheet = "on";
 
-    bool reads_prompts() const { return interactive || !prompts_file.empty(); }
+    bool reads_prompts() const { return interactive || prompts_file; }
 };
 
 int64_t parse_size(const std::string& option, const std::string& text) {
@@ -95,7 +97,7 @@ std::optional<PixelPair> parse_pair(const std::string& option, const std::string
 void check_read_prompts(const Options& options) {
     if (!options.reads_prompts()) return;
     const char* const option = options.interactive ? "--interactive" : "--prompts";
-    if (options.interactive && !options.prompts_file.empty())
+    if (options.interactive && options.prompts_file)
         fail_usage("--interactive and --prompts: give one of them; --prompts - reads stdin");
     if (!options.prompts.empty()) fail_usage(option, " and --prompt: give one of them");
     if (!options.settings.latents.empty() || !options.settings.save_latents.empty())
@@ -106,7 +108,7 @@ void read_prompt_options(const Options& options, const CLI::App& command, RunSet
     constexpr double max_guidance = 1000;
     constexpr int64_t max_clip_skip = 100;
     settings.guidance = parse_numbers("--guidance", options.guidance, 0, max_guidance);
-    settings.prompts = options.prompts;
+    for (const auto& prompt : options.prompts) settings.prompts.push_back(valid_utf8(prompt));
     check_read_prompts(options);
     if (options.reads_prompts()) {
         settings.prompts = {""};
@@ -115,13 +117,13 @@ void read_prompt_options(const Options& options, const CLI::App& command, RunSet
     settings.original_size = parse_pair("--original-size", options.original_size, 'x', 1);
     settings.target_size = parse_pair("--target-size", options.target_size, 'x', 1);
     settings.crop = parse_pair("--crop", options.crop, ',', 0);
-    if (command.count("--negative-prompt") > 0) settings.negative_prompt = options.negative_prompt;
+    if (command.count("--negative-prompt") > 0) settings.negative_prompt = valid_utf8(options.negative_prompt);
     if (settings.prompts.empty()) {
         settings.prompts = options.kind.prompts;
         if (!settings.negative_prompt) settings.negative_prompt = options.kind.negative_prompt;
     }
-    if (command.count("--prompt-2") > 0) settings.prompt_2 = options.prompt_2;
-    if (command.count("--negative-prompt-2") > 0) settings.negative_prompt_2 = options.negative_prompt_2;
+    if (command.count("--prompt-2") > 0) settings.prompt_2 = valid_utf8(options.prompt_2);
+    if (command.count("--negative-prompt-2") > 0) settings.negative_prompt_2 = valid_utf8(options.negative_prompt_2);
     if (command.count("--safety") > 0)
         settings.safety = parse_choices("--safety", options.safety, {"on", "off"}).front() == "on";
     settings.guidance_rescale = parse_fraction("--guidance-rescale", options.guidance_rescale);
@@ -168,8 +170,8 @@ void run(const Options& options, const CLI::App& command) {
     const auto experiment = open_experiment(options.kind, read_settings(options, command));
     if (options.interactive)
         run_interactive(*experiment, reporter);
-    else if (!options.prompts_file.empty())
-        run_prompts_of_file(options.prompts_file, *experiment, reporter);
+    else if (options.prompts_file)
+        run_prompts_of_file(*options.prompts_file, *experiment, reporter);
     else
         run_experiment(*experiment, reporter);
 }
@@ -237,8 +239,8 @@ void add_command(CLI::App& app, const ExperimentKind& kind, const std::string& d
     command->add_option("--height", options->height, "Height of a picture [the model's]");
     command->add_option("--out", settings.out, "Folder of all results")->capture_default_str();
     command->add_flag("--force", settings.force, "Make pictures that exist, replace those of other recipes");
-    if (kind.has_prompts())
-        command->add_flag("--keep-loaded", settings.keep_loaded, "Keep all components in memory after their use");
+    command->add_flag("--keep-loaded", settings.keep_loaded,
+                      "Keep all components in memory after their use (a model of one component always is)");
     command->add_option("--shard", options->shard, "Part I of N of a sweep, as 1/8: every N-th batch, for job arrays");
     command->add_option("--sheet", options->sheet, "on or off: a contact sheet at the end of a sweep")
         ->check(CLI::IsMember({"on", "off"}))

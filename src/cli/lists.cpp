@@ -56,14 +56,23 @@ std::vector<int64_t> parse_integers(const std::string& option, const std::string
 
 std::vector<double> parse_numbers(const std::string& option, const std::string& text, double minimum, double maximum) {
     std::vector<double> values;
+    const auto add = [&](double value) {
+        if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
+    };
     for (const auto& part : split(text)) {
+        if (part.find("..") != std::string::npos) {
+            for (const int64_t value : parse_integers(option, part, static_cast<int64_t>(std::ceil(minimum)),
+                                                      static_cast<int64_t>(std::floor(maximum))))
+                add(static_cast<double>(value));
+            continue;
+        }
         char* end = nullptr;  // std::from_chars of a double is missing in older versions of Apple's library
         const double value = std::strtod(part.c_str(), &end);
         if (part.empty() || *end != '\0' || !std::isfinite(value))
-            fail_usage(option, " '", part, "': expected a number or a list 0,2.5,7");
+            fail_usage(option, " '", part, "': expected a number, a list 0,2.5,7 or a range 0..3");
         if (value < minimum || value > maximum)
             fail_usage(option, ' ', part, ": must be from ", minimum, " to ", maximum);
-        if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
+        add(value);
     }
     return values;
 }

@@ -42,6 +42,16 @@ int report_libtorch_error(const c10::Error& error) {
                   ExitCode::failure);
 }
 
+/// CLI11 says of a word that is no command only that a command is missing.
+void require_command(const CLI::App& app, int argc, char** argv) {
+    if (argc < 2 || argv[1][0] == '-') return;
+    const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
+    const std::string word = argv[1];
+    if (std::none_of(commands.begin(), commands.end(),
+                     [&](const auto* command) { return command->get_name() == word; }))
+        diffapple::fail_usage("'", word, "' is no command (`diffapple --help` shows what there is)");
+}
+
 int parse_and_run(int argc, char** argv) {
     CLI::App app("Diffusion experiments on Apple silicon, CUDA and the CPU", "diffapple");
     app.set_version_flag("--version", std::string("diffapple ") + diffapple::version);
@@ -57,6 +67,7 @@ int parse_and_run(int argc, char** argv) {
     diffapple::add_grid_command(app);
     diffapple::add_report_command(app);
     diffapple::add_replay_command(app);
+    require_command(app, argc, argv);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& help) {

@@ -5,13 +5,17 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <optional>
+#include <string_view>
+#include <utility>
 
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/stop.h"
+#include "diffapple/text/utf8.h"
 
 namespace diffapple {
 namespace {
@@ -21,7 +25,8 @@ class PromptRuns {
 public:
     PromptRuns(Experiment& experiment, Reporter& reporter) : experiment_(experiment), reporter_(reporter) {}
 
-    void run(const std::string& prompt) {
+    void run(const std::string& line) {
+        const std::string prompt = valid_utf8(line);
         ++count_;
         try {
             experiment_.set_prompts({prompt});
@@ -32,6 +37,8 @@ public:
             print_message("diffapple: " + printable(concat("prompt '", prompt, "': ", error.what())));
         }
     }
+
+    size_t count() const { return count_; }
 
     void require_success() const {
         if (failed_ > 0) fail(failed_, " of ", count_, " prompts failed; the lines above say why");
@@ -65,8 +72,12 @@ void ask() {
 }
 
 void run_lines(std::istream& stream, PromptRuns& runs) {
-    while (const auto line = next_line(stream))
+    constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+    bool first = true;
+    while (auto line = next_line(stream)) {
+        if (std::exchange(first, false) && line->starts_with(byte_order_mark)) line->erase(0, byte_order_mark.size());
         if (!is_blank(*line) && line->front() != '#') runs.run(*line);
+    }
 }
 
 }  // namespace
@@ -88,9 +99,11 @@ void run_prompts_of_file(const std::string& file, Experiment& experiment, Report
         run_lines(std::cin, runs);
     } else {
         std::ifstream stream(file);
-        if (!stream) fail("--prompts ", file, ": cannot be read (", std::strerror(errno), ")");
+        if (!stream) fail("--prompts '", file, "': cannot be read (", std::strerror(errno), ")");
+        if (std::filesystem::is_directory(file)) fail("--prompts ", file, ": is a folder, not a file of prompts");
         run_lines(stream, runs);
     }
+    if (runs.count() == 0) fail("--prompts ", file, ": holds no prompts");
     runs.require_success();
 }
 

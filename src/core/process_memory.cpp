@@ -84,6 +84,25 @@ void trim_memory() {
 
 #endif
 
+#ifdef __GLIBC__
+
+SeparateBlocks::SeparateBlocks() {
+    mallopt(M_MMAP_THRESHOLD, 64 << 10);
+}
+
+// What glibc arrives at by itself once large blocks have been freed, before a first mallopt ends its own adjustment.
+SeparateBlocks::~SeparateBlocks() {
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+}
+
+#else
+
+SeparateBlocks::SeparateBlocks() = default;
+SeparateBlocks::~SeparateBlocks() = default;
+
+#endif
+
 ResidentPeak::ResidentPeak() : kernel_counts_(reset_peak()) {
     sampled_ = resident_memory();
     if (!kernel_counts_) sampler_ = std::thread([this] { sample(); });

@@ -68,6 +68,7 @@ std::vector<PlannedBatch> make_plan(const Experiment& experiment) {
 void require_writable(const fs::path& file) {
     const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
     std::error_code error;
+    if (fs::is_directory(file, error)) fail(file.string(), ": is a folder, and a file of this name is to be written");
     fs::create_directories(folder, error);
     if (error) fail(folder.string(), ": the folder cannot be made (", error.message(), "); choose another with --out");
     if (access(folder.c_str(), W_OK | X_OK) != 0)

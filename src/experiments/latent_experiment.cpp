@@ -41,6 +41,7 @@ public:
             fail_usage("--prompt-2 and --negative-prompt-2: this model has one text encoder");
         if (settings.safety == true && model_.config().safety_checker.empty())
             fail_usage("--safety on: this model has no safety checker");
+        check_clip_skip();
         choose_size();
         sizes_ = size_conditioning();
         identify_components();
@@ -143,6 +144,14 @@ private:
         if (run.target_size.value_or(own) != own) given.emplace_back("target_size", *run.target_size);
         if (run.crop.value_or(PixelPair{0, 0}) != PixelPair{0, 0}) given.emplace_back("crop_top_left", *run.crop);
         return given;
+    }
+
+    /// SDXL takes the last layer but one, so that one more is left out.
+    void check_clip_skip() const {
+        const int64_t layers = model_.config().text_layers - (model_.config().is_xl() ? 1 : 0);
+        if (context_.settings.clip_skip > layers)
+            fail_usage("--clip-skip ", context_.settings.clip_skip, ": this model's text encoder has ", layers,
+                       " layers to leave out");
     }
 
     void choose_size() {

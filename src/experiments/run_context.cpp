@@ -2,6 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <cctype>
+
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
@@ -47,6 +50,7 @@ std::unique_ptr<Scheduler> RunContext::new_scheduler(const BatchSettings& batch)
 }
 
 RunContext open_run(const ExperimentKind& kind, const RunSettings& settings) {
+    expand_batches(settings, kind.scheduler);  // a wrong call is refused before a file is read
     const c10::Device device = find_device(settings.device);
     const Placement placement{device, find_dtype(settings.dtype, device)};
     const Checkpoint checkpoint = choose_checkpoint(kind, settings.model);
@@ -113,9 +117,23 @@ Recipe base_recipe(const RunContext& context, const BatchSettings& batch, int64_
 
 namespace {
 
+/// Whether another prompt of the batch has the same folder; for file systems that ignore case, "A" is "a".
+bool shares_folder(const RunSettings& settings, int64_t index) {
+    const auto folder = [](const std::string& prompt) {
+        std::string name = safe_name(prompt);
+        std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+        return name;
+    };
+    if (settings.prompts.empty()) return false;
+    const std::string own = folder(settings.prompts[static_cast<size_t>(index / settings.batch_size)]);
+    return std::count_if(settings.prompts.begin(), settings.prompts.end(),
+                         [&](const std::string& prompt) { return folder(prompt) == own; }) > 1;
+}
+
 std::string stem(const RunContext& context, const BatchSettings& batch, int64_t index) {
     const StemStyle style = context.kind.stem;
-    const bool with_index = style != StemStyle::steps_guidance || context.settings.batch_size > 1;
+    const bool with_index =
+        style != StemStyle::steps_guidance || context.settings.batch_size > 1 || shares_folder(context.settings, index);
     std::string stem = concat("seed", batch.seed);
     if (with_index) stem += concat("_i", index);
     stem += concat("_n", batch.steps);

@@ -9,6 +9,7 @@
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/process_memory.h"
 #include "diffapple/core/random.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/core/text.h"
@@ -59,6 +60,15 @@ std::vector<std::string> find_misfits(const torch::OrderedDict<std::string, at::
     return misfits;
 }
 
+void require_fit(const torch::OrderedDict<std::string, at::Tensor>& parameters, const StoredTensors& tensors,
+                 const std::string& component) {
+    const auto misfits = find_misfits(parameters, tensors);
+    if (misfits.empty()) return;
+    const std::string where = tensors.empty() ? "" : " (" + tensors.begin()->second.file.filename().string() + ")";
+    fail(component, where, ": ", misfits.size(), " of ", parameters.size(),
+         " tensors do not fit the config; give the config.json that belongs to these weights: ", join(misfits, "; "));
+}
+
 c10::MemoryFormat format_of(const at::Tensor& tensor, c10::Device device) {
     return tensor.dim() == 4 ? image_memory_format(device) : c10::MemoryFormat::Contiguous;
 }
@@ -100,17 +110,17 @@ std::string current_attention_key(const std::string& key) {
     return key;
 }
 
+void check_state(const torch::nn::Module& module, const StoredTensors& stored, const std::string& component,
+                 const KeyOfStored& key_of) {
+    require_fit(module.named_parameters(/*recurse=*/true), with_current_keys(stored, component, key_of), component);
+}
+
 void load_state(torch::nn::Module& module, const StoredTensors& stored, const std::string& component,
                 const Placement& placement, const KeyOfStored& key_of) {
     const StoredTensors tensors = with_current_keys(stored, component, key_of);
     auto parameters = module.named_parameters(/*recurse=*/true);
-    const auto misfits = find_misfits(parameters, tensors);
-    if (!misfits.empty()) {
-        const std::string where = tensors.empty() ? "" : " (" + tensors.begin()->second.file.filename().string() + ")";
-        fail(component, where, ": ", misfits.size(), " of ", parameters.size(),
-             " tensors do not fit the config; give the config.json that belongs to these weights: ",
-             join(misfits, "; "));
-    }
+    require_fit(parameters, tensors, component);
+    const SeparateBlocks blocks;
     const auto layers = quantised_layers(module, placement);
     for (auto& parameter : parameters) {
         check_stop();

@@ -62,6 +62,8 @@ StableDiffusionConfig StableDiffusionConfig::read(const Checkpoint& checkpoint) 
     std::vector<ClipTextConfig> texts;
     for (const auto& name : config.text_encoders) texts.push_back(read_config<ClipTextConfig>(checkpoint, name));
     require_match(checkpoint, config, texts);
+    config.text_layers = texts.front().encoder.layers;
+    for (const auto& text : texts) config.text_layers = std::min(config.text_layers, text.encoder.layers);
     const auto index_file = checkpoint.folder / "model_index.json";
     if (std::filesystem::exists(index_file)) {
         const auto index = read_json_file(index_file);
@@ -106,7 +108,11 @@ StableDiffusion::StableDiffusion(StableDiffusionComponents components, StableDif
 
 StableDiffusion::StableDiffusion(const Checkpoint& checkpoint, const StableDiffusionConfig& config,
                                  const Placement& placement)
-    : StableDiffusion(StableDiffusionComponents::of(checkpoint, config), config, placement) {}
+    : StableDiffusion(StableDiffusionComponents::of(checkpoint, config), config, placement) {
+    // What is loaded late is checked early: not after minutes of work.
+    check_model<UNet2DConditionModel, UNet2DConditionConfig>(checkpoint.component("unet"), placement_);
+    check_model<AutoencoderKL, AutoencoderKLConfig>(checkpoint.component("vae"), placement_);
+}
 
 void StableDiffusion::set_residency(Keep keep, OnLoaded on_loaded) {
     keep_ = keep;

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "diffapple/text/utf8.h"
+
 namespace diffapple {
 
 enum class CharacterClass { space, letter, number, other };
@@ -14,10 +16,6 @@ CharacterClass class_of(char32_t character);
 
 /// \w of regular expressions: letters, marks, digits, connecting punctuation.
 bool is_word_character(char32_t character);
-
-/// The text with every byte that is no UTF-8 replaced: U+FFFD for each longest prefix of a character, as Python and
-/// Rust do it.
-std::string valid_utf8(std::string_view text);
 
 /// The code points of valid UTF-8.
 std::u32string to_code_points(std::string_view text);

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from checkpoints import edit_json
+from conftest import one_line_error
 from sd_checkpoints import make_sd15, make_sdxl
 
 
@@ -65,6 +66,22 @@ def test_damaged_model(diffapple, models, damage):
     assert (result.code, result.out, len(result.err.splitlines())) == (1, "", 1), result.err
     assert named in result.err, result.err
     assert list(diffapple.folder.rglob("*.png")) == []
+
+
+@pytest.mark.parametrize("model, layers", [("sd15", 3), ("sdxl", 2)])
+def test_more_layers_to_skip_than_there_are(diffapple, models, model, layers):
+    options = ["sd15", "--model", models[model], "--prompt", "a", "--steps", 1]
+    one_line_error(diffapple(*options, "--clip-skip", layers + 1), 2, f"--clip-skip {layers + 1}", f"{layers} layers")
+    diffapple.ok(*options, "--clip-skip", layers)
+
+
+@pytest.mark.parametrize("component, wrong", [("unet", {"in_channels": 9}), ("vae", {"use_quant_conv": False})])
+def test_weights_are_checked_before_anything_is_loaded(diffapple, models, component, wrong):
+    model = diffapple.folder / "model"
+    shutil.copytree(models["sd15"], model)
+    edit_json(model / component / "config.json", **wrong)
+    result = diffapple("sd15", "--model", model, "--prompt", "a", "--steps", 1, "--verbose")
+    one_line_error(result, 1, component, "do not fit the config")
 
 
 @pytest.mark.parametrize("command, other", [("sd15", "sdxl"), ("sdxl-turbo", "sd15")])

@@ -322,6 +322,7 @@ def test_lists_take_the_same_noise_as_single_runs(ddpm):
         ["ddpm", "--seed", "0,1", "--save-latents", "x.safetensors"],
         ["ddpm", "--steps", "1,2", "--save-latents", "x.safetensors"],
         ["ddpm", "--seed", "0,1", "--latents", "x.safetensors"],
+        ["ddpm", "--seed", "0,1", "--latents", "absent.safetensors"],
         ["ddpm", "--model", ""],
     ],
     ids=" ".join,

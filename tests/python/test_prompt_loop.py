@@ -1,9 +1,10 @@
 """`--interactive` and `--prompts FILE`: one prompt a line, one load."""
 
+import os
 import re
 
 import pytest
-from conftest import Result
+from conftest import Result, one_line_error
 from sd_checkpoints import make_sd15, make_sdxl
 
 
@@ -78,9 +79,22 @@ def test_refused_together(diffapple, checkpoint, options):
     assert result.code == 2 and options[0] in result.err
 
 
-def test_missing_file(diffapple, checkpoint):
-    result = diffapple("sd15", "--model", checkpoint, "--prompts", "absent.txt")
-    assert result.code == 1 and "absent.txt" in result.err
+@pytest.mark.parametrize("file", ["absent.txt", ".", os.devnull, ""])
+def test_no_file_of_prompts(diffapple, checkpoint, file):
+    """Missing, a folder, empty, and an unset variable of a script."""
+    one_line_error(diffapple("sd15", "--model", checkpoint, "--prompts", file), 1, "--prompts", file)
+
+
+def test_bytes_that_are_no_utf8(diffapple, checkpoint):
+    """In a file, after a byte order mark, and as an argument."""
+    file = diffapple.folder / "prompts.txt"
+    file.write_bytes(b"\xef\xbb\xbfa cat\na \xff dog\n")
+    options = ["--model", checkpoint, "--steps", 1]
+    looped = diffapple.ok("sd15", *options, "--prompts", file).paths
+    assert [path.parent.name for path in looped] == ["a_cat", "a_\ufffd_dog"]
+    options += ["--prompt", os.fsdecode(b"a \xff bird"), "--negative-prompt", os.fsdecode(b"\xe9"), "--json"]
+    (report,) = diffapple.ok("sd15", *options).reports
+    assert (report["prompt"], report["negative_prompt"]) == ("a \ufffd bird", "\ufffd")
 
 
 def test_a_sweep_loads_nothing_twice(diffapple, checkpoint):

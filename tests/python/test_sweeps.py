@@ -118,6 +118,26 @@ def test_prompts_of_any_script(diffapple):
 # --- progress
 
 
+def test_ranges_of_numbers(diffapple):
+    model = make_sd15(diffapple.folder / "model")
+    settings = ["--guidance", "0..2,4.5", "--prompt", "a", "--steps", 1, "--sheet", "off"]
+    made = diffapple.ok("sd15", "--model", model, *settings).paths
+    assert [re.search("_s(.*?)_", path.name)[1] for path in made] == ["0.0", "1.0", "2.0", "4.5"]
+
+
+def test_prompts_that_share_a_folder(diffapple):
+    """Each keeps its picture, and a second run finds them all."""
+    model = make_sd15(diffapple.folder / "model")
+    prompts = ["a b", "a_b", "other", "A B", "a b"]
+    options = ["--model", model, "--steps", 1, "--seed", "0,1", "--json", "--sheet", "off"]
+    options += [part for prompt in prompts for part in ("--prompt", prompt)]
+    made = diffapple.ok("sd15", *options).reports
+    names = [Path(report["path"]).relative_to("out/sdv1_5_dpmsolver").as_posix().split("_n1")[0] for report in made]
+    assert names[:5] == ["a_b/seed0_i0", "a_b/seed0_i1", "other/seed0", "A_B/seed0_i3", "a_b/seed0_i4"]
+    assert len({report["path"].lower() for report in made}) == 10
+    assert all(report["skipped"] for report in diffapple.ok("sd15", *options).reports)
+
+
 def test_one_bar_for_the_whole_sweep(diffapple, tiny):
     command = diffapple.command("ddpm", "--model", tiny, "--steps", "150,200", "--seed", "0,1", "--sheet", "off")
     code, written = run_on_terminal(command, diffapple.folder, diffapple.variables())

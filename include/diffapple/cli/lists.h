@@ -12,7 +12,7 @@ namespace diffapple {
 std::vector<int64_t> parse_integers(const std::string& option, const std::string& text, int64_t minimum,
                                     int64_t maximum);
 
-/// Numbers from `minimum` to `maximum`, in the order given, each once: "0,2.5,7".
+/// Numbers from `minimum` to `maximum`, in the order given, each once: "0,2.5,7", or whole ones "0..3".
 std::vector<double> parse_numbers(const std::string& option, const std::string& text, double minimum, double maximum);
 
 /// Words separated by commas, each one of `choices`.

@@ -39,6 +39,14 @@ std::shared_ptr<Model> load_model(const Component& component, const Placement& p
     return model;
 }
 
+/// Throws the Error that load_model would, from the config and the headers of the weights alone.
+template <typename Model, typename Config>
+void check_model(const Component& component, const Placement& placement) {
+    const auto config = Config::from_json(JsonFields(component.config, component.where()));
+    const auto model = build_model<Model>(component, config);
+    check_state(*model, open_component(component, placement), component.name);
+}
+
 /// Gets the name of a component whose weights were just loaded, and how long that took.
 using OnLoaded = std::function<void(const std::string& component, double seconds)>;
 

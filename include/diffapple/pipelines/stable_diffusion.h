@@ -24,6 +24,7 @@ struct StableDiffusionConfig {
     UNet2DConditionConfig unet;
     AutoencoderKLConfig vae;
     std::vector<std::string> text_encoders;    ///< components: "text_encoder", of SDXL "text_encoder_2" as well
+    int64_t text_layers = 0;                   ///< of the text encoder with fewest
     bool force_zeros_for_empty_prompt = true;  ///< SDXL: no negative prompt is an embedding of zeros
     std::string safety_checker;                ///< component; "" where the checkpoint has none
 
