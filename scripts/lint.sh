@@ -18,7 +18,7 @@ check_format() { # CLANG_FORMAT_OPTIONS...
 }
 
 check_shell() {
-    find .ci/run scripts -type f ! -name '*.py' -exec "$(pinned shellcheck)" --shell=bash {} +
+    find .ci/run scripts -type f ! -name '*.py' ! -name '*.pyc' -exec "$(pinned shellcheck)" --shell=bash {} +
 }
 
 # In a build folder of its own: clang cannot read GCC's precompiled headers, and without them a source that forgot an
