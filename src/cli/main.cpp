@@ -87,8 +87,7 @@ int main(int argc, char** argv) {
     try {
         return parse_and_run(argc, argv);
     } catch (const diffapple::Interrupted&) {
-        return report("interrupted; finished pictures are kept, and the same command goes on from there",
-                      ExitCode::interrupted);
+        return report("interrupted", ExitCode::interrupted);  // a run of pictures says itself what is left
     } catch (const diffapple::Error& error) {
         return report(error.what(), error.code());
     } catch (const std::bad_alloc&) {
