@@ -13,7 +13,7 @@ namespace {
 /// Equal to diffusers' DDIMScheduler.
 class DDIMScheduler final : public DiscreteScheduler {
 public:
-    DDIMScheduler(const JsonFields& config, const SchedulerRequest& request, NoiseSchedule schedule)
+    DDIMScheduler(const JsonFields& config, const SchedulerRequest& request, const NoiseSchedule& schedule)
         : DiscreteScheduler(schedule,
                             inference_timesteps(read_timestep_spacing(config, "leading"), request.steps,
                                                 schedule.num_train_timesteps(), read_steps_offset(config)),

@@ -16,7 +16,7 @@ namespace {
 /// sigma_t^2 = beta_t.
 class DDPMScheduler final : public DiscreteScheduler {
 public:
-    DDPMScheduler(const JsonFields& config, const SchedulerRequest& request, NoiseSchedule schedule);
+    DDPMScheduler(const JsonFields& config, const SchedulerRequest& request, const NoiseSchedule& schedule);
 
     at::Tensor step(const at::Tensor& model_output, size_t index, const at::Tensor& sample,
                     NoiseSource& noise) override;
@@ -55,7 +55,7 @@ DDPMScheduler::Variance DDPMScheduler::read_variance_type(const JsonFields& conf
     return name == "learned_range" ? Variance::learned_range : Variance::fixed_large;
 }
 
-DDPMScheduler::DDPMScheduler(const JsonFields& config, const SchedulerRequest& request, NoiseSchedule schedule)
+DDPMScheduler::DDPMScheduler(const JsonFields& config, const SchedulerRequest& request, const NoiseSchedule& schedule)
     : DiscreteScheduler(schedule,
                         inference_timesteps(read_timestep_spacing(config, "leading"), request.steps,
                                             schedule.num_train_timesteps(), read_steps_offset(config)),

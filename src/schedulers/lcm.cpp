@@ -29,7 +29,7 @@ std::vector<int64_t> lcm_timesteps(const JsonFields& config, int64_t steps, int6
 /// Equal to diffusers' LCMScheduler.
 class LCMScheduler final : public DiscreteScheduler {
 public:
-    LCMScheduler(const JsonFields& config, const SchedulerRequest& request, NoiseSchedule schedule)
+    LCMScheduler(const JsonFields& config, const SchedulerRequest& request, const NoiseSchedule& schedule)
         : DiscreteScheduler(schedule, lcm_timesteps(config, request.steps, schedule.num_train_timesteps()), request),
           prediction_type_(read_prediction_type(config)),
           range_(SampleRange::both(config, /*clip_by_default=*/false)),
