@@ -143,7 +143,7 @@ ordered_json to_json(const BenchMachine& machine) {
 std::string csv_field(const ordered_json& value) {
     if (value.is_null()) return "";
     if (!value.is_string()) return value.dump();
-    const auto text = value.get<std::string>();
+    auto text = value.get<std::string>();
     if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
     std::string quoted = "\"";
     for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);

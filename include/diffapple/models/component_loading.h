@@ -34,7 +34,7 @@ inline StoredTensors open_component(const Component& component, const Placement&
 template <typename Model, typename Config>
 std::shared_ptr<Model> load_model(const Component& component, const Placement& placement) {
     const auto config = Config::from_json(JsonFields(component.config, component.where()));
-    const auto model = build_model<Model>(component, config);
+    auto model = build_model<Model>(component, config);
     load_state(*model, open_component(component, placement), component.name, placement);
     return model;
 }

@@ -22,7 +22,7 @@ struct Prompt {
     std::string text_2;     ///< for a second encoder (SDXL)
     int64_t clip_skip = 0;  ///< last layers to leave out
     bool zeros = false;     ///< stands for no prompt at all: an embedding of zeros (SDXL, force_zeros_for_empty_prompt)
-    auto operator<=>(const Prompt&) const = default;
+    auto operator<=>(const Prompt&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14 sees a 0 here
 };
 
 /// An encoded prompt, in the pipeline's dtype and on its device.
