@@ -122,10 +122,7 @@ namespace {
 
 std::string csv_field(std::string text) {
     if (!text.empty() && std::string("=+@\t\r").find(text[0]) != std::string::npos) text.insert(text.begin(), '\'');
-    if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
-    std::string quoted = "\"";
-    for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-    return quoted + "\"";
+    return csv_quoted(text);
 }
 
 std::string csv_line(const std::vector<std::string>& fields) {

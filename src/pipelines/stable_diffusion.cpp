@@ -110,8 +110,8 @@ StableDiffusion::StableDiffusion(const Checkpoint& checkpoint, const StableDiffu
                                  const Placement& placement)
     : StableDiffusion(StableDiffusionComponents::of(checkpoint, config), config, placement) {
     // What is loaded late is checked early: not after minutes of work.
-    check_model<UNet2DConditionModel, UNet2DConditionConfig>(checkpoint.component("unet"), placement_);
-    check_model<AutoencoderKL, AutoencoderKLConfig>(checkpoint.component("vae"), placement_);
+    check_model<UNet2DConditionModel>(checkpoint.component("unet"), config_.unet, placement_);
+    check_model<AutoencoderKL>(checkpoint.component("vae"), config_.vae, placement_);
 }
 
 void StableDiffusion::set_residency(Keep keep, OnLoaded on_loaded) {

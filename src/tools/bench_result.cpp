@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/core/version.h"
 
 namespace diffapple {
@@ -143,11 +144,7 @@ ordered_json to_json(const BenchMachine& machine) {
 std::string csv_field(const ordered_json& value) {
     if (value.is_null()) return "";
     if (!value.is_string()) return value.dump();
-    auto text = value.get<std::string>();
-    if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-    std::string quoted = "\"";
-    for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-    return quoted + '"';
+    return csv_quoted(value.get<std::string>());
 }
 
 }  // namespace

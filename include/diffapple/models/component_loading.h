@@ -39,10 +39,9 @@ std::shared_ptr<Model> load_model(const Component& component, const Placement& p
     return model;
 }
 
-/// Throws the Error that load_model would, from the config and the headers of the weights alone.
+/// Throws the Error that load_model would, from the component's config as read and the headers of its weights alone.
 template <typename Model, typename Config>
-void check_model(const Component& component, const Placement& placement) {
-    const auto config = Config::from_json(JsonFields(component.config, component.where()));
+void check_model(const Component& component, const Config& config, const Placement& placement) {
     const auto model = build_model<Model>(component, config);
     check_state(*model, open_component(component, placement), component.name);
 }
