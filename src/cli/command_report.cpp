@@ -40,7 +40,9 @@ void run(const Options& options) {
     if (report.without_recipe > 0)
         print_message(concat(report.without_recipe, " pictures without a recipe are left out"));
     for (const auto& problem : list.problems) print_message(printable(problem));
-    if (!list.problems.empty()) fail(list.problems.size(), " files could not be read; the report holds the others");
+    if (!list.problems.empty())
+        fail(list.problems.size(), list.problems.size() == 1 ? " file" : " files", " could not be read",
+             report.rows.empty() ? "" : "; the report holds the others");
     if (report.rows.empty()) fail("no picture with a recipe was found");
 }
 

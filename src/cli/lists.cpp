@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <sstream>
 #include <unordered_set>
 
 #include "diffapple/core/error.h"
@@ -12,12 +13,14 @@
 namespace diffapple {
 namespace {
 
+/// What stands between the commas, without the blanks around it.
 std::vector<std::string> split(const std::string& text) {
     std::vector<std::string> parts;
-    size_t begin = 0;
-    for (size_t comma; (comma = text.find(',', begin)) != std::string::npos; begin = comma + 1)
-        parts.push_back(text.substr(begin, comma - begin));
-    parts.push_back(text.substr(begin));
+    std::istringstream stream(text + ',');
+    for (std::string part; std::getline(stream, part, ',');) {
+        const size_t first = part.find_first_not_of(' ');
+        parts.push_back(first == std::string::npos ? "" : part.substr(first, part.find_last_not_of(' ') - first + 1));
+    }
     return parts;
 }
 

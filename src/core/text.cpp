@@ -35,4 +35,13 @@ std::string escape_markup(std::string_view text) {
     return escaped;
 }
 
+std::string shorten(const std::string& utf8, size_t most) {
+    size_t characters = 0;
+    for (size_t i = 0; i < utf8.size(); ++i) {
+        const bool begins = (utf8[i] & 0xc0) != 0x80;
+        if (begins && ++characters > most) return utf8.substr(0, i) + "\u2026";
+    }
+    return utf8;
+}
+
 }  // namespace diffapple

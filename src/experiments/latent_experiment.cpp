@@ -6,6 +6,7 @@
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/process_memory.h"
+#include "diffapple/core/text.h"
 #include "diffapple/experiments/latent_inputs.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/models/safety_checker.h"
@@ -301,7 +302,9 @@ private:
         if (std::any_of(scales.begin(), scales.end(), [](double scale) { return Guidance{scale}.active(); }))
             prompts.push_back(negative_prompt());
         model_.encode(prompts, [&](const std::string& lost) {
-            reporter.note("The text encoder reads 77 tokens; this end of the prompt is left out: " + lost);
+            constexpr size_t most_shown = 300;  // a pasted book is no message
+            reporter.note("The text encoder reads 77 tokens; this end of the prompt is left out: " +
+                          shorten(lost, most_shown));
         });
     }
 

@@ -17,7 +17,7 @@ constexpr double max_guidance = 1000;
 
 std::string read_text(const JsonFields& fields, const std::string& key, const std::optional<std::string>& fallback,
                       size_t limit = max_text) {
-    const std::string text = fields.text(key, fallback);
+    std::string text = fields.text(key, fallback);
     if (text.size() > limit) fields.reject(key, concat("is longer than ", limit, " bytes"));
     return text;
 }

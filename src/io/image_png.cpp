@@ -90,7 +90,7 @@ void check_stream(const PngChunks& chunks, std::string_view packed, int64_t expe
 
 /// A full palette, for indices beyond the stored one: black, as in Pillow.
 std::string full_palette(const PngChunks& chunks, std::string_view stored) {
-    constexpr size_t full = 3 * 256;
+    constexpr size_t full = size_t{3} * 256;
     if (stored.empty() || stored.size() % 3 != 0 || stored.size() > full) chunks.reject("has no proper palette");
     std::string palette(stored);
     palette.resize(full);

@@ -136,7 +136,7 @@ public:
     TextChunk read(const PngChunks::Chunk& chunk) {
         std::string_view rest = chunk.data;
         TextChunk result{latin1_to_utf8(take_until_nul(rest)), {}};
-        if (result.keyword.empty() || result.keyword.size() > 2 * 79) reject();
+        if (result.keyword.empty() || result.keyword.size() > size_t{2} * 79) reject();
         if (chunk.type == "tEXt") {
             count(rest.size());
             result.text = latin1_to_utf8(rest);

@@ -69,11 +69,16 @@ struct Window {
     int64_t end() const { return first + static_cast<int64_t>(weights.size()); }
 };
 
+/// As Pillow rounds a place, which for the double below 0.5 is not as lround does.
+int64_t round_place(double place) {
+    return static_cast<int64_t>(place + 0.5);  // NOLINT(bugprone-incorrect-roundings)
+}
+
 /// The window of the output pixel whose centre lies at `centre` of an input line of `length` pixels.
 Window make_window(const Kernel& kernel, double centre, double reduction, int64_t length) {
     const double support = kernel.support * reduction, inverse = 1 / reduction;
-    const int64_t first = std::max<int64_t>(0, static_cast<int64_t>(centre - support + 0.5));
-    const int64_t end = std::min(length, static_cast<int64_t>(centre + support + 0.5));
+    const int64_t first = std::max<int64_t>(0, round_place(centre - support));
+    const int64_t end = std::min(length, round_place(centre + support));
     std::vector<double> weights;
     double sum = 0;
     for (int64_t i = first; i < end; ++i) {

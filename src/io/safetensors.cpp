@@ -172,10 +172,11 @@ std::string make_header(const std::vector<std::pair<std::string, at::Tensor>>& t
     if (!metadata.empty()) header[metadata_key] = metadata;
     uint64_t offset = 0;
     for (const auto& [name, tensor] : tensors) {
+        const c10::ScalarType type = tensor.scalar_type();
         const auto known = std::find_if(dtype_names.begin(), dtype_names.end(),
-                                        [&](const DtypeName& item) { return item.dtype == tensor.scalar_type(); });
+                                        [type](const DtypeName& item) { return item.dtype == type; });
         if (known == dtype_names.end() || name == metadata_key) {
-            fail(where, ": tensor ", quote(name), " of type ", c10::toString(tensor.scalar_type()), " cannot be saved");
+            fail(where, ": tensor ", quote(name), " of type ", c10::toString(type), " cannot be saved");
         }
         const uint64_t end = offset + tensor.nbytes();
         header[name] = {{"dtype", known->name}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};

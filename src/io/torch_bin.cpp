@@ -99,7 +99,7 @@ at::Tensor read_view(const Source& source, const StoredTensor& stored) {
         data = static_cast<std::byte*>(aligned.mutable_data_ptr());
     }
     const auto keep_alive = [file = source.file, aligned](void*) {};
-    const at::Tensor view = at::from_blob(data, stored.shape, source.strides, keep_alive, options);
+    at::Tensor view = at::from_blob(data, stored.shape, source.strides, keep_alive, options);
     if (view.is_contiguous()) return view;
     return allocate_tensor(stored.shape, stored.dtype, where).copy_(view);
 }

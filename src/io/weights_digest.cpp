@@ -86,7 +86,7 @@ std::string digest_of(const fs::path& file, DigestCache& cache) {
     if (const auto known = digest_from_blob_name(file)) return *known;
     const fs::path absolute = fs::absolute(file).lexically_normal();
     if (const auto known = cache.find(absolute)) return *known;
-    const std::string digest = sha256_of_file(absolute);
+    std::string digest = sha256_of_file(absolute);
     cache.store(absolute, digest);
     return digest;
 }

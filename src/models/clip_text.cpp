@@ -121,7 +121,7 @@ std::shared_ptr<ClipTextModel> load_clip_text(const Component& component, const 
     auto config = ClipTextConfig::from_json(JsonFields(component.config, component.where()));
     const auto stored = open_component(component, placement);
     config.with_projection = config.with_projection || stored.contains(projection_key);
-    const auto model = build_model<ClipTextModel>(component, config);
+    auto model = build_model<ClipTextModel>(component, config);
     const auto key_of = [](const std::string& name) -> std::optional<std::string> {
         constexpr std::string_view prefix = "text_model.";
         const std::string key = name.starts_with(prefix) ? name.substr(prefix.size()) : name;

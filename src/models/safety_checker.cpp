@@ -89,7 +89,7 @@ std::vector<bool> SafetyCheckerModel::forward(const at::Tensor& image) {
 
 std::shared_ptr<SafetyCheckerModel> load_safety_checker(const Component& component, const Placement& placement) {
     const auto config = SafetyCheckerConfig::from_json(JsonFields(component.config, component.where()));
-    const auto model = build_model<SafetyCheckerModel>(component, config);
+    auto model = build_model<SafetyCheckerModel>(component, config);
     load_state(*model, open_component(component, placement), component.name, placement, checker_key);
     return model;
 }
@@ -107,7 +107,7 @@ std::vector<bool> SafetyChecker::check(const std::vector<Image>& pictures) {
 }
 
 std::vector<bool> SafetyChecker::censor(std::vector<Image>& pictures) {
-    const auto unwanted = check(pictures);
+    auto unwanted = check(pictures);
     for (size_t i = 0; i < pictures.size(); ++i)
         if (unwanted[i]) pictures[i] = blank_image(pictures[i].width, pictures[i].height, pictures[i].channels);
     return unwanted;

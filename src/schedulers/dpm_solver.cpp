@@ -82,7 +82,7 @@ at::Tensor DPMSolver::convert(const at::Tensor& model_output, size_t position, c
     const auto output = has_variance ? model_output.slice(1, 0, sample.size(1)) : model_output;
     const Level here = level(position);
     if (predicts_data_) return range_.apply(predict_original_sample(prediction_type_, output, sample, here));
-    const auto epsilon = predict_noise(prediction_type_, output, sample, here);
+    auto epsilon = predict_noise(prediction_type_, output, sample, here);
     if (!range_.thresholds()) return epsilon;
     const auto original = range_.apply(predict_original_sample(PredictionType::epsilon, epsilon, sample, here));
     return predict_noise(PredictionType::sample, original, sample, here);

@@ -40,7 +40,7 @@ std::vector<int64_t> runge_kutta_timesteps(const std::vector<int64_t>& timesteps
 /// 1 the second call counts as the repeated one, whichever it is.
 class PNDMScheduler final : public DiscreteScheduler {
 public:
-    PNDMScheduler(const JsonFields& config, const SchedulerRequest& request, NoiseSchedule schedule,
+    PNDMScheduler(const JsonFields& config, const SchedulerRequest& request, const NoiseSchedule& schedule,
                   const std::vector<int64_t>& calls)
         : DiscreteScheduler(schedule, calls, request),
           calls_(calls),
@@ -122,14 +122,14 @@ private:
 }  // namespace
 
 std::unique_ptr<Scheduler> make_pndm(const JsonFields& config, const SchedulerRequest& request) {
-    auto schedule = NoiseSchedule::from_json(config, ZeroTerminalSnr::ignored);
+    const auto schedule = NoiseSchedule::from_json(config, ZeroTerminalSnr::ignored);
     const int64_t train = schedule.num_train_timesteps();
     auto timesteps =
         inference_timesteps(read_timestep_spacing(config, "leading"), request.steps, train, read_steps_offset(config));
     const auto calls = PNDMScheduler::skips_runge_kutta(config)
                            ? plms_timesteps(std::move(timesteps))
                            : runge_kutta_timesteps(timesteps, train / request.steps / 2);
-    return std::make_unique<PNDMScheduler>(config, request, std::move(schedule), calls);
+    return std::make_unique<PNDMScheduler>(config, request, schedule, calls);
 }
 
 }  // namespace diffapple

@@ -19,16 +19,6 @@ std::string show(double value, const char* format = "%.3g") {
     return text;
 }
 
-/// At most so many characters, the last being an ellipsis where some are missing.
-std::string shorten(const std::string& utf8, size_t most) {
-    size_t characters = 0;
-    for (size_t i = 0; i < utf8.size(); ++i) {
-        const bool begins = (utf8[i] & 0xc0) != 0x80;
-        if (begins && ++characters > most) return utf8.substr(0, i) + "\u2026";
-    }
-    return utf8;
-}
-
 /// A positive number of a result.
 double positive(const JsonFields& fields, const std::string& key) {
     const double value = fields.number(key);

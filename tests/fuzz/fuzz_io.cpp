@@ -141,7 +141,7 @@ const std::map<std::string, Target> targets = {
 }  // namespace diffapple
 
 /// Asked by the leak sanitizer: LibTorch's zip reader forgets its tables when it refuses an archive.
-extern "C" const char* __lsan_default_suppressions() {
+extern "C" const char* __lsan_default_suppressions() {  // NOLINT(bugprone-reserved-identifier): its name
     return "leak:mz_zip_reader_init\nleak:mz_zip_reader_read_central_dir\n";
 }
 

@@ -15,6 +15,7 @@ PROJECT = Path(__file__).parents[2]
 PROGRAM = Path(os.environ.get("DIFFAPPLE", PROJECT / "build" / "diffapple"))
 STANDIN_MPS = Path(os.environ.get("DIFFAPPLE_STANDIN_MPS", PROGRAM.with_name("diffapple_standin_mps")))
 os.environ["HF_HUB_OFFLINE"] = "1"  # the oracle reads local folders only
+pytest.register_assert_rewrite("refusals")  # its failures show values, as those of a test file
 
 needs_standin_mps = pytest.mark.skipif(
     sys.platform == "darwin", reason="a Mac has mps itself; the stand-in is for Linux"
@@ -94,6 +95,37 @@ def tiny(tmp_path_factory) -> Path:
     from checkpoints import TINY, make_checkpoint
 
     return make_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny", TINY)
+
+
+@pytest.fixture
+def ddpm(diffapple, tiny):
+    """`diffapple ddpm` with the tiny model, a step or more."""
+
+    def run(*arguments, **options):
+        return diffapple("ddpm", "--model", tiny, *arguments, **options)
+
+    run.folder = diffapple.folder
+    return run
+
+
+@pytest.fixture
+def model(small, diffapple) -> Path:
+    """A checkpoint to break."""
+    from checkpoints import copy_checkpoint
+
+    return copy_checkpoint(small, diffapple.folder / "model")
+
+
+@pytest.fixture
+def refuses(diffapple, model):
+    """Runs the broken checkpoint (a picture would take a second) and checks the refusal."""
+    from refusals import assert_refused
+
+    def run(*named: str, code: int = 1, arguments=(), timeout: float = 20, **options):
+        result = diffapple("ddpm", "--model", model, "--steps", 2, *arguments, timeout=timeout, **options)
+        assert_refused(diffapple, result, code, *named)
+
+    return run
 
 
 def one_line_error(result: Result, code: int, *parts: str) -> None:

@@ -15,8 +15,12 @@ namespace {
 // Neither x86-64 nor AArch64 Linux gives a process addresses with this bit, unless it asks for them.
 constexpr uintptr_t kHandleBit = uintptr_t{1} << 52;
 
+void* to_pointer(uintptr_t address) {
+    return reinterpret_cast<void*>(address);  // NOLINT(performance-no-int-to-ptr): handles are marked addresses
+}
+
 void* device_handle(void* host) {
-    return host ? reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(host) | kHandleBit) : nullptr;
+    return host ? to_pointer(reinterpret_cast<uintptr_t>(host) | kHandleBit) : nullptr;
 }
 
 /// Like PYTORCH_MPS_HIGH_WATERMARK_RATIO's default: LibTorch lets Metal go this far beyond its recommendation.
@@ -25,7 +29,7 @@ constexpr double kHighWatermark = 1.7;
 }  // namespace
 
 void* host_address(const void* pointer) {
-    return reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(pointer) & ~kHandleBit);
+    return to_pointer(reinterpret_cast<uintptr_t>(pointer) & ~kHandleBit);
 }
 
 /// What a DataPtr of the device owns: the host memory, and its place in the count.

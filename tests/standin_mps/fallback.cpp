@@ -95,13 +95,13 @@ struct HostCall {
 
 HostCall call_cpu_kernel(const c10::OperatorHandle& op, const Values& arguments, bool has_half_precision) {
     if (has_half_precision && is_slow_in_half_precision(op.schema().name()))
-        return HostCall(op, arguments, /*in_float=*/true);
+        return HostCall(op, arguments, /*compute_in_float=*/true);
     try {
-        return HostCall(op, arguments, /*in_float=*/false);
+        return HostCall(op, arguments, /*compute_in_float=*/false);
     } catch (const c10::NotImplementedError&) {
         // The kernel has no version for half precision; kernels choose their version before they compute.
         if (!has_half_precision) throw;
-        return HostCall(op, arguments, /*in_float=*/true);
+        return HostCall(op, arguments, /*compute_in_float=*/true);
     }
 }
 

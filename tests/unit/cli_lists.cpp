@@ -20,12 +20,13 @@ TEST(Lists, IntegersAndRanges) {
     EXPECT_EQ(parse("0,2,4,8"), (Values{0, 2, 4, 8}));
     EXPECT_EQ(parse("0..3"), (Values{0, 1, 2, 3}));
     EXPECT_EQ(parse("5,0..2,1"), (Values{5, 0, 1, 2}));  // each once
+    EXPECT_EQ(parse(" 4, 0..1 ,3 "), (Values{4, 0, 1, 3}));
     EXPECT_EQ(parse("9223372036854775806..9223372036854775807").size(), 2U);
 }
 
 TEST(Lists, AnythingElseIsAUsageError) {
-    for (const char* text : {"", ",", "1,", "a", "1.5", "-1", "3..1", "1..", "..3", "1...3", "1 2", "+1", "0x10",
-                             "99999999999999999999", "0..99999999"}) {
+    for (const char* text : {"", " ", ",", "1,", ",1", "1 .. 3", "a", "1.5", "-1", "3..1", "1..", "..3", "1...3", "1 2",
+                             "+1", "0x10", "99999999999999999999", "0..99999999"}) {
         try {
             parse(text);
             ADD_FAILURE() << text;

@@ -1,4 +1,4 @@
-// Devices and dtypes by name, noise, the stop flag.
+// Devices and dtypes by name, noise, the stop flag, text.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +9,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/random.h"
 #include "diffapple/core/stop.h"
+#include "diffapple/core/text.h"
 
 namespace diffapple {
 namespace {
@@ -62,6 +63,13 @@ TEST(Noise, IsOneFp32StreamPerSeed) {
     EXPECT_TRUE(at::equal(first, other.normal({2, 3, 8, 8}, at::kCPU, at::kFloat)));
     EXPECT_FALSE(at::equal(first, one.normal({2, 3, 8, 8}, at::kCPU, at::kFloat)));
     EXPECT_TRUE(at::equal(first.to(at::kHalf), half.normal({2, 3, 8, 8}, at::kCPU, at::kHalf)));
+}
+
+TEST(Text, IsShortenedBetweenCharacters) {
+    EXPECT_EQ(shorten("a\u00e4b", 3), "a\u00e4b");
+    EXPECT_EQ(shorten("a\u00e4bc", 2), "a\u00e4\u2026");
+    EXPECT_EQ(shorten("", 0), "");
+    EXPECT_EQ(shorten("a", 0), "\u2026");
 }
 
 TEST(Stop, SignalSetsTheFlag) {

@@ -11,7 +11,7 @@ namespace fs = std::filesystem;
 class Hub : public ::testing::Test {
 protected:
     fs::path add_snapshot(const std::string& repository, const std::string& revision) {
-        const fs::path snapshot = folder_.path() / "hub" / repository / "snapshots" / revision;
+        fs::path snapshot = folder_.path() / "hub" / repository / "snapshots" / revision;
         fs::create_directories(snapshot);
         return snapshot;
     }

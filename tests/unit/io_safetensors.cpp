@@ -29,7 +29,7 @@ protected:
         return open(safetensors_bytes(header, data));
     }
     std::string error(const std::string& header, const std::string& data = two_floats()) {
-        const std::string text = error_of([&] { open(header, data); });
+        std::string text = error_of([&] { open(header, data); });
         EXPECT_TRUE(contains(text, "x.safetensors: ")) << text;
         return text;
     }

@@ -34,7 +34,7 @@ public:
 
     /// Writes a file (and the folders it needs) and returns its path.
     std::filesystem::path write(const std::string& name, const std::string& content) const {
-        const std::filesystem::path path = path_ / name;
+        std::filesystem::path path = path_ / name;
         std::filesystem::create_directories(path.parent_path());
         std::ofstream(path, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
         return path;
@@ -52,7 +52,7 @@ std::string error_of(Call call) {
         ADD_FAILURE() << "no Error was thrown";
         return {};
     } catch (const Error& error) {
-        const std::string text = error.what();
+        std::string text = error.what();
         EXPECT_EQ(text.find('\n'), std::string::npos) << "not one line: " << text;
         return text;
     }

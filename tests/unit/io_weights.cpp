@@ -19,7 +19,7 @@ protected:
     fs::path save(const std::string& name, const std::vector<std::string>& tensors) {
         std::map<std::string, at::Tensor> content;
         for (const std::string& tensor : tensors) content[tensor] = at::ones({2});
-        const fs::path path = folder_.path() / name;
+        fs::path path = folder_.path() / name;
         save_safetensors(path, content);
         return path;
     }

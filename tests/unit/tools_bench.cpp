@@ -73,13 +73,13 @@ TEST(BenchModel, FlopsOfStableDiffusionAreTorchs) {
     const auto& sd15 = experiments.at("sd15");
     EXPECT_EQ(sd15.flop_per_step({1, 512, 512}), 1'606'546'882'560 - 5'904'138'240 - 55'705'600);
     EXPECT_EQ(sd15.flop_per_step({1, 320, 192}), 337'178'378'240 - 5'904'138'240 - 55'705'600);
-    EXPECT_EQ(sd15.flop_per_step({2, 512, 512}), 3'213'093'765'120 - 11'808'276'480 - 3 * 55'705'600);
+    EXPECT_EQ(sd15.flop_per_step({2, 512, 512}), 3'213'093'765'120 - 11'808'276'480 - int64_t{3} * 55'705'600);
     EXPECT_EQ(experiments.at("sd2-inpaint").flop_per_step({1, 512, 512}),
               1'608'750'858'240 - 7'872'184'320 - 55'705'600);
     EXPECT_EQ(experiments.at("sdxl-turbo").flop_per_step({1, 512, 512}),
               1'588'778'762'240 - 52'481'228'800 - 10'485'760);
     EXPECT_EQ(experiments.at("sdxl-turbo").flop_per_step({2, 512, 512}),
-              3'177'557'524'480 - 104'962'457'600 - 2 * 10'485'760 - 4'096'000);
+              3'177'557'524'480 - 104'962'457'600 - int64_t{2} * 10'485'760 - 4'096'000);
 }
 
 TEST(BenchModel, FlopsOfTheAutoencoderAreTorchs) {
@@ -102,7 +102,7 @@ StableDiffusionStudy small_study(const std::string& name) {
                      {"attention_head_dim", heads},
                      {"layers_per_block", 1},
                      {"cross_attention_dim", text_width * static_cast<int64_t>(study.configs.text_encoders.size())}});
-        if (is_xl) unet["projection_class_embeddings_input_dim"] = 6 * 256 + text_width;
+        if (is_xl) unet["projection_class_embeddings_input_dim"] = int64_t{6} * 256 + text_width;
         vae["block_out_channels"] = {channels, channels, channels, channels};
         study.configs.unet = unet.dump();
         study.configs.vae = vae.dump();

@@ -25,4 +25,7 @@ std::string csv_quoted(const std::string& text);
 /// `text` with the markup characters of HTML and XML (& < > " ') as entities.
 std::string escape_markup(std::string_view text);
 
+/// The first `most` characters of UTF-8, and an ellipsis where more follow.
+std::string shorten(const std::string& utf8, size_t most);
+
 }  // namespace diffapple
