@@ -1,6 +1,5 @@
 """Places that cannot be written or read, full disks, too little memory: refused in one line, without a partial file."""
 
-import os
 import resource
 import signal
 import subprocess
@@ -8,8 +7,7 @@ import sys
 
 import pytest
 from checkpoints import TINY, make_checkpoint
-from conftest import PROGRAM
-from refusals import assert_refused, linux_only, weights_of
+from refusals import assert_refused, linux_only, run_as_nobody, weights_of
 
 
 # --- places that cannot be written
@@ -29,21 +27,6 @@ def test_a_file_in_place_of_the_folder(diffapple, refuses):
 def test_save_latents_into_a_folders_name(diffapple, refuses):
     (diffapple.folder / "taken").mkdir()
     refuses("taken", arguments=["--save-latents", "taken", "--quiet"])
-
-
-def run_as_nobody(diffapple, *arguments):
-    """As root no folder is unwritable: the program then runs as another user."""
-    if os.geteuid() != 0:
-        return diffapple(*arguments)
-    can_run = subprocess.run(
-        [PROGRAM, "--version"], user=65534, group=65534, extra_groups=[], capture_output=True, cwd="/"
-    )
-    if can_run.returncode != 0:
-        pytest.skip("another user cannot run the program here")
-    for folder in [diffapple.folder, *diffapple.folder.parents]:
-        if folder.stat().st_mode & 0o001 == 0:
-            folder.chmod(folder.stat().st_mode | 0o011)
-    return diffapple(*arguments, user=65534, group=65534, extra_groups=[])
 
 
 @linux_only
