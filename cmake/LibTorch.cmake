@@ -29,7 +29,9 @@ target_include_directories(LibTorch SYSTEM INTERFACE
 if(APPLE)
   target_link_libraries(LibTorch INTERFACE ${libtorch_libraries})
 else()
-  target_link_options(LibTorch INTERFACE "LINKER:--no-as-needed")
+  # The C++ library first: LibTorch's libraries export parts of an older one (std::filesystem among them), and a call
+  # that finds those crashes (remove_all with LibTorch 2.11).
+  target_link_options(LibTorch INTERFACE "LINKER:--no-as-needed" -lstdc++)
   target_link_libraries(LibTorch INTERFACE ${libtorch_libraries})
 endif()
 message(STATUS "LibTorch: ${LIBTORCH_LIBRARY_DIR}")

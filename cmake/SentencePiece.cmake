@@ -4,7 +4,7 @@
 # It must not share a single symbol with LibTorch, whose libraries hold a FLAGS_minloglevel of another type and another
 # protobuf; the linker would bind one to the other without a word. So its namespaces and its flag are renamed while it
 # is compiled, which also rules out what hiding alone cannot: that LibTorch's protobuf answers for this one at link
-# time. tests/python/test_tokenize.py looks at the result.
+# time. tests/python/test_linking.py looks at the result.
 
 set(SENTENCEPIECE_ARCHIVE "" CACHE PATH "sentencepiece-0.2.0.tar.gz, or the folder with it (scripts/setup.sh sets it)")
 set(sentencepiece_name sentencepiece-0.2.0)

@@ -5,13 +5,12 @@ import json
 import random
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from checkpoints import edit_json, write_json
 from clip_vocabulary import END, START, write_tokenizer
-from conftest import PROGRAM, Diffapple
+from conftest import Diffapple
 from transformers import CLIPTokenizer
 from transformers.utils import logging
 
@@ -295,20 +294,3 @@ def test_wrong_calls(diffapple, models):
     assert diffapple("tokenize", "--model", models / "small").code == 2
     assert diffapple("tokenize", "a").code == 2
     assert diffapple("tokenize", "a", "--model", models / "small", "--tokenizer", "../tokenizer").code == 2
-
-
-@pytest.mark.skipif(sys.platform == "darwin", reason="each library of macOS has its own names: no clash can happen")
-def test_shares_no_symbol_with_libtorch():
-    """SentencePiece, its absl and its protobuf must neither be seen by LibTorch nor be replaced by LibTorch's own."""
-    nm = shutil.which("nm")
-    assert nm, "nm is missing: install binutils"
-
-    def symbols(*options):
-        return subprocess.run([nm, *options, PROGRAM], capture_output=True, text=True, check=True).stdout.splitlines()
-
-    own = [line.split()[-1] for line in symbols("--defined-only")]
-    assert any("sentencepiece" in name and "Load" in name for name in own), "the test would see nothing"
-    assert not [name for name in own if name == "FLAGS_minloglevel" or name.startswith("_ZN6google8protobuf")]
-    dynamic = [line.split()[-1] for line in symbols("--dynamic")]
-    clashing = ("FLAGS_minloglevel", "sentencepiece", "6google8protobuf")
-    assert not [name for name in dynamic if any(part in name for part in clashing)]
