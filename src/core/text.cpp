@@ -1,5 +1,7 @@
 #include "diffapple/core/text.h"
 
+#include <algorithm>
+
 namespace diffapple {
 
 std::string csv_quoted(const std::string& text) {
@@ -42,6 +44,18 @@ std::string shorten(const std::string& utf8, size_t most) {
         if (begins && ++characters > most) return utf8.substr(0, i) + "\u2026";
     }
     return utf8;
+}
+
+std::string quote(std::string_view text) {
+    size_t length = std::min(text.size(), size_t{100});
+    if (length < text.size())
+        while (length > 0 && (text[length] & 0xc0) == 0x80) --length;  // not within a character
+    std::string result = "'";
+    for (const char character : text.substr(0, length)) {
+        const auto byte = static_cast<unsigned char>(character);
+        result += byte < 0x20 || byte == 0x7f ? '?' : character;
+    }
+    return result + (length < text.size() ? "...'" : "'");
 }
 
 }  // namespace diffapple

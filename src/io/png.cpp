@@ -13,9 +13,9 @@
 #include <string_view>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "mapped_file.h"
 #include "png_chunks.h"
-#include "quote.h"
 
 namespace diffapple {
 namespace {

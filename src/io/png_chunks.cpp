@@ -4,7 +4,7 @@
 #include <zlib.h>
 
 #include "diffapple/core/error.h"
-#include "quote.h"
+#include "diffapple/core/text.h"
 
 namespace diffapple {
 namespace {

@@ -15,12 +15,12 @@
 #include <tuple>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/json_fields.h"
 #include "diffapple/io/weights.h"
 #include "foreign_files.h"
 #include "mapped_file.h"
-#include "quote.h"
 
 static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian and used as it is");
 

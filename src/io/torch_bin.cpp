@@ -11,9 +11,9 @@
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
+#include "diffapple/core/text.h"
 #include "diffapple/io/weights.h"
 #include "foreign_files.h"
-#include "quote.h"
 #include "unpickler.h"
 
 namespace diffapple {

@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "diffapple/core/error.h"
-#include "quote.h"
+#include "diffapple/core/text.h"
 
 namespace diffapple::pickle {
 namespace {

@@ -9,7 +9,6 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/text.h"
 #include "diffapple/io/json_fields.h"
-#include "quote.h"
 
 namespace diffapple {
 namespace {

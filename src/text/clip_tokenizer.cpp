@@ -6,6 +6,7 @@
 #include "added_tokens.h"
 #include "byte_alphabet.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/io/files.h"
 #include "tokenizer_files.h"
 #include "unicode.h"
@@ -50,7 +51,7 @@ struct ClipTokenizer::State {
         const auto find = [&](const std::string& content) {
             for (size_t id = tokens.size(); id-- > 0;)
                 if (tokens[id] == content) return static_cast<int64_t>(id);
-            fail(files.vocabulary.where, ": the token ", content, " is not in the vocabulary");
+            fail(files.vocabulary.where, ": the token ", quote(content), " is not in the vocabulary");
         };
         start = find(files.start);
         end = find(files.end);

@@ -6,6 +6,7 @@
 
 #include "byte_alphabet.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/json_fields.h"
 
@@ -21,11 +22,6 @@ constexpr uintmax_t largest_saved_model = 64 << 20;
 
 using Ids = std::unordered_map<std::string_view, size_t>;
 
-/// A token in an error message.
-std::string shown(const std::string& token) {
-    return "'" + (token.size() > 40 ? token.substr(0, 40) + "..." : token) + "'";
-}
-
 /// The tokens by id, which must be 0, 1, 2, ..., each once.
 std::vector<std::string> tokens_by_id(const json& vocabulary, const std::string& where) {
     if (!vocabulary.is_object()) fail(where, ": the vocabulary is not an object of tokens and their ids");
@@ -33,11 +29,11 @@ std::vector<std::string> tokens_by_id(const json& vocabulary, const std::string&
     std::vector<bool> taken(vocabulary.size());
     for (const auto& [token, id] : vocabulary.items()) {
         if (!id.is_number_integer() || id < 0 || id >= vocabulary.size())
-            fail(where, ": the id of token ", shown(token), " is not an integer from 0 to ", vocabulary.size() - 1,
+            fail(where, ": the id of token ", quote(token), " is not an integer from 0 to ", vocabulary.size() - 1,
                  ", the number of tokens less 1");
         const auto place = id.get<size_t>();
         if (taken[place])
-            fail(where, ": the tokens ", shown(tokens[place]), " and ", shown(token), " have one id, ", id);
+            fail(where, ": the tokens ", quote(tokens[place]), " and ", quote(token), " have one id, ", id);
         if (token.empty()) fail(where, ": the token with id ", id, " is empty");
         taken[place] = true;
         tokens[place] = token;
@@ -49,7 +45,7 @@ std::pair<std::string, std::string> parse_merge(const std::string& line, const s
     const size_t space = line.find(' ');
     if (space == std::string::npos || space == 0 || space + 1 == line.size() ||
         line.find(' ', space + 1) != std::string::npos)
-        fail(where, " is not two tokens with a space between them: ", shown(line));
+        fail(where, " is not two tokens with a space between them: ", quote(line));
     return {line.substr(0, space), line.substr(space + 1)};
 }
 
@@ -93,7 +89,7 @@ void rank_pieces(Vocabulary& vocabulary, const Merges& merges, const std::string
     const auto find = [&](const std::string& token, size_t rank) {
         const auto found = ids.find(token);
         if (found == ids.end())
-            fail(where, ": merge ", rank + 1, " needs the token ", shown(token), ", which is not in the vocabulary");
+            fail(where, ": merge ", rank + 1, " needs the token ", quote(token), ", which is not in the vocabulary");
         return found->second;
     };
     const auto make_mergeable = [&](size_t id, std::string text, float score) {
@@ -114,7 +110,7 @@ void rank_pieces(Vocabulary& vocabulary, const Merges& merges, const std::string
         if (!piece || to_piece(left).value_or("") + to_piece(right).value_or("") != *piece)
             continue;  // never done: the left one ends a word, or there are characters that stand for no byte
         if (vocabulary.pieces[id].kind == BpePiece::Kind::mergeable)
-            fail(where, ": merge ", rank + 1, " makes the token ", shown(joined),
+            fail(where, ": merge ", rank + 1, " makes the token ", quote(joined),
                  ", which another merge makes already");
         make_mergeable(id, *piece, -static_cast<float>(rank + 1));
     }
@@ -153,7 +149,7 @@ Vocabulary read_saved_vocabulary(const fs::path& file) {
         const bool mergeable = piece.kind == BpePiece::Kind::mergeable;
         vocabulary.tokens.push_back(mergeable ? from_piece(piece.text) : piece.text);
         if (!seen.insert(vocabulary.tokens.back()).second)
-            fail(where, ": the token ", shown(vocabulary.tokens.back()), " is there twice");
+            fail(where, ": the token ", quote(vocabulary.tokens.back()), " is there twice");
     }
     return vocabulary;
 }
@@ -162,11 +158,11 @@ void mark_unknown(Vocabulary& vocabulary, const std::string& token) {
     for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
         if (vocabulary.tokens[id] != token) continue;
         if (vocabulary.pieces[id].kind == BpePiece::Kind::mergeable)
-            fail(vocabulary.where, ": the unknown token ", shown(token), " is a piece of text");
+            fail(vocabulary.where, ": the unknown token ", quote(token), " is a piece of text");
         vocabulary.pieces[id].kind = BpePiece::Kind::unknown;
         return;
     }
-    fail(vocabulary.where, ": the unknown token ", shown(token), " is not in the vocabulary");
+    fail(vocabulary.where, ": the unknown token ", quote(token), " is not in the vocabulary");
 }
 
 }  // namespace diffapple

@@ -72,6 +72,14 @@ TEST(Text, IsShortenedBetweenCharacters) {
     EXPECT_EQ(shorten("a", 0), "\u2026");
 }
 
+TEST(Text, ForeignTextIsOneSafeLine) {
+    EXPECT_EQ(quote("a\n\x1b[0m\x7f"), "'a??[0m?'");
+    const std::string almost_full(99, 'x');
+    EXPECT_EQ(quote(almost_full + "y"), concat("'", almost_full, "y'"));
+    EXPECT_EQ(quote(almost_full + "\u00e4b"), concat("'", almost_full, "...'"));  // not half a character
+    EXPECT_EQ(quote(std::string(200, '\x80')), "'...'");
+}
+
 TEST(Stop, SignalSetsTheFlag) {
     EXPECT_EXIT(
         {

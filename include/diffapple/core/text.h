@@ -28,4 +28,9 @@ std::string escape_markup(std::string_view text);
 /// The first `most` characters of UTF-8, and an ellipsis where more follow.
 std::string shorten(const std::string& utf8, size_t most);
 
+/// Foreign text (a tensor's name, a token) made safe for a line of an error message: in single quotes, with '?' for
+/// control characters, cut after 100 bytes. (Not named "quoted": the standard library's function of that name would be
+/// found instead.)
+std::string quote(std::string_view text);
+
 }  // namespace diffapple
