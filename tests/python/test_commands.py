@@ -208,7 +208,7 @@ def test_remove_says_what_it_cannot_remove(diffapple, tiny):
     model.chmod(0o555)
     one_line_error(run_as_nobody(diffapple, "models", "--remove", "my-cats", "--yes"), 1, "cannot be removed")
     model.chmod(0o755)
-    assert (model / "scheduler" / "scheduler_config.json").exists()
+    assert model.exists()
 
 
 def test_yes_alone_is_a_wrong_call(diffapple):
