@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiles every source, without linking it, as much as on macOS as Linux allows: libc++ has less of the standard library
-# than GCC's, and with 64-bit integers of macOS's type, long long, a std::min of an int64_t and a long is an error.
+# Compiles every source, without linking it, as nearly as on macOS as Linux allows: libc++ has less of the standard
+# library than GCC's, and macOS's 64-bit integers are long long: a std::min of an int64_t and a long is an error.
 # (What stands in #ifdef __APPLE__ is left out: it needs Apple's headers.) Takes 10 minutes on 2 cores.
 #
 # usage: CXX=clang++-16 scripts/check_libcxx.sh     needs clang 16 or later and its libc++ (Debian: libc++-16-dev)
@@ -17,7 +17,8 @@ flags=(-std=c++20 -stdlib=libc++ -Wall -Wextra -Wpedantic -Wno-missing-field-ini
 # The header that defines the 64-bit integers, and the two of LibTorch that ask which type these are.
 write_changed_headers() {
     local types
-    types=$(printf '#include <bits/types.h>\n' | "$clang" -x c++ -E - | sed -n 's/^# 1 "\(.*types.h\)".*/\1/p' | head -n 1)
+    types=$(printf '#include <bits/types.h>\n' | "$clang" -x c++ -E - |
+        sed -n 's/^# 1 "\(.*types.h\)".*/\1/p' | head -n 1)
     mkdir -p "$work/include/bits" "$work/include/c10/core"
     sed '/__u*int64_t;/s/long int/long long int/' "$types" >"$work/include/bits/types.h"
     sed 's/defined(__APPLE__)/1/; s/defined(__linux__)/0/' "$libtorch/include/c10/core/Scalar.h" \
