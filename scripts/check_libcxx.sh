@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiles every source, without linking it, as nearly as on macOS as Linux allows: libc++ has less of the standard
-# library than GCC's, and macOS's 64-bit integers are long long: a std::min of an int64_t and a long is an error.
+# Compiles every source, without linking it, as close to macOS as Linux allows: libc++ has less of the standard library
+# than GCC's, and macOS's 64-bit integers are long long: a std::min of an int64_t and a long is an error.
 # (What stands in #ifdef __APPLE__ is left out: it needs Apple's headers.) Takes 10 minutes on 2 cores.
 #
 # usage: CXX=clang++-16 scripts/check_libcxx.sh     needs clang 16 or later and its libc++ (Debian: libc++-16-dev)
