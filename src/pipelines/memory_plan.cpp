@@ -38,8 +38,8 @@ constexpr double vae_tensors = 3.1;
 
 uint64_t unet_bytes(const MemorySizes& sizes, const StableDiffusionConfig& config, const MemoryRequest& request) {
     const int64_t factor = config.vae_scale_factor();
-    const auto pixels = static_cast<double>((request.width / factor) * (request.height / factor));
-    const double unit = pixels * static_cast<double>(config.unet.block_out_channels.front()) *
+    const int64_t pixels = (request.width / factor) * (request.height / factor);
+    const double unit = static_cast<double>(pixels) * static_cast<double>(config.unet.block_out_channels.front()) *
                         static_cast<double>(c10::elementSize(request.placement.dtype));
     const auto samples = static_cast<double>(request.guided ? 2 * request.pictures : request.pictures);
     const auto plain = static_cast<double>(sizes.unet.bytes({request.placement.device, request.placement.dtype}));
@@ -57,7 +57,7 @@ uint64_t vae_bytes(const MemorySizes& sizes, const StableDiffusionConfig& config
     }
     const double unit = static_cast<double>(width) * static_cast<double>(height) * widest *
                         static_cast<double>(c10::elementSize(dtype));
-    constexpr int64_t bytes_of_pixel = 2 * 3 * 4;  // three channels in fp32, alone and joined with the others
+    constexpr int64_t bytes_of_pixel = int64_t{2} * 3 * 4;  // three channels in fp32, alone and joined with the others
     const auto pictures = static_cast<double>(request.width * request.height * bytes_of_pixel * request.pictures);
     const auto plain = static_cast<double>(sizes.vae.bytes({request.placement.device, dtype}));
     return static_cast<uint64_t>(vae_tensors * unit + pictures + vae_share * plain);
@@ -145,7 +145,7 @@ MemoryPlan plan_memory(const MemorySizes& sizes, const StableDiffusionConfig& co
     const Keep wanted = request.keep;
     for (const Keep keep : {Keep::all, Keep::loop, Keep::none}) {
         if (keep > wanted) continue;
-        const MemoryPlan plan = plan_for(keep, tiling.value_or(Tiling::off));
+        MemoryPlan plan = plan_for(keep, tiling.value_or(Tiling::off));
         if (plan.fits()) return plan;
     }
     return plan_for(Keep::none, tiling.value_or(Tiling::on));
