@@ -10,6 +10,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/io/hub.h"
 #include "diffapple/io/json_fields.h"
+#include "diffapple/text/utf8.h"
 
 namespace diffapple {
 
@@ -50,12 +51,6 @@ Checkpoint open_folder(const fs::path& folder, const std::string& name) {
         fail("--model ", name, ": ", folder.string(),
              " is no model folder: it has neither model_index.json nor config.json (diffusers layout)");
     return {.name = name, .folder = folder};
-}
-
-/// Text that JSON can hold: bytes that are no UTF-8 become U+FFFD.
-std::string valid_utf8(const std::string& text) {
-    using nlohmann::json;
-    return json::parse(json(text).dump(-1, ' ', false, json::error_handler_t::replace)).get<std::string>();
 }
 
 /// The last part of a folder's path, also for "x/" and ".".

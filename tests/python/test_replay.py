@@ -10,6 +10,7 @@ import pytest
 import torch
 from checkpoints import SMALL, copy_checkpoint, make_checkpoint, read_state, write_state
 from conftest import Diffapple
+from finished import recipe
 from PIL import Image
 from pictures import smooth_picture
 from recipes import save_png, sha256
@@ -55,13 +56,9 @@ def refused(studio, picture, *options, **run_options) -> str:
     return result.err
 
 
-def recipe_of(path: Path) -> dict:
-    return json.loads(Image.open(path).text["diffapple"])
-
-
 def rewrite(source: Path, target: Path, change) -> Path:
     """A picture whose recipe `change` edited, under an id that belongs to it."""
-    stored = recipe_of(source)
+    stored = recipe(source)
     stored["recipe"] = change(stored["recipe"]) or stored["recipe"]
     compact = json.dumps(stored["recipe"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return save_png(target, Image.open(source), diffapple=json.dumps({**stored, "id": sha256(compact)[:16]}))
@@ -103,7 +100,7 @@ def test_pictures_of_all_experiments(studio, name):
         report = replay(studio, picture, *files)
         assert (report["largest_difference"], report["equal_share"], report["psnr_db"]) == (0, 1, None)
         assert report["bar"].startswith("equal values")
-        assert report["id"] == recipe_of(studio.folder / picture)["id"]
+        assert report["id"] == recipe(studio.folder / picture)["id"]
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +175,7 @@ def test_save(studio, cat, tmp_path):
     saved = tmp_path / "again.png"
     replay(studio, cat, "--save", saved)
     assert np.array_equal(np.asarray(Image.open(saved)), np.asarray(Image.open(cat)))
-    assert recipe_of(saved)["id"] == recipe_of(cat)["id"]
+    assert recipe(saved)["id"] == recipe(cat)["id"]
     before = cat.read_bytes()
     assert "exists" in refused(studio, cat, "--save", cat)
     assert cat.read_bytes() == before
