@@ -14,8 +14,8 @@
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
 #include "diffapple/io/files.h"
-#include "diffapple/tools/bench.h"
-#include "diffapple/tools/bench_compare.h"
+#include "diffapple/tools/bench/bench.h"
+#include "diffapple/tools/bench/compare.h"
 
 namespace diffapple {
 namespace {

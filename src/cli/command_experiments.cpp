@@ -11,7 +11,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/text.h"
 #include "diffapple/experiments/experiment.h"
-#include "diffapple/experiments/output_names.h"
+#include "diffapple/recipes/output_names.h"
 #include "diffapple/schedulers/scheduler.h"
 #include "diffapple/text/utf8.h"
 

@@ -5,7 +5,7 @@
 #include "diffapple/cli/commands.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
-#include "diffapple/experiments/contact_sheet.h"
+#include "diffapple/sheets/contact_sheet.h"
 
 namespace diffapple {
 namespace {

@@ -9,7 +9,7 @@
 #include "diffapple/cli/output.h"
 #include "diffapple/cli/progress.h"
 #include "diffapple/core/error.h"
-#include "diffapple/experiments/picture_file.h"
+#include "diffapple/recipes/picture_file.h"
 #include "diffapple/experiments/replay.h"
 
 namespace diffapple {

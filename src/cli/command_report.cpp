@@ -7,7 +7,7 @@
 #include "diffapple/cli/commands.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
-#include "diffapple/experiments/report.h"
+#include "diffapple/sheets/report.h"
 #include "diffapple/io/files.h"
 
 namespace diffapple {

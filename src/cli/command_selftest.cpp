@@ -12,7 +12,7 @@
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
-#include "diffapple/tools/selftest.h"
+#include "diffapple/tools/selftest/selftest.h"
 
 namespace diffapple {
 namespace {

@@ -6,7 +6,7 @@
 #include "diffapple/cli/commands.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
-#include "diffapple/experiments/picture_file.h"
+#include "diffapple/recipes/picture_file.h"
 #include "diffapple/tools/picture_text.h"
 
 namespace diffapple {

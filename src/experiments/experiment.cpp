@@ -15,10 +15,10 @@
 #include "diffapple/core/libtorch.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/core/version.h"
-#include "diffapple/experiments/contact_sheet.h"
+#include "diffapple/sheets/contact_sheet.h"
 #include "diffapple/experiments/ddpm_experiment.h"
 #include "diffapple/experiments/latent_experiment.h"
-#include "diffapple/experiments/picture_file.h"
+#include "diffapple/recipes/picture_file.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/weights.h"
 

@@ -7,8 +7,8 @@
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
-#include "diffapple/experiments/picture_file.h"
-#include "diffapple/experiments/recipe_settings.h"
+#include "diffapple/recipes/picture_file.h"
+#include "diffapple/recipes/recipe_settings.h"
 #include "diffapple/io/image.h"
 #include "diffapple/io/png.h"
 #include "diffapple/io/sha256.h"

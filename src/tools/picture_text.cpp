@@ -1,7 +1,7 @@
 #include "diffapple/tools/picture_text.h"
 
 #include "diffapple/core/error.h"
-#include "diffapple/experiments/picture_file.h"
+#include "diffapple/recipes/picture_file.h"
 
 namespace diffapple {
 

@@ -28,6 +28,7 @@ def test_project_keeps_the_rule():
         ("include/diffapple/nn/a.h", "#include <torch/torch.h>", "a public header includes <torch/torch.h>"),
         ("src/nn/a.cpp", '#include "diffapple/neural/ops.h"', "there is no layer 'neural'"),
         ("src/neural/a.cpp", "", "there is no layer 'neural'"),
+        ("src/tools/bench/a.cpp", '#include "diffapple/experiments/a.h"', "which stands beside it"),
     ],
 )
 def test_violation_is_caught(tmp_path, file, line, expected):

@@ -7,8 +7,8 @@
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/json_fields.h"
-#include "diffapple/tools/bench.h"
-#include "diffapple/tools/bench_budget.h"
+#include "diffapple/tools/bench/bench.h"
+#include "diffapple/tools/bench/budget.h"
 #include "diffapple/tools/study_configs.h"
 
 namespace diffapple {

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/error.h"
-#include "diffapple/tools/bench_compare.h"
-#include "diffapple/tools/bench_result.h"
+#include "diffapple/tools/bench/compare.h"
+#include "diffapple/tools/bench/result.h"
 
 namespace diffapple {
 namespace {

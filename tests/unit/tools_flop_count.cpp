@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/models/state_loading.h"
-#include "diffapple/tools/flop_count.h"
+#include "diffapple/tools/bench/flop_count.h"
 
 namespace diffapple {
 namespace {

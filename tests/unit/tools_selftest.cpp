@@ -7,7 +7,7 @@
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/stop.h"
-#include "diffapple/tools/selftest.h"
+#include "diffapple/tools/selftest/selftest.h"
 
 namespace diffapple {
 namespace {

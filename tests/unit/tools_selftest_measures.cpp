@@ -2,7 +2,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "../../src/tools/selftest_parts.h"
+#include "../../src/tools/selftest/parts.h"
 #include "diffapple/core/error.h"
 #include "diffapple/models/unet_2d.h"
 #include "diffapple/nn/unet_blocks.h"

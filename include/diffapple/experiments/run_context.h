@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "diffapple/experiments/output_names.h"
-#include "diffapple/experiments/recipe.h"
+#include "diffapple/recipes/output_names.h"
+#include "diffapple/recipes/recipe.h"
 #include "diffapple/experiments/reporter.h"
-#include "diffapple/experiments/run_settings.h"
+#include "diffapple/recipes/run_settings.h"
 #include "diffapple/models/checkpoint.h"
 #include "diffapple/models/state_loading.h"
 #include "diffapple/schedulers/scheduler.h"

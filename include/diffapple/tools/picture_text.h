@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "diffapple/experiments/recipe.h"
+#include "diffapple/recipes/recipe.h"
 #include "diffapple/io/png.h"
 #include "diffapple/tools/generation_text.h"
 

@@ -1,0 +1,93 @@
+// What a checkpoint consists of, as one list: what each component says of itself in a recipe, a check that reads
+// headers alone, its size, how it is loaded; and which of them are in memory.
+#pragma once
+
+#include <c10/core/ScalarType.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "diffapple/models/placement.h"
+
+namespace diffapple {
+
+/// Which components stay in memory after their use.
+enum class Keep {
+    none,  ///< the last batch: each goes before the next is loaded, so the peak is the largest one
+    loop,  ///< more batches follow: what every batch uses stays
+    all,   ///< more prompts may follow: the text encoders stay too
+};
+
+/// Elements of a component's weights, by what --weights int8 does with them.
+struct ComponentSize {
+    uint64_t quantisable = 0, other = 0;
+    uint64_t bytes(const Placement& placement) const;
+};
+
+/// sha256 of whatever of a component determines a picture, for recipes; "" for what it does not have.
+struct ComponentIdentity {
+    std::string weights;          ///< of its weight files
+    std::string config;           ///< of its config, or of the files that stand for one (a tokenizer's)
+    std::string config_schema_1;  ///< what recipes of schema 1 say instead; "": they leave the component out
+};
+
+/// One component of a checkpoint. Adding one means adding its description to the list of its pipeline. The functions
+/// may be empty where there is nothing to say, check, count or load (bench and selftest make components from nothing).
+struct ComponentDescription {
+    std::string name;                ///< "unet", "text_encoder_2", "tokenizer", "safety_checker", ...
+    Keep stays_from = Keep::loop;    ///< the least Keep at which it stays in memory after its use
+    std::function<ComponentIdentity(bool prefer_half)> identify;
+    std::function<void(const Placement&)> check;  ///< throws the Error that loading would throw
+    std::function<ComponentSize(const Placement&)> size;
+    std::function<std::shared_ptr<void>(const Placement&)> load;
+};
+
+/// Gets the name of a component whose weights were just loaded, and how long that took.
+using OnLoaded = std::function<void(const std::string& component, double seconds)>;
+
+/// The components of one checkpoint that a run uses. Loads each when it is first asked for, tells of it, and drops what
+/// is not to stay before another is loaded.
+class ComponentStore {
+public:
+    explicit ComponentStore(std::vector<ComponentDescription> components);
+
+    bool has(const std::string& name) const;
+    /// Of every component that has one, by its name.
+    std::map<std::string, ComponentIdentity> identify(bool prefer_half) const;
+    /// Throws Error for the first component whose files do not fit. Reads no weights.
+    void check(const std::function<Placement(const std::string& name)>& placement_of) const;
+    /// Zero for a component that takes no memory worth planning.
+    ComponentSize size(const std::string& name, const Placement& placement) const;
+
+    /// For all that follows until the next call; at first, nothing is kept and nobody is told.
+    void set_residency(Keep keep, OnLoaded on_loaded);
+    Keep keep() const { return keep_; }
+
+    /// The component in this placement, loaded where it is not in memory (in this dtype) already. Others that are not
+    /// to stay are dropped first.
+    template <typename Model>
+    std::shared_ptr<Model> get(const std::string& name, const Placement& placement) {
+        return std::static_pointer_cast<Model>(get_any(name, placement));
+    }
+    bool is_loaded(const std::string& name) const;
+    /// A batch is over: drops what is not to stay.
+    void end_batch();
+
+private:
+    struct Loaded {
+        std::shared_ptr<void> model;
+        Placement placement;
+    };
+    std::shared_ptr<void> get_any(const std::string& name, const Placement& placement);
+
+    std::vector<ComponentDescription> components_;
+    std::map<std::string, Loaded> loaded_;
+    Keep keep_ = Keep::none;
+    OnLoaded on_loaded_;
+};
+
+}  // namespace diffapple

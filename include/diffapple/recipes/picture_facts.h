@@ -1,0 +1,45 @@
+// What finished pictures say about themselves, as short texts that can be compared and shown.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "diffapple/recipes/recipe.h"
+
+namespace diffapple {
+
+/// A picture file without its pixels.
+struct PictureFacts {
+    std::filesystem::path path;
+    std::string id;  ///< the recipe's; of a picture without one, 16 hex digits of the file's sha256
+    int64_t width = 0, height = 0;
+    std::optional<Recipe> recipe;
+    bool is_sheet = false;  ///< a contact sheet of other pictures
+};
+
+/// Reads them from a PNG; from other kinds of picture there is no recipe. Throws Error for what is no picture, is
+/// damaged, or has a recipe that cannot be trusted.
+PictureFacts read_picture_facts(const std::filesystem::path& path);
+
+/// The files of a mixed list that could be read, in its order, without contact sheets, and why others could not.
+struct PictureList {
+    std::vector<PictureFacts> pictures;
+    std::vector<std::string> problems;  ///< one line each, naming the file
+    size_t sheets = 0;                  ///< left out
+};
+PictureList read_picture_list(const std::vector<std::filesystem::path>& files);
+
+/// Settings of a picture by their names in labels: "seed", "steps", "guidance", "prompt", "negative prompt", "size"
+/// (512x768), "scheduler", "model", "device", "dtype" ("fp16", or "unet fp16, vae fp32" where components differ),
+/// "picture" (its number among those of its prompt and seed, from 0) and whatever else the recipe's settings hold; also
+/// "weights", "configs" and "scheduler KEY". A sha256 is cut to 8 digits, floats are written as Python does.
+std::map<std::string, std::string> setting_texts(const Recipe& recipe);
+
+/// Settings that follow from others in a normal sweep, so that a reader need not see them: digests, the scheduler's
+/// config, the place in a batch.
+bool is_derived_setting(const std::string& name);
+
+}  // namespace diffapple

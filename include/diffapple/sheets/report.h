@@ -1,0 +1,38 @@
+// A table of finished pictures: the settings in which they differ, and what their making took.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "diffapple/recipes/picture_facts.h"
+
+namespace diffapple {
+
+/// One row for each picture that has a recipe, in the order of the settings. Absent values are "".
+struct Report {
+    std::string shared;  ///< settings that all pictures have in common
+    std::vector<std::string> header;
+    std::vector<std::vector<std::string>> rows;
+    std::vector<std::filesystem::path> files;  ///< of the rows
+    std::vector<nlohmann::json> objects;       ///< of the rows: path, id, all settings, and `known` of the recipe
+    size_t without_recipe = 0;
+};
+
+/// Columns: the settings that vary, then seconds, it/s, peak memory and device model where any picture knows them, then
+/// id and file.
+Report make_report(const std::vector<PictureFacts>& pictures);
+
+/// Every file named *.png below a folder, in the order of their paths; a name of something else stands for itself.
+std::vector<std::filesystem::path> find_pictures(const std::vector<std::filesystem::path>& places);
+
+/// As RFC 4180 has it, with the header first and "\n" at the end of lines. A text that a spreadsheet would run as a
+/// formula gets an apostrophe before it.
+std::string to_csv(const Report& report);
+
+/// One page without scripts from elsewhere; pictures are referred to by paths relative to `folder`, where the page is
+/// to lie. Everything from recipes is escaped.
+std::string to_html(const Report& report, const std::filesystem::path& folder);
+
+}  // namespace diffapple

@@ -1,0 +1,147 @@
+#include "diffapple/recipes/picture_facts.h"
+
+#include <algorithm>
+#include <set>
+
+#include "diffapple/core/error.h"
+#include "diffapple/core/stop.h"
+#include "diffapple/core/text.h"
+#include "diffapple/recipes/output_names.h"
+#include "diffapple/recipes/picture_file.h"
+#include "diffapple/io/image.h"
+#include "diffapple/io/sha256.h"
+
+namespace diffapple {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+constexpr size_t id_digits = 16;
+
+bool is_png(const fs::path& path) {
+    const std::string extension = path.extension().string();
+    return extension == ".png" || extension == ".PNG";
+}
+
+}  // namespace
+
+PictureFacts read_picture_facts(const fs::path& path) {
+    PictureFacts facts{.path = path};
+    if (is_png(path)) {
+        const PngInfo info = read_png_info(path);
+        facts.width = info.width;
+        facts.height = info.height;
+        facts.is_sheet = is_contact_sheet(info);
+        if (!facts.is_sheet) facts.recipe = find_recipe(info, path);
+    } else {
+        const Image image = read_image(path);
+        facts.width = image.width;
+        facts.height = image.height;
+    }
+    facts.id = facts.recipe ? facts.recipe->id() : sha256_of_file(path).substr(0, id_digits);
+    return facts;
+}
+
+PictureList read_picture_list(const std::vector<fs::path>& files) {
+    PictureList list;
+    for (const auto& file : files) {
+        check_stop();
+        try {
+            PictureFacts facts = read_picture_facts(file);
+            facts.is_sheet ? void(++list.sheets) : list.pictures.push_back(std::move(facts));
+        } catch (const Interrupted&) {
+            throw;
+        } catch (const Error& error) {
+            list.problems.emplace_back(error.what());
+        }
+    }
+    return list;
+}
+
+namespace {
+
+bool is_sha256(const std::string& text) {
+    return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+std::string value_text(const json& value) {
+    if (value.is_number_float()) return python_float(value.get<double>());
+    if (!value.is_string()) return value.dump(-1, ' ', false, json::error_handler_t::replace);
+    const auto text = value.get<std::string>();
+    return is_sha256(text) ? text.substr(0, 8) : text;
+}
+
+std::string spaced(std::string key) {
+    std::replace(key.begin(), key.end(), '_', ' ');
+    return key;
+}
+
+/// "fp16", or "unet fp16, vae fp32" where components differ.
+std::string components_text(const json& by_component) {
+    std::set<std::string> values;
+    std::vector<std::string> all;
+    for (const auto& [component, value] : by_component.items()) {
+        values.insert(value_text(value));
+        all.push_back(component + " " + value_text(value));
+    }
+    return values.size() == 1 ? *values.begin() : join(all, ", ");
+}
+
+void add_text(std::map<std::string, std::string>& texts, const std::string& name, const json& object, const char* key) {
+    if (object.is_object() && object.contains(key)) texts[name] = value_text(object[key]);
+}
+
+void add_size(std::map<std::string, std::string>& texts) {
+    const auto width = texts.find("width"), height = texts.find("height");
+    if (width == texts.end() || height == texts.end()) return;
+    texts["size"] = width->second + "x" + height->second;
+    texts.erase("width");
+    texts.erase("height");
+}
+
+/// The place in the batch is prompt-major: what is left of it within a prompt.
+void add_picture_number(std::map<std::string, std::string>& texts, const json& settings) {
+    const auto index = settings.find("index"), batch_size = settings.find("batch_size");
+    if (index == settings.end() || batch_size == settings.end() || !index->is_number_integer() ||
+        !batch_size->is_number_integer() || batch_size->get<int64_t>() < 1)
+        return;
+    texts.erase("index");
+    texts["picture"] = std::to_string(index->get<int64_t>() % batch_size->get<int64_t>());
+}
+
+}  // namespace
+
+std::map<std::string, std::string> setting_texts(const Recipe& recipe) {
+    std::map<std::string, std::string> texts;
+    const json& all = recipe.determining;
+    const json nothing = json::object();
+    const auto part = [&](const json& object, const char* key) -> const json& {
+        const auto found = object.find(key);
+        return found != object.end() && found->is_object() ? *found : nothing;
+    };
+    const json& settings = part(all, "settings");
+    for (const auto& [key, value] : settings.items())
+        if (key != "batch") texts[spaced(key)] = value_text(value);
+    add_size(texts);
+    add_picture_number(texts, settings);
+    add_text(texts, "experiment", all, "experiment");
+    add_text(texts, "device", all, "device");
+    add_text(texts, "model", part(all, "model"), "name");
+    add_text(texts, "scheduler", part(all, "scheduler"), "name");
+    for (const auto& [key, value] : part(part(all, "scheduler"), "config").items())
+        if (!key.starts_with("_")) texts["scheduler " + key] = value_text(value);
+    for (const auto& [name, object] : {std::pair{"dtype", &part(all, "dtypes")},
+                                       {"weights", &part(part(all, "model"), "weights")},
+                                       {"configs", &part(part(all, "model"), "configs")}})
+        if (!object->empty()) texts[name] = components_text(*object);
+    return texts;
+}
+
+bool is_derived_setting(const std::string& name) {
+    static const std::set<std::string> names = {"index", "picture", "weights", "configs", "batch size"};
+    return names.contains(name) || name.starts_with("scheduler ");
+}
+
+}  // namespace diffapple

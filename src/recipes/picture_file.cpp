@@ -1,0 +1,67 @@
+#include "diffapple/recipes/picture_file.h"
+
+#include <algorithm>
+
+#include "diffapple/core/error.h"
+#include "diffapple/io/files.h"
+
+namespace diffapple {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+void save_picture(const fs::path& path, const Image& image, const Recipe& recipe) {
+    write_file_atomically(
+        path, encode_png(image, {{parameters_keyword, a1111_parameters(recipe)}, {recipe_keyword, recipe.to_text()}}));
+}
+
+namespace {
+
+/// How the text of a contact sheet begins; its keys are sorted, and a recipe has others there.
+constexpr const char* sheet_beginning = R"({"schema":1,"sheet":{)";
+
+bool is_sheet_text(const TextChunk& chunk) {
+    return chunk.keyword == recipe_keyword && chunk.text.starts_with(sheet_beginning);
+}
+
+}  // namespace
+
+std::string contact_sheet_text(const std::string& id, const json& pictures) {
+    const json text = {{"schema", recipe_schema}, {"sheet", {{"id", id}, {"pictures", pictures}}}};
+    return text.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
+}
+
+bool is_contact_sheet(const PngInfo& png) {
+    return std::any_of(png.text.begin(), png.text.end(), is_sheet_text);
+}
+
+std::optional<Recipe> find_recipe(const PngInfo& png, const fs::path& path) {
+    for (const auto& chunk : png.text)
+        if (chunk.keyword == recipe_keyword && !is_sheet_text(chunk))
+            return Recipe::from_text(chunk.text, path.string());
+    return std::nullopt;
+}
+
+std::optional<Recipe> read_recipe(const fs::path& path) {
+    return find_recipe(read_png_info(path), path);
+}
+
+Existing check_existing(const fs::path& path, const Recipe& wanted, bool force) {
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) return Existing::none;
+    if (!fs::is_regular_file(path, ignored))
+        fail(path.string(), ": is in the picture's place and is no file; move it, or use --out for another place");
+    std::string difference;
+    try {
+        const auto existing = read_recipe(path);
+        if (existing && existing->id() == wanted.id()) return Existing::same;
+        difference = existing ? "another recipe (" + describe_difference(*existing, wanted) + ")" : "no recipe";
+    } catch (const Error& error) {
+        difference = concat("a recipe that cannot be read (", error.what(), ")");
+    }
+    if (force) return Existing::none;
+    fail(path.string(), ": exists with ", difference,
+         "; move it, or use --force to replace it or --out for another place");
+}
+
+}  // namespace diffapple

@@ -1,0 +1,149 @@
+#include "diffapple/recipes/recipe.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <ctime>
+#include <string_view>
+#include <vector>
+
+#include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
+#include "diffapple/core/version.h"
+#include "diffapple/recipes/output_names.h"
+#include "diffapple/io/sha256.h"
+#include "diffapple/schedulers/scheduler.h"
+
+namespace diffapple {
+
+using nlohmann::json;
+
+std::string Recipe::id() const {
+    return sha256(determining.dump()).substr(0, 16);
+}
+
+std::string Recipe::to_text() const {
+    return json{{"schema", recipe_schema}, {"id", id()}, {"recipe", determining}, {"known", known}}.dump(
+        -1, ' ', /*ensure_ascii=*/true);
+}
+
+namespace {
+
+/// Deep nesting in a stranger's file would otherwise exhaust the stack.
+json parse_shallow(const std::string& text) {
+    constexpr int max_depth = 32;
+    return json::parse(text, [](int depth, json::parse_event_t, json&) {
+        if (depth > max_depth) fail("is nested too deeply");
+        return true;
+    });
+}
+
+}  // namespace
+
+Recipe Recipe::from_text(const std::string& text, const std::string& where) {
+    try {
+        const json parsed = parse_shallow(text);
+        if (const int schema = parsed.at("schema").get<int>(); schema != recipe_schema)
+            fail("has schema ", schema, ", but this program reads schema ", recipe_schema);
+        Recipe recipe{.determining = parsed.at("recipe"), .known = parsed.at("known")};
+        if (!recipe.determining.is_object() || !recipe.known.is_object()) fail("is not made of objects");
+        if (parsed.at("id").get<std::string>() != recipe.id()) fail("was changed: its id does not belong to it");
+        return recipe;
+    } catch (const std::exception& error) {
+        fail(where, ": its recipe cannot be read: ", first_line(error));
+    }
+}
+
+namespace {
+
+void collect_differences(const json& existing, const json& wanted, const std::string& path,
+                         std::vector<std::string>& differences) {
+    if (existing == wanted) return;
+    if (!existing.is_object() || !wanted.is_object()) {
+        differences.push_back(concat(path, ' ', wanted.dump(), " instead of ", existing.dump()));
+        return;
+    }
+    json keys = existing;
+    keys.update(wanted);
+    for (const auto& [key, unused] : keys.items())
+        collect_differences(existing.value(key, json()), wanted.value(key, json()),
+                            path.empty() ? key : path + "." + key, differences);
+}
+
+}  // namespace
+
+std::string describe_difference(const Recipe& existing, const Recipe& wanted) {
+    std::vector<std::string> differences;
+    collect_differences(existing.determining, wanted.determining, "", differences);
+    return join(differences, "; ");
+}
+
+namespace {
+
+/// A value on the line of settings, where a comma ends it and quotation marks change how it is read.
+std::string one_value(std::string text) {
+    const auto is_special = [](unsigned char c) { return c == ',' || c == '"' || c < 0x20; };
+    std::replace_if(text.begin(), text.end(), is_special, '_');
+    return text;
+}
+
+std::string sampler_name(const json& scheduler) {
+    return one_value(a1111_sampler_name(scheduler.at("name").get<std::string>(), scheduler.at("config")));
+}
+
+constexpr std::string_view negative_beginning = "Negative prompt:";
+
+/// A prompt as lines of the text. A line that begins as the negative prompt does would be taken for it: it gets a space
+/// before its colon. PNG text has no NUL.
+std::string prompt_lines(const json& settings, const char* key) {
+    const auto prompt = settings.value(key, std::string());
+    std::string lines;
+    for (size_t begin = 0; begin < prompt.size();) {
+        const size_t end = std::min(prompt.find('\n', begin), prompt.size() - 1) + 1;
+        std::string line = prompt.substr(begin, end - begin);
+        const size_t text = line.find_first_not_of(" \t\r\v\f");
+        if (text != std::string::npos && line.compare(text, negative_beginning.size(), negative_beginning) == 0)
+            line.insert(text + negative_beginning.size() - 1, " ");
+        lines += line;
+        begin = end;
+    }
+    std::replace(lines.begin(), lines.end(), '\0', ' ');
+    return lines;
+}
+
+/// "Name: value, " when the settings have the key.
+std::string optional_number(const json& settings, const char* key, const std::string& name, double offset = 0) {
+    const auto found = settings.find(key);
+    if (found == settings.end() || !found->is_number()) return "";
+    const double value = found->get<double>() + offset;
+    return name + ": " + (found->is_number_float() ? python_float(value) : std::to_string(std::llround(value))) + ", ";
+}
+
+}  // namespace
+
+std::string a1111_parameters(const Recipe& recipe) {
+    const json& settings = recipe.determining.at("settings");
+    const auto number = [&](const char* key) { return settings.at(key).dump(); };
+    std::string text = prompt_lines(settings, "prompt");
+    if (!text.empty()) text += '\n';
+    if (const auto negative = prompt_lines(settings, "negative_prompt"); !negative.empty())
+        text += concat(negative_beginning, ' ', negative, '\n');
+    const auto model = recipe.determining.at("model").at("name").get<std::string>();
+    // A1111 counts the layer that is used (1: the last), diffusers the layers that are skipped.
+    return text + "Steps: " + number("steps") + ", Sampler: " + sampler_name(recipe.determining.at("scheduler")) +
+           ", " + optional_number(settings, "guidance", "CFG scale") + "Seed: " + number("seed") +
+           ", Size: " + number("width") + "x" + number("height") + ", Model: " + one_value(model) + ", " +
+           optional_number(settings, "strength", "Denoising strength") +
+           optional_number(settings, "clip_skip", "Clip skip", 1) + "RNG: CPU, Version: diffapple " + version;
+}
+
+std::string current_date() {
+    const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+    std::tm utc{};
+    gmtime_r(&now, &utc);
+    char text[32];
+    std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return text;
+}
+
+}  // namespace diffapple

@@ -1,0 +1,142 @@
+#include "diffapple/sheets/contact_sheet.h"
+
+#include <algorithm>
+
+#include "diffapple/core/error.h"
+#include "diffapple/recipes/picture_facts.h"
+#include "diffapple/recipes/picture_file.h"
+#include "diffapple/io/files.h"
+#include "diffapple/io/sha256.h"
+
+namespace diffapple {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+constexpr size_t max_columns = 12;
+constexpr size_t id_digits = 16;
+
+std::string sheet_id(const std::vector<PictureFacts>& pictures) {
+    std::vector<std::string> ids;
+    for (const auto& picture : pictures) ids.push_back(picture.id);
+    std::sort(ids.begin(), ids.end());
+    std::string text;
+    for (const auto& id : ids) text += id + "\n";
+    return sha256(text).substr(0, id_digits);
+}
+
+/// The deepest folder that all files are in.
+fs::path common_folder(const std::vector<PictureFacts>& pictures) {
+    fs::path common = pictures.front().path.parent_path();
+    for (const auto& picture : pictures) {
+        const fs::path folder = picture.path.parent_path();
+        const auto [end, unused] = std::mismatch(common.begin(), common.end(), folder.begin(), folder.end());
+        fs::path shared;
+        for (auto part = common.begin(); part != end; ++part) shared /= *part;
+        common = shared;
+    }
+    return common;
+}
+
+fs::path sheet_path(const SheetOptions& options, const std::vector<PictureFacts>& pictures, const std::string& id) {
+    if (!options.out.empty()) return options.out;
+    return (options.folder.empty() ? common_folder(pictures) : options.folder) / ("sheet_" + id + ".png");
+}
+
+/// A sheet is made from pictures that are there, so it may be replaced; nothing else may.
+void check_replaceable(const fs::path& path, bool force) {
+    std::error_code ignored;
+    if (force || !fs::exists(path, ignored)) return;
+    bool is_sheet = false;
+    try {
+        is_sheet = is_contact_sheet(read_png_info(path));
+    } catch (const Error&) {  // no PNG
+    }
+    if (!is_sheet) fail(path.string(), ": exists and is no contact sheet; use --force to replace it, or another --out");
+}
+
+SheetPlan make_plan(const std::vector<PictureFacts>& pictures, const SheetOptions& options) {
+    std::vector<SheetPicture> described;
+    for (const auto& picture : pictures)
+        described.push_back(
+            {.settings = picture.recipe ? setting_texts(*picture.recipe) : decltype(SheetPicture::settings)(),
+             .file = picture.path.filename().string()});
+    return plan_sheet(described, options.rows, options.columns, max_columns);
+}
+
+struct Size {
+    int64_t width = 0, height = 0;
+    int64_t longer() const { return std::max(width, height); }
+    Size scaled_to(int64_t longer_side) const {
+        return {std::max<int64_t>(1, width * longer_side / longer()),
+                std::max<int64_t>(1, height * longer_side / longer())};
+    }
+};
+
+Size largest_picture(const std::vector<PictureFacts>& pictures) {
+    Size size;
+    for (const auto& picture : pictures)
+        size = {std::max(size.width, picture.width), std::max(size.height, picture.height)};
+    return size;
+}
+
+/// Draws with cells of the size that was asked for, or the largest that the sheet has room for.
+Image draw_within_limits(const SheetPlan& plan, const std::vector<PictureFacts>& pictures, const SheetOptions& options,
+                         const PictureSource& source, std::vector<std::string>& notes) {
+    const Size largest = largest_picture(pictures);
+    const int64_t wanted = options.cell.value_or(std::min(largest.longer(), largest_image_side));
+    for (int64_t cell = wanted; cell >= std::min(wanted, smallest_cell); cell = cell * 9 / 10) {
+        const Size size = largest.scaled_to(cell);
+        auto sheet = draw_sheet(plan, size.width, size.height, options.cell.has_value(), source);
+        if (!sheet) continue;
+        if (cell < wanted)
+            notes.push_back(concat("pictures are reduced to ", cell, " of ", wanted,
+                                   " pixels, so that the sheet has at most ", largest_sheet / 1'000'000,
+                                   " megapixels"));
+        return std::move(*sheet);
+    }
+    fail(pictures.size(), " pictures in ", plan.rows, " rows and ", plan.columns,
+         " columns are too many for one contact sheet; make several");
+}
+
+json ids_of(const std::vector<PictureFacts>& pictures) {
+    json ids = json::array();
+    for (const auto& picture : pictures)
+        ids.push_back({{"id", picture.id}, {"file", picture.path.filename().string()}});
+    return ids;
+}
+
+}  // namespace
+
+WrittenSheet write_contact_sheet(const std::vector<fs::path>& files, const SheetOptions& options) {
+    PictureList list = read_picture_list(files);
+    const auto& pictures = list.pictures;
+    if (pictures.empty())
+        fail("no picture for a contact sheet", list.problems.empty()
+                                                   ? std::string(list.sheets ? ": there are only contact sheets" : "")
+                                                   : ": " + list.problems[0]);
+    WrittenSheet written{.id = sheet_id(pictures), .problems = list.problems};
+    written.path = sheet_path(options, pictures, written.id);
+    check_replaceable(written.path, options.force);
+    if (std::error_code ignored; options.keep_existing && fs::exists(written.path, ignored)) return written;
+    if (list.sheets > 0) written.notes.push_back(concat(list.sheets, " contact sheets among the files are left out"));
+    const PictureSource source = [&](size_t index) -> std::optional<Image> {
+        try {
+            Image image = read_image(pictures[index].path);
+            ++written.pictures;
+            return image;
+        } catch (const Error& error) {
+            written.problems.emplace_back(error.what());
+            return std::nullopt;
+        }
+    };
+    const SheetPlan plan = make_plan(pictures, options);
+    const Image sheet = draw_within_limits(plan, pictures, options, source, written.notes);
+    write_file_atomically(written.path,
+                          encode_png(sheet, {{recipe_keyword, contact_sheet_text(written.id, ids_of(pictures))}}));
+    return written;
+}
+
+}  // namespace diffapple

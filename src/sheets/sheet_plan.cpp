@@ -1,0 +1,150 @@
+#include "diffapple/sheets/sheet_plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
+#include "diffapple/sheets/varying_settings.h"
+
+namespace diffapple {
+namespace {
+
+using Settings = std::map<std::string, std::string>;
+
+std::vector<Settings> all_settings(const std::vector<SheetPicture>& pictures) {
+    std::vector<Settings> settings;
+    for (const auto& picture : pictures) settings.push_back(picture.settings);
+    return settings;
+}
+
+/// Sentences, and values that were combined, speak for themselves; "7.5" needs its setting's name.
+std::string label_line(const Axis& axis, size_t picture) {
+    const std::string& value = axis.values[axis.value_of[picture]];
+    if (value.empty()) return "no " + axis.name;
+    return axis.is_text() ? value : axis.name + " " + value;
+}
+
+/// Takes the setting that a user names out of the axes that vary; one that is the same everywhere is an axis too.
+Axis take_axis(std::vector<Axis>& axes, const std::vector<Settings>& pictures, const std::string& option,
+               std::string name) {
+    std::replace_if(
+        name.begin(), name.end(), [](char c) { return c == '_' || c == '-'; }, ' ');
+    for (auto axis = axes.begin(); axis != axes.end(); ++axis)
+        if (axis->name == name || (", " + axis->name + ", ").find(", " + name + ", ") != std::string::npos) {
+            Axis taken = *axis;
+            axes.erase(axis);
+            return taken;
+        }
+    std::set<std::string> known;
+    for (const auto& picture : pictures)
+        for (const auto& [setting, value] : picture) known.insert(setting);
+    if (known.contains(name)) return make_axis(name, pictures);
+    std::vector<std::string> varying;
+    for (const Axis& axis : axes) varying.push_back(axis.name);
+    fail_usage(option, " '", name, "': the pictures have no such setting; they differ in ",
+               varying.empty() ? "none" : join(varying, "; "));
+}
+
+/// Of equally long axes: what readers compare side by side comes first.
+int column_rank(const Axis& axis) {
+    constexpr const char* order[] = {"guidance", "steps",  "scheduler", "strength",
+                                     "dtype",    "device", "seed",      "picture"};
+    const std::string first = axis.name.substr(0, axis.name.find(','));
+    return static_cast<int>(std::find(std::begin(order), std::end(order), first) - std::begin(order));
+}
+
+/// The axis for the columns, taken out of the others; none when no axis suits.
+std::optional<Axis> choose_columns(std::vector<Axis>& axes, size_t max_columns) {
+    auto best = axes.end();
+    for (auto axis = axes.begin(); axis != axes.end(); ++axis) {
+        if (axis->is_text() || axis->values.size() > max_columns) continue;
+        const bool better = best == axes.end() || axis->values.size() > best->values.size() ||
+                            (axis->values.size() == best->values.size() && column_rank(*axis) < column_rank(*best));
+        if (better) best = axis;
+    }
+    if (best == axes.end()) return std::nullopt;
+    Axis chosen = *best;
+    axes.erase(best);
+    return chosen;
+}
+
+/// Pictures one after the other.
+SheetPlan captioned(const std::vector<SheetPicture>& pictures, const std::vector<Axis>& axes, size_t max_columns) {
+    SheetPlan plan;
+    const size_t count = pictures.size();
+    const size_t square = static_cast<size_t>(std::ceil(std::sqrt(static_cast<double>(count) * 4 / 3)));
+    plan.columns = std::clamp<size_t>(square, 1, std::min(max_columns, count));
+    plan.rows = (count + plan.columns - 1) / plan.columns;
+    plan.cells.resize(plan.rows * plan.columns);
+    for (size_t i = 0; i < count; ++i) {
+        plan.cells[i] = i;
+        std::vector<std::string> lines;
+        if (pictures[i].settings.empty())
+            lines.push_back(pictures[i].file);
+        else
+            for (const Axis& axis : axes) lines.push_back(label_line(axis, i));
+        plan.captions.push_back(lines);
+    }
+    return plan;
+}
+
+/// Rows for every combination of `row_axes` that is there, in the axes' order.
+SheetPlan table(size_t pictures, const std::vector<Axis>& row_axes, const std::optional<Axis>& column_axis) {
+    SheetPlan plan{.is_table = true, .columns = column_axis ? column_axis->values.size() : 1};
+    std::map<std::vector<size_t>, size_t> row_of;  // sorted by the values' places
+    const auto place = [&](size_t picture) {
+        std::vector<size_t> values;
+        for (const Axis& axis : row_axes) values.push_back(axis.value_of[picture]);
+        return values;
+    };
+    std::map<std::vector<size_t>, size_t> example;
+    for (size_t i = 0; i < pictures; ++i) example.emplace(place(i), i);
+    for (const auto& [values, picture] : example) {
+        row_of[values] = plan.rows++;
+        std::vector<std::string> lines;
+        for (const Axis& axis : row_axes) lines.push_back(label_line(axis, picture));
+        plan.row_labels.push_back(lines);
+    }
+    plan.cells.resize(plan.rows * plan.columns);
+    for (size_t i = 0; i < pictures; ++i)
+        plan.cells[row_of[place(i)] * plan.columns + (column_axis ? column_axis->value_of[i] : 0)] = i;
+    if (column_axis) {
+        plan.column_name = column_axis->name;
+        plan.column_labels = column_axis->values;
+    }
+    return plan;
+}
+
+bool is_mostly_blank(const SheetPlan& plan, size_t pictures) {
+    return plan.cells.size() > 2 * pictures;
+}
+
+}  // namespace
+
+SheetPlan plan_sheet(const std::vector<SheetPicture>& pictures, const std::optional<std::string>& rows,
+                     const std::optional<std::string>& columns, size_t max_columns) {
+    const std::vector<Settings> settings = all_settings(pictures);
+    const auto without_recipe = std::find_if(pictures.begin(), pictures.end(),
+                                             [](const SheetPicture& picture) { return picture.settings.empty(); });
+    const bool chosen = rows || columns;
+    if (chosen && without_recipe != pictures.end())
+        fail_usage("--rows and --columns need pictures with recipes, and ", without_recipe->file, " has none");
+    const bool all_have_recipes = without_recipe == pictures.end();
+    std::vector<Axis> axes = varying_settings(settings);
+    const std::vector<Axis> all_axes = axes;
+    std::optional<Axis> row_axis, column_axis;
+    if (rows) row_axis = take_axis(axes, settings, "--rows", *rows);
+    column_axis =
+        columns ? std::optional(take_axis(axes, settings, "--columns", *columns)) : choose_columns(axes, max_columns);
+    if (row_axis) axes.insert(axes.begin(), *row_axis);
+    SheetPlan plan = table(pictures.size(), axes, column_axis);
+    const bool long_column = plan.columns == 1 && plan.rows > 6;
+    if (!chosen && (!all_have_recipes || all_axes.empty() || long_column || is_mostly_blank(plan, pictures.size())))
+        plan = captioned(pictures, all_axes, max_columns);
+    if (all_have_recipes) plan.shared = shared_settings(settings);
+    return plan;
+}
+
+}  // namespace diffapple

@@ -1,0 +1,155 @@
+#include "diffapple/sheets/varying_settings.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
+#include <set>
+
+#include "diffapple/core/text.h"
+#include "diffapple/recipes/picture_facts.h"
+
+namespace diffapple {
+namespace {
+
+using Settings = std::map<std::string, std::string>;
+
+constexpr const char* no_value = "-";
+
+/// From the slowest of a sweep to the fastest; others stand between "dtype" and "scheduler".
+constexpr const char* slow_settings[] = {"prompt",     "prompt 2", "negative prompt", "negative prompt 2",
+                                         "experiment", "model",    "weights",         "configs",
+                                         "device",     "dtype"};
+constexpr const char* fast_settings[] = {"scheduler", "size", "strength", "steps", "guidance", "seed", "picture"};
+
+int speed(const std::string& name) {
+    const auto slow = std::find(std::begin(slow_settings), std::end(slow_settings), name);
+    if (slow != std::end(slow_settings)) return static_cast<int>(slow - std::end(slow_settings));
+    const auto fast = std::find(std::begin(fast_settings), std::end(fast_settings), name);
+    return fast == std::end(fast_settings) ? 0 : static_cast<int>(fast - std::begin(fast_settings)) + 1;
+}
+
+std::optional<double> number(const std::string& text) {
+    if (text.empty() || text.find_first_not_of("0123456789+-.e") != std::string::npos) return std::nullopt;
+    char* end = nullptr;
+    const double value = std::strtod(text.c_str(), &end);
+    if (end != text.c_str() + text.size()) return std::nullopt;
+    return value;
+}
+
+std::string value_in(const Settings& picture, const std::string& name) {
+    const auto found = picture.find(name);
+    return found == picture.end() ? no_value : found->second;
+}
+
+/// Numbers by size where all values are numbers (or none).
+void order_values(std::vector<std::string>& values) {
+    const bool numeric = std::all_of(values.begin(), values.end(),
+                                     [](const std::string& value) { return value == no_value || number(value); });
+    if (!numeric) return;
+    std::stable_sort(values.begin(), values.end(), [](const std::string& a, const std::string& b) {
+        return number(a).value_or(-1e308) < number(b).value_or(-1e308);
+    });
+}
+
+/// True when equal values of all of `axes` mean equal values of `axis`.
+bool follows_from(const Axis& axis, const std::vector<Axis>& axes) {
+    std::map<std::vector<size_t>, size_t> seen;
+    for (size_t i = 0; i < axis.value_of.size(); ++i) {
+        std::vector<size_t> others;
+        for (const Axis& other : axes) others.push_back(other.value_of[i]);
+        if (seen.emplace(others, axis.value_of[i]).first->second != axis.value_of[i]) return false;
+    }
+    return true;
+}
+
+bool change_together(const Axis& a, const Axis& b) {
+    return a.values.size() == b.values.size() && follows_from(a, {b}) && follows_from(b, {a});
+}
+
+/// One axis for two that change together, its values in the first one's order.
+void merge_into(Axis& axis, const Axis& other) {
+    axis.name += ", " + other.name;
+    std::vector<bool> merged(axis.values.size());
+    for (size_t i = 0; i < axis.value_of.size(); ++i) {
+        const size_t value = axis.value_of[i];
+        if (!merged[value]) axis.values[value] += ", " + other.values[other.value_of[i]];
+        merged[value] = true;
+    }
+}
+
+/// Numbers pictures that no axis tells apart.
+void add_copies(std::vector<Axis>& axes, size_t pictures) {
+    std::map<std::vector<size_t>, size_t> count;
+    std::vector<Settings> numbers(pictures);
+    for (size_t i = 0; i < pictures; ++i) {
+        std::vector<size_t> place;
+        for (const Axis& axis : axes) place.push_back(axis.value_of[i]);
+        numbers[i]["copy"] = std::to_string(++count[place]);
+    }
+    if (count.size() < pictures) axes.push_back(make_axis("copy", numbers));
+}
+
+std::vector<std::string> names_by_speed(const std::vector<Settings>& pictures) {
+    std::set<std::string> names;
+    for (const Settings& picture : pictures)
+        for (const auto& [name, value] : picture) names.insert(name);
+    std::vector<std::string> sorted(names.begin(), names.end());
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [](const std::string& a, const std::string& b) { return speed(a) < speed(b); });
+    return sorted;
+}
+
+}  // namespace
+
+bool Axis::is_text() const {
+    constexpr size_t longest_word = 24;
+    return std::any_of(values.begin(), values.end(),
+                       [](const std::string& value) { return value.size() > longest_word; });
+}
+
+Axis make_axis(const std::string& name, const std::vector<Settings>& pictures) {
+    Axis axis{.name = name};
+    std::set<std::string> seen;
+    for (const Settings& picture : pictures)
+        if (const std::string value = value_in(picture, name); seen.insert(value).second) axis.values.push_back(value);
+    order_values(axis.values);
+    std::map<std::string, size_t> place;
+    for (size_t i = 0; i < axis.values.size(); ++i) place[axis.values[i]] = i;
+    for (const Settings& picture : pictures) axis.value_of.push_back(place[value_in(picture, name)]);
+    return axis;
+}
+
+std::vector<Axis> varying_settings(const std::vector<Settings>& pictures) {
+    std::vector<Axis> axes, derived;
+    for (const auto& name : names_by_speed(pictures)) {
+        Axis axis = make_axis(name, pictures);
+        if (axis.values.size() < 2) continue;
+        (is_derived_setting(name) ? derived : axes).push_back(std::move(axis));
+    }
+    for (const Axis& axis : derived)
+        if (!follows_from(axis, axes)) axes.push_back(axis);
+    for (size_t i = 0; i < axes.size(); ++i)
+        for (size_t j = i + 1; j < axes.size();) {
+            if (!change_together(axes[i], axes[j])) {
+                ++j;
+                continue;
+            }
+            merge_into(axes[i], axes[j]);
+            axes.erase(axes.begin() + static_cast<int64_t>(j));
+        }
+    add_copies(axes, pictures.size());
+    return axes;
+}
+
+std::string shared_settings(const std::vector<Settings>& pictures) {
+    std::vector<std::string> texts;
+    for (const auto& name : names_by_speed(pictures)) {
+        const Axis axis = make_axis(name, pictures);
+        if (axis.values.size() != 1 || is_derived_setting(name) || axis.values[0].empty()) continue;
+        const bool says_itself = name == "prompt" || name == "experiment";
+        texts.push_back((says_itself ? "" : name + " ") + axis.values[0]);
+    }
+    return join(texts, ", ");
+}
+
+}  // namespace diffapple
