@@ -1,4 +1,4 @@
-#include "diffapple/cli/lists.h"
+#include "diffapple/recipes/lists.h"
 
 #include <algorithm>
 #include <charconv>

@@ -1,7 +1,7 @@
 // Lists on the command line, and how numbers are shown.
 #include <gtest/gtest.h>
 
-#include "diffapple/cli/lists.h"
+#include "diffapple/recipes/lists.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/cli/progress.h"
 #include "diffapple/core/error.h"
