@@ -42,7 +42,9 @@ AutoencoderKLConfig AutoencoderKLConfig::from_json(const JsonFields& fields) {
     config.layers_per_block = fields.integer("layers_per_block", 1, 64, 1);
     config.norm_num_groups = fields.integer("norm_num_groups", 1, max_channels, 32);
     config.act_fn = read_act_fn(fields);
-    if (const auto size = read_sample_size(fields)) config.sample_size = size->first;
+    constexpr int64_t usual_sample = 32;
+    const auto sample = read_sample_size(fields);
+    config.sample_size = sample ? sample->height : usual_sample;
     config.scaling_factor = fields.number("scaling_factor", 0.18215);
     if (config.scaling_factor == 0.0) fields.reject("scaling_factor", "must not be 0");
     if (fields.has("shift_factor")) config.shift_factor = fields.number("shift_factor");

@@ -10,11 +10,10 @@
 namespace diffapple {
 namespace {
 
-using Size = ClipImageProcessorConfig::Size;
 constexpr int64_t max_side = 4096;
 
 Size read_size(const JsonFields& fields) {
-    return {.height = fields.integer("height", 1, max_side), .width = fields.integer("width", 1, max_side)};
+    return {.width = fields.integer("width", 1, max_side), .height = fields.integer("height", 1, max_side)};
 }
 
 /// A number, {"shortest_edge": number} or {"height": number, "width": number}.
@@ -64,6 +63,11 @@ ClipImageProcessorConfig ClipImageProcessorConfig::from_json(const JsonFields& f
     config.image_std = read_colour(fields, "image_std", {0.26862954, 0.26130258, 0.27577711});
     if (std::count(config.image_std.begin(), config.image_std.end(), 0.0)) fields.reject("image_std", "has a 0");
     return config;
+}
+
+std::optional<Size> ClipImageProcessorConfig::fixed_size() const {
+    if (do_center_crop) return crop_size;
+    return do_resize && shortest_edge == 0 ? std::optional(size) : std::nullopt;
 }
 
 namespace {

@@ -117,19 +117,35 @@ ClipTextOutput ClipTextModel::forward(const at::Tensor& ids, const ClipTextReque
     return output;
 }
 
-std::shared_ptr<ClipTextModel> load_clip_text(const Component& component, const Placement& placement) {
+namespace {
+
+/// The name of a parameter for a stored tensor's.
+std::optional<std::string> text_key(const std::string& name) {
+    constexpr std::string_view prefix = "text_model.";
+    const std::string key = name.starts_with(prefix) ? name.substr(prefix.size()) : name;
+    if (key == "embeddings.position_ids") return std::nullopt;  // the numbers 0, 1, ...: not a weight
+    return key;
+}
+
+/// Without weights; the stored ones may have a projection that the config does not name.
+std::shared_ptr<ClipTextModel> build_clip_text(const Component& component, const StoredTensors& stored) {
     auto config = ClipTextConfig::from_json(JsonFields(component.config, component.where()));
-    const auto stored = open_component(component, placement);
     config.with_projection = config.with_projection || stored.contains(projection_key);
-    auto model = build_model<ClipTextModel>(component, config);
-    const auto key_of = [](const std::string& name) -> std::optional<std::string> {
-        constexpr std::string_view prefix = "text_model.";
-        const std::string key = name.starts_with(prefix) ? name.substr(prefix.size()) : name;
-        if (key == "embeddings.position_ids") return std::nullopt;  // the numbers 0, 1, ...: not a weight
-        return key;
-    };
-    load_state(*model, stored, component.name, placement, key_of);
+    return build_model<ClipTextModel>(component, config);
+}
+
+}  // namespace
+
+std::shared_ptr<ClipTextModel> load_clip_text(const Component& component, const Placement& placement) {
+    const auto stored = open_component(component, placement);
+    auto model = build_clip_text(component, stored);
+    load_state(*model, stored, component.name, placement, text_key);
     return model;
+}
+
+void check_clip_text(const Component& component, const Placement& placement) {
+    const auto stored = open_component(component, placement);
+    check_state(*build_clip_text(component, stored), stored, component.name, text_key);
 }
 
 }  // namespace diffapple

@@ -11,16 +11,16 @@ const std::vector<std::string> activations{"silu", "swish", "mish", "gelu", "rel
 
 }  // namespace
 
-std::optional<std::pair<int64_t, int64_t>> read_sample_size(const JsonFields& fields) {
+std::optional<Size> read_sample_size(const JsonFields& fields) {
     if (!fields.has("sample_size")) return std::nullopt;
     constexpr int64_t max_size = 16384;
     if (!fields.value("sample_size").is_array()) {
         const int64_t size = fields.integer("sample_size", 1, max_size);
-        return std::pair{size, size};
+        return Size{.width = size, .height = size};
     }
     const auto size = fields.integers("sample_size", 1, max_size);
     if (size.size() != 2) fields.reject("sample_size", "must be a number or [height, width]");
-    return std::pair{size[0], size[1]};
+    return Size{.width = size[1], .height = size[0]};
 }
 
 std::vector<int64_t> read_block_out_channels(const JsonFields& fields, const std::vector<int64_t>& fallback) {

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "diffapple/core/size.h"
 #include "diffapple/io/json_fields.h"
 #include "diffapple/nn/resnet.h"
 
@@ -15,8 +15,8 @@ namespace diffapple {
 /// More channels than any model has: what a config may claim at most.
 constexpr int64_t max_channels = 16384;
 
-/// `sample_size` as {height, width}: a number or [height, width]; absent where not given.
-std::optional<std::pair<int64_t, int64_t>> read_sample_size(const JsonFields& fields);
+/// `sample_size`: a number or [height, width]; absent where not given.
+std::optional<Size> read_sample_size(const JsonFields& fields);
 
 /// `block_out_channels`, 1 to 12 entries.
 std::vector<int64_t> read_block_out_channels(const JsonFields& fields, const std::vector<int64_t>& fallback);

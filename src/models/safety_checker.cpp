@@ -11,7 +11,6 @@ namespace diffapple {
 namespace {
 
 constexpr int64_t concepts = 17, special_concepts = 3;
-constexpr const char* processor_file = "feature_extractor/preprocessor_config.json";
 
 /// The name of a parameter for a stored tensor's: transformers 4 nests the image encoder once more, and stores the
 /// numbers 0, 1, ... of its positions.
@@ -87,30 +86,23 @@ std::vector<bool> SafetyCheckerModel::forward(const at::Tensor& image) {
     return unwanted;
 }
 
+namespace {
+
+std::shared_ptr<SafetyCheckerModel> build_safety_checker(const Component& component) {
+    return build_model<SafetyCheckerModel>(
+        component, SafetyCheckerConfig::from_json(JsonFields(component.config, component.where())));
+}
+
+}  // namespace
+
 std::shared_ptr<SafetyCheckerModel> load_safety_checker(const Component& component, const Placement& placement) {
-    const auto config = SafetyCheckerConfig::from_json(JsonFields(component.config, component.where()));
-    auto model = build_model<SafetyCheckerModel>(component, config);
+    auto model = build_safety_checker(component);
     load_state(*model, open_component(component, placement), component.name, placement, checker_key);
     return model;
 }
 
-SafetyChecker::SafetyChecker(const Checkpoint& checkpoint, const Placement& placement) : placement_(placement) {
-    const auto processor = read_json_file(checkpoint.folder / processor_file);
-    processor_ = ClipImageProcessorConfig::from_json(JsonFields(processor, processor_file));
-    model_ = load_safety_checker(checkpoint.component("safety_checker"), placement);
-}
-
-std::vector<bool> SafetyChecker::check(const std::vector<Image>& pictures) {
-    if (pictures.empty()) return {};
-    const at::InferenceMode inference;
-    return model_->forward(preprocess(pictures, processor_).to(placement_.device, placement_.dtype));
-}
-
-std::vector<bool> SafetyChecker::censor(std::vector<Image>& pictures) {
-    auto unwanted = check(pictures);
-    for (size_t i = 0; i < pictures.size(); ++i)
-        if (unwanted[i]) pictures[i] = blank_image(pictures[i].width, pictures[i].height, pictures[i].channels);
-    return unwanted;
+void check_safety_checker(const Component& component, const Placement& placement) {
+    check_state(*build_safety_checker(component), open_component(component, placement), component.name, checker_key);
 }
 
 }  // namespace diffapple

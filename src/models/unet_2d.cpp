@@ -68,10 +68,7 @@ UNet2DConfig UNet2DConfig::from_json(const JsonFields& fields) {
     if (fields.has("_class_name")) fields.choice("_class_name", {"UNet2DModel"});
     refuse_class_conditioning(fields);
     UNet2DConfig config;
-    if (const auto size = read_sample_size(fields)) {
-        config.sample_height = size->first;
-        config.sample_width = size->second;
-    }
+    config.sample_size = read_sample_size(fields);
     read_blocks(fields, config);
     config.in_channels = fields.integer("in_channels", 1, max_channels, 3);
     config.out_channels = fields.integer("out_channels", 1, max_channels, 3);

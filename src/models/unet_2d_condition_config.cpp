@@ -103,10 +103,7 @@ UNet2DConditionConfig UNet2DConditionConfig::from_json(const JsonFields& fields)
     if (fields.has("_class_name")) fields.choice("_class_name", {"UNet2DConditionModel"});
     refuse_unsupported(fields);
     UNet2DConditionConfig config;
-    if (const auto size = read_sample_size(fields)) {
-        config.sample_height = size->first;
-        config.sample_width = size->second;
-    }
+    config.sample_size = read_sample_size(fields);
     read_blocks(fields, config);
     read_attention(fields, config);
     read_time(fields, config);

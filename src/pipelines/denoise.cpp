@@ -13,6 +13,7 @@ namespace diffapple {
 Denoised denoise(at::Tensor sample, Scheduler& scheduler, const Predict& predict, NoiseSource& noise,
                  const OnTurn& on_turn, const AfterTurn& after_turn) {
     using Clock = std::chrono::steady_clock;
+    const at::InferenceMode inference;
     const auto& timesteps = scheduler.timesteps();
     synchronize(sample.device());
     const auto start = Clock::now();
@@ -20,7 +21,7 @@ Denoised denoise(at::Tensor sample, Scheduler& scheduler, const Predict& predict
         check_stop();
         const auto output = predict(scheduler.scale_model_input(sample, index), timesteps[index]);
         sample = scheduler.step(output, index, sample, noise);
-        if (after_turn) sample = after_turn(sample, index);
+        if (after_turn) sample = after_turn(sample, index, scheduler);
         on_turn(index + 1, timesteps.size());
     }
     synchronize(sample.device());

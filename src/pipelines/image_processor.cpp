@@ -13,7 +13,7 @@ namespace diffapple {
 namespace {
 
 /// The size with the image's aspect ratio that covers `size` (crop) or lies inside it (fill), in diffusers' integers.
-PictureSize scaled_size(const Image& image, PictureSize size, bool cover) {
+Size scaled_size(const Image& image, Size size, bool cover) {
     const double ratio = static_cast<double>(size.width) / static_cast<double>(size.height);
     const double own = static_cast<double>(image.width) / static_cast<double>(image.height);
     const bool full_width = cover ? ratio > own : ratio < own;
@@ -28,7 +28,7 @@ int64_t centred(int64_t outer, int64_t inner) {
 }
 
 /// Resizes to cover `size` and leaves out what is too much: resize_mode "crop".
-Image resize_and_crop(const Image& image, PictureSize size) {
+Image resize_and_crop(const Image& image, Size size) {
     const auto [width, height] = scaled_size(image, size, true);
     Image result = blank_image(size.width, size.height, image.channels);
     paste(result, resize(image, width, height, Filter::lanczos), centred(size.width, width),
@@ -37,7 +37,7 @@ Image resize_and_crop(const Image& image, PictureSize size) {
 }
 
 /// Resizes to lie inside `size` and fills the rest with the edges drawn out: resize_mode "fill".
-Image resize_and_fill(const Image& image, PictureSize size) {
+Image resize_and_fill(const Image& image, Size size) {
     const auto [width, height] = scaled_size(image, size, false);
     const Image resized = resize(image, width, height, Filter::lanczos);
     Image result = blank_image(size.width, size.height, image.channels);
@@ -60,7 +60,7 @@ Image resize_and_fill(const Image& image, PictureSize size) {
     return result;
 }
 
-Image prepared(const Image& image, PictureSize size, const std::optional<CropRegion>& region) {
+Image prepared(const Image& image, Size size, const std::optional<CropRegion>& region) {
     if (!region) return resize(image, size.width, size.height, Filter::lanczos);
     return resize_and_fill(crop(image, region->left, region->top, region->right, region->bottom), size);
 }
@@ -73,7 +73,7 @@ at::Tensor levels_tensor(const Image& image) {
 }
 
 /// The mask as pipelines see it: grey at this size. Made grey after resizing.
-Image grey_mask(const Image& mask, PictureSize size, const std::optional<CropRegion>& region = {}) {
+Image grey_mask(const Image& mask, Size size, const std::optional<CropRegion>& region = {}) {
     return to_grey(prepared(mask, size, region));
 }
 
@@ -128,19 +128,19 @@ std::vector<Image> to_images(const at::Tensor& batch) {
     return images;
 }
 
-PictureSize size_of_image(const Image& image, int64_t factor) {
-    const PictureSize size{image.width - image.width % factor, image.height - image.height % factor};
+Size size_of_image(const Image& image, int64_t factor) {
+    const Size size{image.width - image.width % factor, image.height - image.height % factor};
     if (size.width == 0 || size.height == 0)
         fail("--image: a picture of ", image.width, "x", image.height, " is too small: ", factor,
              " pixels a side are needed, or --width and --height");
     return size;
 }
 
-at::Tensor image_tensor(const Image& image, PictureSize size, const std::optional<CropRegion>& region) {
+at::Tensor image_tensor(const Image& image, Size size, const std::optional<CropRegion>& region) {
     return levels_tensor(to_rgb(prepared(image, size, region))).mul_(2).sub_(1);
 }
 
-at::Tensor mask_tensor(const Image& mask, PictureSize size, const std::optional<CropRegion>& region) {
+at::Tensor mask_tensor(const Image& mask, Size size, const std::optional<CropRegion>& region) {
     return levels_tensor(grey_mask(mask, size, region)).ge(0.5).to(at::kFloat);
 }
 
@@ -152,7 +152,7 @@ at::Tensor mask_to_latents(const at::Tensor& mask, int64_t height, int64_t width
     return at::upsample_nearest2d(mask, {height, width});
 }
 
-CropRegion crop_region(const Image& mask, PictureSize size, int64_t padding) {
+CropRegion crop_region(const Image& mask, Size size, int64_t padding) {
     const Image grey = to_grey(mask);
     CropRegion region{grey.width, grey.height, 0, 0};
     for (int64_t i = 0; i < grey.width * grey.height; ++i) {
@@ -182,7 +182,7 @@ Image apply_overlay(const Image& mask, const Image& original, const Image& resul
              original.height, " and ", mask.width, "x", mask.height);
     const Image grey = to_grey(mask), over = to_rgb(original);
     Image canvas = blank_image(original.width, original.height, 3);
-    const PictureSize size{region.right - region.left, region.bottom - region.top};
+    const Size size{region.right - region.left, region.bottom - region.top};
     paste(canvas, resize_and_crop(to_rgb(result), size), region.left, region.top);
     for (size_t i = 0; i < canvas.pixels.size(); ++i) {
         const uint32_t alpha = 255 - grey.pixels[i / 3];  // the original covers what is not masked
@@ -195,7 +195,7 @@ Image apply_overlay(const Image& mask, const Image& original, const Image& resul
 }
 
 Image keep_unmasked(const Image& result, const Image& original, const Image& mask) {
-    const PictureSize size{result.width, result.height};
+    const Size size{result.width, result.height};
     const Image grey = grey_mask(mask, size), kept = to_rgb(prepared(original, size, {}));
     Image joined = to_rgb(result);
     for (size_t i = 0; i < joined.pixels.size(); ++i)
@@ -204,7 +204,7 @@ Image keep_unmasked(const Image& result, const Image& original, const Image& mas
 }
 
 Image comparison(const Image& image, const Image& mask, const Image& result) {
-    const PictureSize size{result.width, result.height};
+    const Size size{result.width, result.height};
     Image row = blank_image(3 * size.width, size.height, 3);
     paste(row, to_rgb(prepared(image, size, {})), 0, 0);
     paste(row, to_rgb(prepared(mask, size, {})), size.width, 0);

@@ -4,6 +4,10 @@
 
 namespace diffapple {
 
+at::Tensor ImagePosterior::draw(NoiseSource& noise) const {
+    return noise.normal(mean.sizes(), mean.device(), at::kFloat).mul_(deviation).add_(mean);
+}
+
 Start start_from_image(const ImagePosterior& image, const std::vector<int64_t>& shape,
                        const std::optional<at::Tensor>& start_noise, const Scheduler& scheduler, NoiseSource& noise) {
     const at::InferenceMode inference;

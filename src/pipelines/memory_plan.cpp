@@ -4,11 +4,13 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <limits>
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
-#include "diffapple/nn/quantisation.h"
+#include "diffapple/core/text.h"
+#include "diffapple/pipelines/pipeline.h"
 
 namespace diffapple {
 namespace {
@@ -17,99 +19,7 @@ std::string megabytes(uint64_t bytes) {
     return concat(bytes / 1'000'000, " MB");
 }
 
-/// Tables of vectors are not quantised: their rows are looked up, not computed with.
-bool is_table(const std::string& name) {
-    return name.ends_with("token_embedding.weight") || name.ends_with("position_embedding.weight");
-}
-
-uint64_t elements(const StoredTensor& tensor) {
-    uint64_t count = 1;
-    for (const int64_t size : tensor.shape) count *= static_cast<uint64_t>(size);
-    return count;
-}
-
-// Measured on the CPU in bf16 (SD v1.5 at 512x512 guided and 1024x1024, SDXL at 512x512): what a stage adds to the
-// weights is a share of them (packing, scratch memory) and a number of tensors of the largest size.
-constexpr double unet_share = 0.16, vae_share = 3.7;
-/// In units of one sample's input to the UNet's first block.
-constexpr double unet_tensors = 35;
-/// In units of a picture with the channels of the VAE's widest full-size layer.
-constexpr double vae_tensors = 3.1;
-
-uint64_t unet_bytes(const MemorySizes& sizes, const StableDiffusionConfig& config, const MemoryRequest& request) {
-    const int64_t factor = config.vae_scale_factor();
-    const int64_t pixels = (request.width / factor) * (request.height / factor);
-    const double unit = static_cast<double>(pixels) * static_cast<double>(config.unet.block_out_channels.front()) *
-                        static_cast<double>(c10::elementSize(request.placement.dtype));
-    const auto samples = static_cast<double>(request.guided ? 2 * request.pictures : request.pictures);
-    const auto plain = static_cast<double>(sizes.unet.bytes({request.placement.device, request.placement.dtype}));
-    return static_cast<uint64_t>(unet_tensors * unit * samples + unet_share * plain);
-}
-
-uint64_t vae_bytes(const MemorySizes& sizes, const StableDiffusionConfig& config, const MemoryRequest& request,
-                   c10::ScalarType dtype) {
-    const auto& channels = config.vae.block_out_channels;
-    const auto widest = static_cast<double>(channels[std::min<size_t>(1, channels.size() - 1)]);
-    int64_t width = request.width, height = request.height;
-    if (request.tiling == Tiling::on) {
-        width = std::min(width, config.vae.sample_size);
-        height = std::min(height, config.vae.sample_size);
-    }
-    const double unit = static_cast<double>(width) * static_cast<double>(height) * widest *
-                        static_cast<double>(c10::elementSize(dtype));
-    constexpr int64_t bytes_of_pixel = int64_t{2} * 3 * 4;  // three channels in fp32, alone and joined with the others
-    const auto pictures = static_cast<double>(request.width * request.height * bytes_of_pixel * request.pictures);
-    const auto plain = static_cast<double>(sizes.vae.bytes({request.placement.device, dtype}));
-    return static_cast<uint64_t>(vae_tensors * unit + pictures + vae_share * plain);
-}
-
 }  // namespace
-
-ComponentSize ComponentSize::read(const Component& component, const Placement& placement) {
-    ComponentSize size;
-    for (const auto& [name, tensor] : open_component(component, placement))
-        (nn::is_worth_quantising(tensor.shape) && !is_table(name) ? size.quantisable : size.other) += elements(tensor);
-    return size;
-}
-
-uint64_t ComponentSize::bytes(const Placement& placement) const {
-    const uint64_t element = c10::elementSize(placement.dtype);
-    return quantisable * (placement.weights == WeightStorage::int8 ? 1 : element) + other * element;
-}
-
-MemorySizes MemorySizes::read(const Checkpoint& checkpoint, const StableDiffusionConfig& config,
-                              const Placement& placement) {
-    MemorySizes sizes;
-    for (const auto& name : config.text_encoders)
-        sizes.text_encoders.push_back(ComponentSize::read(checkpoint.component(name), placement));
-    sizes.unet = ComponentSize::read(checkpoint.component("unet"), placement);
-    sizes.vae = ComponentSize::read(checkpoint.component("vae"), placement);
-    return sizes;
-}
-
-std::vector<MemoryStage> plan_stages(const MemorySizes& sizes, const StableDiffusionConfig& config,
-                                     const MemoryRequest& request) {
-    const bool all = request.keep == Keep::all, loop = request.keep != Keep::none;
-    const uint64_t unet = sizes.unet.bytes(request.placement);
-    const auto vae = [&](c10::ScalarType dtype) { return sizes.vae.bytes({request.placement.device, dtype}); };
-    uint64_t text = 0, largest_text = 0;
-    for (const auto& encoder : sizes.text_encoders) {
-        text += encoder.bytes(request.placement);
-        largest_text = std::max(largest_text, encoder.bytes(request.placement));
-    }
-    const uint64_t kept_text = all ? text : 0;
-    const uint64_t kept_vae = loop ? vae(request.vae_dtype) : 0;
-    constexpr uint64_t text_activations = 5'000'000;
-    std::vector<MemoryStage> stages{{"text encoding", all ? text : largest_text, text_activations}};
-    if (request.encodes_picture) {
-        const auto dtype = config.upcasts_vae() ? c10::kFloat : request.placement.dtype;
-        stages.push_back({"VAE encoding", kept_text + vae(dtype), vae_bytes(sizes, config, request, dtype)});
-    }
-    stages.push_back({"denoising", kept_text + kept_vae + unet, unet_bytes(sizes, config, request)});
-    stages.push_back({"VAE decoding", kept_text + (loop ? unet : 0) + vae(request.vae_dtype),
-                      vae_bytes(sizes, config, request, request.vae_dtype)});
-    return stages;
-}
 
 const MemoryStage& largest_stage(const std::vector<MemoryStage>& stages) {
     return *std::max_element(stages.begin(), stages.end(),
@@ -127,18 +37,18 @@ std::string MemoryPlan::describe() const {
         text += concat(' ', stage.name, ' ', megabytes(stage.weights), " of weights and ", megabytes(stage.activations),
                        " of activations;");
     text += concat(" in all at most ", megabytes(needed), " of ", megabytes(free), " that are free; ");
+    if (stages.size() == 1) return text + "the one component stays loaded";
     text += keep == Keep::all    ? "all components stay loaded"
             : keep == Keep::loop ? "UNet and VAE stay loaded"
                                  : "one component at a time is loaded";
     return text + (tiling == Tiling::on ? "; the VAE works in tiles" : "");
 }
 
-MemoryPlan plan_memory(const MemorySizes& sizes, const StableDiffusionConfig& config, MemoryRequest request,
-                       std::optional<Tiling> tiling, uint64_t free) {
+MemoryPlan plan_memory(const Pipeline& pipeline, MemoryRequest request, std::optional<Tiling> tiling, uint64_t free) {
     const auto plan_for = [&](Keep keep, Tiling tiles) {
         request.keep = keep;
         request.tiling = tiles;
-        MemoryPlan plan{.keep = keep, .tiling = tiles, .stages = plan_stages(sizes, config, request), .free = free};
+        MemoryPlan plan{.keep = keep, .tiling = tiles, .stages = pipeline.memory_stages(request), .free = free};
         plan.needed = largest_stage(plan.stages).bytes() + base_memory(request.placement.device);
         return plan;
     };
@@ -151,33 +61,70 @@ MemoryPlan plan_memory(const MemorySizes& sizes, const StableDiffusionConfig& co
     return plan_for(Keep::none, tiling.value_or(Tiling::on));
 }
 
-std::string advise(const MemorySizes& sizes, const StableDiffusionConfig& config, const MemoryRequest& request,
-                   uint64_t free) {
-    struct Choice {
-        std::string option;
-        MemoryRequest request;
-    };
-    std::vector<Choice> choices;
-    const auto with = [&](const std::string& option, const auto& change) {
-        MemoryRequest changed = request;
-        change(changed);
-        choices.push_back({option, changed});
-    };
-    const auto to_bf16 = [](MemoryRequest& r) { r.placement.dtype = r.vae_dtype = c10::kBFloat16; };
-    const auto to_int8 = [](MemoryRequest& r) { r.placement.weights = WeightStorage::int8; };
+namespace {
+
+/// A way to need less memory: options of the command line, and what they change.
+struct Saving {
+    std::string options;
+    std::function<void(MemoryRequest&)> apply;
+};
+
+void to_bf16(MemoryRequest& request) {
+    request.placement.dtype = c10::kBFloat16;
+}
+
+void to_int8(MemoryRequest& request) {
+    request.placement.weights = WeightStorage::int8;
+}
+
+bool is_larger(Size size, Size other) {
+    return size.width * size.height > other.width * other.height;
+}
+
+/// For models with prompts.
+std::vector<Saving> latent_savings(const MemoryRequest& request) {
+    constexpr Size small{512, 512};
+    const auto to_small = [small](MemoryRequest& r) { r.size = small; };
     const auto to_one = [](MemoryRequest& r) { r.pictures = 1, r.guided = false; };
-    constexpr int64_t small = 512;
-    const auto to_small = [](MemoryRequest& r) { r.width = r.height = small; };
-    if (request.placement.dtype == c10::kFloat) with("--dtype bf16", to_bf16);
-    if (request.placement.weights == WeightStorage::as_is) with("--weights int8", to_int8);
-    if (request.width * request.height > small * small) with("--width 512 --height 512", to_small);
-    with("one --prompt, --batch-size 1 and --guidance 0", to_one);
-    with("--dtype bf16 --weights int8", [&](MemoryRequest& r) { to_bf16(r), to_int8(r); });
-    with("--dtype bf16 --weights int8 --width 512 --height 512, one --prompt, --batch-size 1 and --guidance 0",
-         [&](MemoryRequest& r) { to_bf16(r), to_int8(r), to_small(r), to_one(r); });
-    for (const auto& choice : choices) {
-        const auto plan = plan_memory(sizes, config, choice.request, Tiling::on, free);
-        if (plan.fits()) return concat(choice.option, " (", megabytes(plan.needed), ")");
+    std::vector<Saving> savings;
+    if (request.placement.dtype == c10::kFloat) savings.push_back({"--dtype bf16", to_bf16});
+    if (request.placement.weights == WeightStorage::as_is) savings.push_back({"--weights int8", to_int8});
+    if (is_larger(request.size, small)) savings.push_back({"--width 512 --height 512", to_small});
+    savings.push_back({"one --prompt, --batch-size 1 and --guidance 0", to_one});
+    savings.push_back({"--dtype bf16 --weights int8", [](MemoryRequest& r) { to_bf16(r), to_int8(r); }});
+    savings.push_back(
+        {"--dtype bf16 --weights int8 --width 512 --height 512, one --prompt, --batch-size 1 and --guidance 0",
+         [=](MemoryRequest& r) { to_bf16(r), to_int8(r), to_small(r), to_one(r); }});
+    return savings;
+}
+
+/// For models without prompts, whose weights are held as they are.
+std::vector<Saving> pixel_savings(const MemoryRequest& request, const ModelTraits& traits) {
+    const Size small = traits.default_size.value_or(request.size);
+    std::vector<Saving> savings;
+    if (request.placement.dtype == c10::kFloat) savings.push_back({"--dtype bf16", to_bf16});
+    if (request.pictures > 1) savings.push_back({"--batch-size 1", [](MemoryRequest& r) { r.pictures = 1; }});
+    if (is_larger(request.size, small))
+        savings.push_back({concat("--width ", small.width, " --height ", small.height),
+                           [small](MemoryRequest& r) { r.size = small; }});
+    if (savings.size() < 2) return savings;
+    std::vector<std::string> options;
+    for (const auto& saving : savings) options.push_back(saving.options);
+    savings.push_back({join(options, " "), [all = savings](MemoryRequest& r) {
+                           for (const auto& saving : all) saving.apply(r);
+                       }});
+    return savings;
+}
+
+}  // namespace
+
+std::string advise(const Pipeline& pipeline, const MemoryRequest& request, uint64_t free) {
+    const ModelTraits& traits = pipeline.traits();
+    for (const auto& saving : traits.has_prompts ? latent_savings(request) : pixel_savings(request, traits)) {
+        MemoryRequest changed = request;
+        saving.apply(changed);
+        const auto plan = plan_memory(pipeline, changed, Tiling::on, free);
+        if (plan.fits()) return concat(saving.options, " (", megabytes(plan.needed), ")");
     }
     return "";
 }

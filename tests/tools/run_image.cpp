@@ -28,12 +28,12 @@ void write(const std::string& path, const at::Tensor& tensor) {
     save_safetensors(path, {{"tensor", tensor}});
 }
 
-PictureSize size_of(const Words& w, size_t at) {
+Size size_of(const Words& w, size_t at) {
     return {std::stol(w.at(at)), std::stol(w.at(at + 1))};
 }
 
 /// The region that --padding-mask-crop gives for a mask; none for a padding of "-".
-std::optional<CropRegion> region_of(const std::string& mask, PictureSize size, const std::string& padding) {
+std::optional<CropRegion> region_of(const std::string& mask, Size size, const std::string& padding) {
     if (padding == "-") return std::nullopt;
     return crop_region(read_image(mask), size, std::stol(padding));
 }

@@ -14,6 +14,7 @@
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/models/autoencoder_kl.h"
+#include "diffapple/models/clip_image_processor.h"
 #include "diffapple/models/clip_text.h"
 #include "diffapple/models/component_loading.h"
 #include "diffapple/models/safety_checker.h"
@@ -69,9 +70,10 @@ Tensors run_safety_checker(const Job& job) {
     const auto processor = read_json_file(folder / "feature_extractor" / "preprocessor_config.json");
     const auto pixels = preprocess(pictures, ClipImageProcessorConfig::from_json(JsonFields(processor, "processor")));
     const auto model = load_safety_checker(job.component, job.placement);
-    const auto embedding = model->embed(pixels.to(job.placement.device, job.placement.dtype));
+    const auto placed = pixels.to(job.placement.device, job.placement.dtype);
+    const auto embedding = model->embed(placed);
     at::Tensor unwanted = at::zeros({pixels.size(0)});
-    const auto verdict = SafetyChecker({.name = "test", .folder = folder}, job.placement).check(pictures);
+    const auto verdict = model->forward(placed);
     for (size_t i = 0; i < verdict.size(); ++i) unwanted[static_cast<int64_t>(i)] = verdict[i] ? 1 : 0;
     return {{"pixels", pixels}, {"embedding", embedding}, {"unwanted", unwanted}};
 }

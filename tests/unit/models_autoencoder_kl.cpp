@@ -34,6 +34,15 @@ TEST(AutoencoderKL, CountsOfTheStudysModel) {
     EXPECT_TRUE(config.force_upcast);
 }
 
+TEST(AutoencoderKL, TilesAreOfTheSampleSizesFirstSide) {
+    json config = config_of({8, 16});
+    EXPECT_EQ(parse(config).sample_size, 32) << "diffusers' default";
+    config["sample_size"] = {48, 64};
+    EXPECT_EQ(parse(config).sample_size, 48);
+    config["sample_size"] = 96;
+    EXPECT_EQ(parse(config).sample_size, 96);
+}
+
 TEST(AutoencoderKL, WrongConfigsNameTheirKey) {
     const std::vector<std::pair<const char*, json>> wrong{
         {"block_out_channels", json::array()},

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/error.h"
+#include "diffapple/models/clip_image_processor.h"
 #include "diffapple/models/safety_checker.h"
 
 namespace diffapple {
@@ -63,6 +64,14 @@ TEST(ClipImageProcessor, WrongConfigsNameTheirKey) {
     expect_named(parse_processor, {{"image_mean", {0.5}}}, "image_mean");
     expect_named(parse_processor, {{"image_std", {0.5, 0, 0.5}}}, "image_std");
     expect_named(parse_processor, {{"resample", 9}}, "resample");
+}
+
+TEST(ClipImageProcessor, KnowsTheSizeThatDoesNotDependOnThePicture) {
+    EXPECT_EQ(parse_processor(json::object()).fixed_size(), (Size{224, 224}));
+    const json wide{{"height", 20}, {"width", 30}};
+    EXPECT_EQ(parse_processor({{"crop_size", wide}}).fixed_size(), (Size{30, 20}));
+    EXPECT_EQ(parse_processor({{"do_center_crop", false}, {"size", wide}}).fixed_size(), (Size{30, 20}));
+    EXPECT_EQ(parse_processor({{"do_center_crop", false}}).fixed_size(), std::nullopt);
 }
 
 TEST(ClipImageProcessor, PicturesOfDifferentSizesNeedACrop) {

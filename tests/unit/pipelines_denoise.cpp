@@ -5,7 +5,6 @@
 #include <limits>
 
 #include "diffapple/core/error.h"
-#include "diffapple/pipelines/ddpm.h"
 #include "diffapple/pipelines/denoise.h"
 
 namespace diffapple {
@@ -53,17 +52,16 @@ TEST(Denoise, NaNIsAnErrorThatNamesTheStage) {
     }
 }
 
-TEST(PictureSize, FollowsTheUNet) {
-    UNet2DConfig config;
-    config.block_out_channels = {8, 8, 8};
-    config.sample_width = 32;
-    config.sample_height = 16;
-    using Size = std::pair<int64_t, int64_t>;
-    EXPECT_EQ(DDPMPipeline::picture_size(config, {}, {}), (Size{32, 16}));
-    EXPECT_EQ(DDPMPipeline::picture_size(config, 8, {}), (Size{8, 16}));
-    for (const int64_t width : {0, 2, 30}) EXPECT_THROW(DDPMPipeline::picture_size(config, width, {}), Error) << width;
-    config.sample_width.reset();
-    EXPECT_THROW(DDPMPipeline::picture_size(config, {}, {}), Error);
+TEST(Denoise, WhatFollowsATurnGetsTheLoopsScheduler) {
+    AddingScheduler scheduler;
+    NoiseSource noise(0);
+    const auto after_turn = [](const at::Tensor& sample, size_t index, const Scheduler& of_loop) {
+        return sample + 100 * static_cast<double>(index + of_loop.timesteps().size());
+    };
+    const auto result = denoise(
+        at::zeros({1, 1, 1, 1}), scheduler, [](const at::Tensor& x, double) { return at::zeros_like(x); }, noise,
+        [](size_t, size_t) {}, after_turn);
+    EXPECT_EQ(result.sample.item<float>(), 500.0F);  // 0 + 2, then 1 + 2
 }
 
 }  // namespace

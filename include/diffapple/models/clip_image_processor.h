@@ -4,8 +4,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <array>
+#include <optional>
 #include <vector>
 
+#include "diffapple/core/size.h"
 #include "diffapple/io/json_fields.h"
 #include "diffapple/io/resample.h"
 
@@ -14,9 +16,6 @@ namespace diffapple {
 /// preprocessor_config.json of transformers' CLIPImageProcessor (also under its old name CLIPFeatureExtractor), with
 /// its defaults.
 struct ClipImageProcessorConfig {
-    struct Size {
-        int64_t height, width;
-    };
     bool do_resize, do_center_crop, do_rescale, do_normalize;
     int64_t shortest_edge;  ///< what the shorter side becomes; 0: `size` is given whole
     Size size;
@@ -27,6 +26,9 @@ struct ClipImageProcessorConfig {
 
     /// Throws Error naming file and key for a value that is wrong, absurd or not supported.
     static ClipImageProcessorConfig from_json(const JsonFields& fields);
+
+    /// What every picture becomes; absent where that depends on the picture.
+    std::optional<Size> fixed_size() const;
 };
 
 /// Resizes (8-bit, as Pillow does), crops the centre, rescales and normalises each picture, made RGB first. Returns

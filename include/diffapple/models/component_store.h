@@ -35,18 +35,20 @@ struct ComponentIdentity {
     std::string config_schema_1;  ///< what recipes of schema 1 say instead; "": they leave the component out
 };
 
-/// One component of a checkpoint. Adding one means adding its description to the list of its pipeline. The functions
-/// may be empty where there is nothing to say, check, count or load (bench and selftest make components from nothing).
+/// One component of a checkpoint. Adding one means adding its description to the list of its pipeline. All functions
+/// but `load` may be empty, where there is nothing to say, check or count (bench and selftest make components from
+/// nothing).
 struct ComponentDescription {
-    std::string name;                ///< "unet", "text_encoder_2", "tokenizer", "safety_checker", ...
-    Keep stays_from = Keep::loop;    ///< the least Keep at which it stays in memory after its use
+    std::string name;              ///< "unet", "text_encoder_2", "tokenizer", "safety_checker", ...
+    Keep stays_from = Keep::loop;  ///< the least Keep at which it stays in memory after its use
     std::function<ComponentIdentity(bool prefer_half)> identify;
-    std::function<void(const Placement&)> check;  ///< throws the Error that loading would throw
-    std::function<ComponentSize(const Placement&)> size;
+    std::function<void(const Placement&)> check;          ///< throws the Error that loading would throw
+    std::function<ComponentSize(const Placement&)> size;  ///< reads headers alone; empty: no weights
     std::function<std::shared_ptr<void>(const Placement&)> load;
 };
 
-/// Gets the name of a component whose weights were just loaded, and how long that took.
+/// Gets the name of a component whose weights were just loaded, and how long that took. Not called for components
+/// without weights.
 using OnLoaded = std::function<void(const std::string& component, double seconds)>;
 
 /// The components of one checkpoint that a run uses. Loads each when it is first asked for, tells of it, and drops what
@@ -67,13 +69,15 @@ public:
     void set_residency(Keep keep, OnLoaded on_loaded);
     Keep keep() const { return keep_; }
 
-    /// The component in this placement, loaded where it is not in memory (in this dtype) already. Others that are not
-    /// to stay are dropped first.
+    /// The component in this placement, loaded where it is not in memory so already. Others that are not to stay, and
+    /// the same one in another dtype, are dropped first: an owner outside the store keeps their memory.
     template <typename Model>
     std::shared_ptr<Model> get(const std::string& name, const Placement& placement) {
         return std::static_pointer_cast<Model>(get_any(name, placement));
     }
     bool is_loaded(const std::string& name) const;
+    /// For a component that will not be used again as it is, whether it is to stay or not.
+    void drop(const std::string& name);
     /// A batch is over: drops what is not to stay.
     void end_batch();
 
@@ -82,7 +86,11 @@ private:
         std::shared_ptr<void> model;
         Placement placement;
     };
+    const ComponentDescription* find(const std::string& name) const;  ///< null: there is none
+    const ComponentDescription& description(const std::string& name) const;
     std::shared_ptr<void> get_any(const std::string& name, const Placement& placement);
+    /// What is not to stay, but for the component that is about to be used.
+    void drop_unused(const std::string& used);
 
     std::vector<ComponentDescription> components_;
     std::map<std::string, Loaded> loaded_;

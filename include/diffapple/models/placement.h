@@ -15,6 +15,7 @@ struct Placement {
     c10::Device device;
     c10::ScalarType dtype;
     WeightStorage weights = WeightStorage::as_is;
+    bool operator==(const Placement&) const = default;
 };
 
 }  // namespace diffapple

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "diffapple/models/checkpoint.h"
-#include "diffapple/models/clip_image_processor.h"
 #include "diffapple/models/clip_vision.h"
 #include "diffapple/models/state_loading.h"
 
@@ -41,22 +40,7 @@ private:
 /// The model of a component with its weights, by the names of transformers 4 and 5.
 std::shared_ptr<SafetyCheckerModel> load_safety_checker(const Component& component, const Placement& placement);
 
-/// From 8-bit pictures to the verdict.
-class SafetyChecker {
-public:
-    /// Reads the components safety_checker and feature_extractor of a checkpoint.
-    SafetyChecker(const Checkpoint& checkpoint, const Placement& placement);
-
-    /// True for each picture with an unwanted concept.
-    std::vector<bool> check(const std::vector<Image>& pictures);
-
-    /// Checks pictures and makes the unwanted ones black, as diffusers does; true for each of those.
-    std::vector<bool> censor(std::vector<Image>& pictures);
-
-private:
-    Placement placement_;
-    ClipImageProcessorConfig processor_;
-    std::shared_ptr<SafetyCheckerModel> model_;
-};
+/// Throws the Error that load_safety_checker would, from headers alone.
+void check_safety_checker(const Component& component, const Placement& placement);
 
 }  // namespace diffapple

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "diffapple/core/size.h"
 #include "diffapple/io/json_fields.h"
 #include "diffapple/nn/embeddings.h"
 #include "diffapple/nn/unet_blocks.h"
@@ -13,7 +14,7 @@ namespace diffapple {
 
 /// The config.json of diffusers' UNet2DModel, with its defaults.
 struct UNet2DConfig {
-    std::optional<int64_t> sample_height, sample_width;  ///< `sample_size`: a number, or [height, width], or null
+    std::optional<Size> sample_size;  ///< a number, or [height, width], or null
     int64_t in_channels, out_channels;
     bool center_input_sample;
     bool fourier_embedding;  ///< `time_embedding_type` is "fourier"; else "positional"

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "diffapple/core/size.h"
 #include "diffapple/io/json_fields.h"
 #include "diffapple/nn/embeddings.h"
 #include "diffapple/nn/unet_blocks.h"
@@ -20,8 +21,8 @@ struct UNet2DConditionConfig {
         int64_t input_dim;       ///< of the pooled text and all sizes together
     };
 
-    std::optional<int64_t> sample_height, sample_width;  ///< of the latents
-    int64_t in_channels, out_channels;                   ///< 9 in: latents, mask and masked image (inpainting)
+    std::optional<Size> sample_size;    ///< of the latents
+    int64_t in_channels, out_channels;  ///< 9 in: latents, mask and masked image (inpainting)
     bool center_input_sample;
     int64_t time_embed_dim;
     double freq_shift;

@@ -17,8 +17,8 @@ using Predict = std::function<at::Tensor(const at::Tensor& sample, double timest
 /// Called after each turn with the number of turns done and in all.
 using OnTurn = std::function<void(size_t done, size_t total)>;
 
-/// Replaces the sample after turn `index` (inpainting); its result has the same shape.
-using AfterTurn = std::function<at::Tensor(const at::Tensor& sample, size_t index)>;
+/// Replaces the sample after turn `index` of the loop's scheduler (inpainting); its result has the same shape.
+using AfterTurn = std::function<at::Tensor(const at::Tensor& sample, size_t index, const Scheduler& scheduler)>;
 
 /// What the loop made.
 struct Denoised {
@@ -28,7 +28,8 @@ struct Denoised {
 };
 
 /// Runs the scheduler's turns from the start sample (fp32, already multiplied by init_noise_sigma). The sample stays in
-/// fp32 whatever the model computes in. Obeys a stop request between turns. Throws Error when the result is not finite.
+/// fp32 whatever the model computes in. No gradients are kept. Obeys a stop request between turns. Throws Error when
+/// the result is not finite.
 Denoised denoise(at::Tensor sample, Scheduler& scheduler, const Predict& predict, NoiseSource& noise,
                  const OnTurn& on_turn, const AfterTurn& after_turn = {});
 

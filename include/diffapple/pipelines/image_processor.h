@@ -7,14 +7,10 @@
 #include <optional>
 #include <vector>
 
+#include "diffapple/core/size.h"
 #include "diffapple/io/image.h"
 
 namespace diffapple {
-
-struct PictureSize {
-    int64_t width, height;
-    bool operator==(const PictureSize&) const = default;
-};
 
 /// A rectangle of a picture, [left, right) x [top, bottom).
 struct CropRegion {
@@ -28,15 +24,15 @@ std::vector<Image> to_images(const at::Tensor& batch);
 
 /// The size that image to image works at when none is asked for: the image's, rounded down to multiples of `factor`
 /// (the VAE's scale factor). Throws Error for an image smaller than that.
-PictureSize size_of_image(const Image& image, int64_t factor);
+Size size_of_image(const Image& image, int64_t factor);
 
 /// The image resized by Lanczos, [1, 3, H, W] in [-1, 1]. With a region, that part of it in "fill" mode: resized with
 /// its aspect ratio kept, centred, and the rest filled from its edges.
-at::Tensor image_tensor(const Image& image, PictureSize size, const std::optional<CropRegion>& region = {});
+at::Tensor image_tensor(const Image& image, Size size, const std::optional<CropRegion>& region = {});
 
 /// The mask treated alike, then made grey, then 1 where it is at least 0.5 (128 of 255) and 0 elsewhere:
 /// [1, 1, H, W]. 1 is what is painted anew.
-at::Tensor mask_tensor(const Image& mask, PictureSize size, const std::optional<CropRegion>& region = {});
+at::Tensor mask_tensor(const Image& mask, Size size, const std::optional<CropRegion>& region = {});
 
 /// The image tensor with 0 (mid-grey) where the mask tensor is 1.
 at::Tensor masked_image(const at::Tensor& image, const at::Tensor& mask);
@@ -46,7 +42,7 @@ at::Tensor mask_to_latents(const at::Tensor& mask, int64_t height, int64_t width
 
 /// --padding-mask-crop: the rectangle around all that is not black in the mask, `padding` pixels wider on each side,
 /// then extended to the aspect ratio of `size` as far as the mask's own edges allow. Throws Error for a black mask.
-CropRegion crop_region(const Image& mask, PictureSize size, int64_t padding);
+CropRegion crop_region(const Image& mask, Size size, int64_t padding);
 
 /// Puts the result for a region of the original back in its place, blended by the (unbinarised) mask:
 /// VaeImageProcessor's apply_overlay. Throws Error when mask and original differ in size.

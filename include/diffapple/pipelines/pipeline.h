@@ -26,16 +26,21 @@ namespace diffapple {
 
 /// What the settings of a run depend on of its model, known from its configs alone.
 struct ModelTraits {
-    std::optional<Size> default_size;    ///< of pictures, in pixels; absent where the configs name none
-    int64_t size_factor = 1;             ///< width and height must be multiples of this
+    std::optional<Size> default_size;  ///< of pictures, in pixels; absent where the configs name none
+    int64_t size_factor = 1;           ///< width and height must be multiples of this
     bool has_prompts = false;
-    bool is_xl = false;                  ///< two text encoders, conditioning on sizes
-    bool zeros_for_no_prompt = false;    ///< SDXL: no negative prompt at all is an embedding of zeros
-    int64_t skippable_text_layers = 0;   ///< the largest --clip-skip
+    bool is_xl = false;                 ///< two text encoders, conditioning on sizes
+    bool zeros_for_no_prompt = false;   ///< SDXL: no negative prompt at all is an embedding of zeros
+    int64_t skippable_text_layers = 0;  ///< the largest --clip-skip
     bool has_safety_checker = false;
-    bool reads_mask = false;             ///< the UNet was trained for inpainting: mask and picture are further channels
-    std::optional<int64_t> tile;         ///< side of the VAE's tiles, in pixels: larger pictures may be made in tiles
+    bool reads_mask = false;      ///< the UNet was trained for inpainting: mask and picture are further channels
+    std::optional<int64_t> tile;  ///< side of the VAE's tiles, in pixels: larger pictures may be made in tiles
 };
+
+/// Size of a picture: what is asked for, else `usual`. Throws Error (exit code 2) for a size that the model cannot
+/// make, or where there is none.
+Size picture_size(const ModelTraits& traits, const std::optional<Size>& usual, std::optional<int64_t> width,
+                  std::optional<int64_t> height);
 
 /// SDXL's conditioning on sizes (Podell et al. 2023, section 2.2), in pixels.
 struct SizeConditioning {
@@ -46,14 +51,14 @@ struct SizeConditioning {
 /// What one batch asks of a pipeline. Its pictures are prompt-major, as with diffusers' num_images_per_prompt.
 struct BatchRequest {
     int64_t pictures = 1;
-    Size size;                              ///< of each, in pixels
-    std::vector<Prompt> prompts;            ///< one for each picture; empty for models without prompts
-    Prompt negative_prompt;                 ///< where there is guidance
+    Size size;                    ///< of each, in pixels
+    std::vector<Prompt> prompts;  ///< one for each picture; empty for models without prompts
+    Prompt negative_prompt;       ///< where there is guidance
     Guidance guidance;
-    std::optional<SizeConditioning> sizes;  ///< SDXL; absent: the size of the pictures
+    std::optional<SizeConditioning> sizes;        ///< SDXL; absent: the size of the pictures
     std::shared_ptr<const PictureInputs> inputs;  ///< what to start from, encoded once for all batches; null: noise
-    double strength = 1.0;                  ///< where there are inputs
-    std::optional<at::Tensor> start_noise;  ///< unit noise [N, C, h, w] instead of a draw
+    double strength = 1.0;                        ///< where there are inputs
+    std::optional<at::Tensor> start_noise;        ///< unit noise [N, C, h, w] instead of a draw
 };
 
 /// Where the loop starts, and what a pipeline adds to its turns.
@@ -85,12 +90,12 @@ public:
     virtual void prepare(const std::vector<Prompt>& /*prompts*/, const OnLostText& /*on_lost_text*/) {}
     /// Draws what the batch starts from, in the order of diffusers.
     virtual Start start(const BatchRequest& request, const Scheduler& scheduler, NoiseSource& noise) = 0;
-    /// The model as the loop calls it, with the batch's conditioning computed once. Valid while the pipeline lives and
-    /// nothing else is asked of it.
+    /// The model as the loop calls it, with the batch's conditioning computed once. To be used and destroyed before
+    /// anything else is asked of the pipeline: it keeps the model in memory.
     virtual Predict predict(const BatchRequest& request, const Start& start) = 0;
     /// Pictures of a batch as the loop leaves it: fp32 [N, C, H, W] in about [-1, 1].
     virtual at::Tensor decode(const at::Tensor& sample) = 0;
-    /// True for each picture that the model's safety checker objects to; empty where it has none in use.
+    /// True for each picture (of one size) that the model's safety checker objects to; empty where it has none in use.
     virtual std::vector<bool> find_unsafe(const std::vector<Image>& /*pictures*/) { return {}; }
 
     /// start, then the loop. The scheduler must be a new one.

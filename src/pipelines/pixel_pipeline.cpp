@@ -1,0 +1,58 @@
+#include "diffapple/pipelines/pixel_pipeline.h"
+
+#include <ATen/ATen.h>
+
+#include "diffapple/core/error.h"
+#include "diffapple/models/component_descriptions.h"
+#include "diffapple/pipelines/start_from_noise.h"
+
+namespace diffapple {
+
+PixelPipeline::PixelPipeline(std::vector<ComponentDescription> components, UNet2DConfig config,
+                             const Placement& placement)
+    : components_(std::move(components)),
+      config_(std::move(config)),
+      placement_(placement),
+      traits_{.default_size = config_.sample_size, .size_factor = config_.size_factor()} {
+    components_.check([&](const std::string&) { return placement; });
+    unet_size_ = components_.size("unet", placement);
+}
+
+std::unique_ptr<PixelPipeline> PixelPipeline::open(const Checkpoint& checkpoint, const Placement& placement) {
+    const Component unet = checkpoint.component("unet");
+    const auto config = UNet2DConfig::from_json(JsonFields(unet.config, unet.where()));
+    if (config.in_channels == 2 || config.in_channels > 4)
+        fail("model ", checkpoint.name, ": makes pictures of ", config.in_channels,
+             " channels, but a PNG has 1, 3 or 4; `diffapple ddpm` runs pixel-space models");
+    return std::make_unique<PixelPipeline>(std::vector{describe_unet_2d(checkpoint)}, config, placement);
+}
+
+std::vector<int64_t> PixelPipeline::latents_shape(int64_t pictures, Size size) const {
+    return {pictures, config_.in_channels, size.height, size.width};
+}
+
+std::vector<MemoryStage> PixelPipeline::memory_stages(const MemoryRequest& request) const {
+    // Measured on the CPU in fp32 and bf16, with batches of 1 and 4: a share of the weights (packing, scratch memory)
+    // and so many tensors of the largest size, which is that of the highest level.
+    constexpr double weights_share = 0.16, tensors = 16;
+    const auto element = static_cast<double>(c10::elementSize(request.placement.dtype));
+    const auto values = static_cast<double>(request.pictures * request.size.width * request.size.height *
+                                            config_.block_out_channels.front());
+    const uint64_t weights = unet_size_.bytes(request.placement);
+    const double activations = tensors * values * element + weights_share * static_cast<double>(weights);
+    return {{"denoising", weights, static_cast<uint64_t>(activations)}};
+}
+
+Start PixelPipeline::start(const BatchRequest& request, const Scheduler& scheduler, NoiseSource& noise) {
+    return start_from_noise(latents_shape(request.pictures, request.size), request.start_noise, scheduler,
+                            placement_.device, noise);
+}
+
+Predict PixelPipeline::predict(const BatchRequest& /*request*/, const Start& /*start*/) {
+    return [unet = components_.get<UNet2DModel>("unet", placement_), dtype = placement_.dtype](const at::Tensor& sample,
+                                                                                               double timestep) {
+        return unet->forward(sample.to(dtype), timestep).to(at::kFloat);
+    };
+}
+
+}  // namespace diffapple

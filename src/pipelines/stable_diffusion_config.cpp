@@ -1,0 +1,113 @@
+// What the configs of a Stable Diffusion checkpoint say.
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "diffapple/core/error.h"
+#include "diffapple/io/json_fields.h"
+#include "diffapple/models/clip_text.h"
+#include "diffapple/pipelines/stable_diffusion.h"
+
+namespace diffapple {
+namespace {
+
+template <typename Config>
+Config read_config(const Checkpoint& checkpoint, const std::string& component_name) {
+    const Component component = checkpoint.component(component_name);
+    return Config::from_json(JsonFields(component.config, component.where()));
+}
+
+/// Text encoders and UNet, VAE and UNet must belong together: a component from another model would otherwise fail late
+/// and obscurely.
+void require_match(const Checkpoint& checkpoint, const StableDiffusionConfig& config,
+                   const std::vector<ClipTextConfig>& texts) {
+    int64_t text_width = 0;
+    for (const auto& text : texts) text_width += text.encoder.hidden_size;
+    if (text_width != config.unet.cross_attention_dim)
+        fail("model ", checkpoint.name, ": its UNet takes text embeddings of width ", config.unet.cross_attention_dim,
+             ", but its text encoder", texts.size() > 1 ? "s make " : " makes ", text_width,
+             "; a component is of another model: download it again");
+    const int64_t latent = config.vae.latent_channels, in = config.unet.in_channels;
+    if (config.unet.out_channels != latent || (in != latent && in != 2 * latent + 1))
+        fail("model ", checkpoint.name, ": its UNet has ", in, " input and ", config.unet.out_channels,
+             " output channels, but its VAE has ", latent,
+             " latent channels; a component is of another model: download it again");
+}
+
+/// Pictures are RGB; the VAE's config would otherwise fail when all steps are done.
+void require_rgb(const Checkpoint& checkpoint, const StableDiffusionConfig& config) {
+    const Component component = checkpoint.component("vae");
+    const auto require = [&](const std::string& key, int64_t channels) {
+        if (channels != 3)
+            JsonFields(component.config, component.where())
+                .reject(key, concat("is ", channels, ", but pictures have 3 channels; give another --model"));
+    };
+    require("out_channels", config.vae.out_channels);
+    if (config.reads_mask()) require("in_channels", config.vae.in_channels);
+}
+
+/// A component that these pipelines have no use for would change their result in the one that it belongs to.
+void refuse_other_components(const nlohmann::json& index, bool is_xl) {
+    const std::vector<std::string> known{
+        "unet",         "vae", "text_encoder", "tokenizer", "scheduler", "safety_checker", "feature_extractor",
+        "image_encoder"};
+    for (const auto& [key, entry] : index.items()) {
+        const bool is_component = entry.is_array() && entry.size() == 2 && entry[1].is_string();
+        const bool of_xl = is_xl && (key == "text_encoder_2" || key == "tokenizer_2");
+        if (is_component && !of_xl && std::find(known.begin(), known.end(), key) == known.end())
+            JsonFields(index, "model_index.json")
+                .reject(key, concat("names a component (", entry[1].get<std::string>(),
+                                    ") that this model's UNet has no use for; it belongs to another pipeline"));
+    }
+}
+
+}  // namespace
+
+StableDiffusionConfig StableDiffusionConfig::read(const Checkpoint& checkpoint) {
+    StableDiffusionConfig config{.unet = read_config<UNet2DConditionConfig>(checkpoint, "unet"),
+                                 .vae = read_config<AutoencoderKLConfig>(checkpoint, "vae")};
+    config.text_encoders = {"text_encoder"};
+    if (config.unet.text_time) config.text_encoders.emplace_back("text_encoder_2");
+    std::vector<ClipTextConfig> texts;
+    for (const auto& name : config.text_encoders) texts.push_back(read_config<ClipTextConfig>(checkpoint, name));
+    require_match(checkpoint, config, texts);
+    require_rgb(checkpoint, config);
+    config.text_layers = texts.front().encoder.layers;
+    for (const auto& text : texts) config.text_layers = std::min(config.text_layers, text.encoder.layers);
+    const auto index_file = checkpoint.folder / "model_index.json";
+    if (std::filesystem::exists(index_file)) {
+        const auto index = read_json_file(index_file);
+        refuse_other_components(index, config.is_xl());
+        config.force_zeros_for_empty_prompt =
+            JsonFields(index, "model_index.json").boolean("force_zeros_for_empty_prompt", true);
+    }
+    const auto names = checkpoint.component_names();
+    config.has_safety_checker = std::find(names.begin(), names.end(), "safety_checker") != names.end();
+    return config;
+}
+
+c10::ScalarType StableDiffusionConfig::encoding_dtype(c10::ScalarType dtype) const {
+    return upcasts_vae() ? c10::kFloat : dtype;
+}
+
+c10::ScalarType StableDiffusionConfig::decoding_dtype(c10::ScalarType dtype) const {
+    return dtype == c10::kHalf && upcasts_vae() ? c10::kFloat : dtype;
+}
+
+ModelTraits StableDiffusionConfig::traits() const {
+    constexpr int64_t usual_latents = 64;
+    const Size latents = unet.sample_size.value_or(Size{usual_latents, usual_latents});
+    // SDXL takes the last layer but one, so that one more is left out.
+    const int64_t skippable = text_layers - (is_xl() ? 1 : 0);
+    return {.default_size = Size{latents.width * vae_scale_factor(), latents.height * vae_scale_factor()},
+            .size_factor = std::max<int64_t>(8, vae_scale_factor()),
+            .has_prompts = true,
+            .is_xl = is_xl(),
+            .zeros_for_no_prompt = is_xl() && force_zeros_for_empty_prompt,
+            .skippable_text_layers = std::max<int64_t>(0, skippable),
+            .has_safety_checker = has_safety_checker,
+            .reads_mask = reads_mask(),
+            .tile = vae.sample_size};
+}
+
+}  // namespace diffapple

@@ -1,0 +1,161 @@
+// The memory plan, over the stages of real pipelines whose components are only sizes.
+#include "diffapple/pipelines/memory_plan.h"
+#include "diffapple/pipelines/pixel_pipeline.h"
+#include "diffapple/pipelines/stable_diffusion.h"
+#include "pipelines_samples.h"
+
+namespace diffapple {
+namespace {
+
+constexpr uint64_t million = 1'000'000;
+
+template <typename Config>
+Config parse(const nlohmann::json& config) {
+    return Config::from_json(JsonFields(config, "test"));
+}
+
+ComponentDescription sized(const std::string& name, uint64_t quantisable, uint64_t other) {
+    return {.name = name, .size = [=](const Placement&) { return ComponentSize{quantisable, other}; }};
+}
+
+StableDiffusion make_stable_diffusion(bool with_safety_checker, const nlohmann::json& vae = SampleCheckpoint::vae()) {
+    std::vector<ComponentDescription> components{sized("unet", 800 * million, 60 * million),
+                                                 sized("vae", 80 * million, 4 * million),
+                                                 sized("text_encoder", 85 * million, 38 * million)};
+    if (with_safety_checker) components.push_back(sized("safety_checker", 300 * million, 4 * million));
+    return {components,
+            {.unet = parse<UNet2DConditionConfig>(SampleCheckpoint::unet()),
+             .vae = parse<AutoencoderKLConfig>(vae),
+             .text_encoders = {"text_encoder"}},
+            on_cpu};
+}
+
+PixelPipeline make_pixel_pipeline() {
+    return {{sized("unet", 100 * million, 13 * million)}, parse<UNet2DConfig>(SampleCheckpoint::pixel_unet()), on_cpu};
+}
+
+MemoryRequest request_of(Size size, Keep keep = Keep::none) {
+    return {.placement = on_cpu, .size = size, .keep = keep};
+}
+
+using Weights = std::vector<std::pair<std::string, uint64_t>>;
+
+Weights weights_of(const Pipeline& pipeline, const MemoryRequest& request) {
+    Weights weights;
+    for (const auto& stage : pipeline.memory_stages(request)) weights.emplace_back(stage.name, stage.weights / million);
+    return weights;
+}
+
+}  // namespace
+
+TEST(MemoryStages, HoldWhatIsLoaded) {
+    const auto model = make_stable_diffusion(/*with_safety_checker=*/false);
+    const Size size{32, 16};
+    EXPECT_EQ(weights_of(model, request_of(size)),
+              (Weights{{"text encoding", 492}, {"denoising", 3440}, {"VAE decoding", 336}}));
+    EXPECT_EQ(weights_of(model, request_of(size, Keep::loop)),
+              (Weights{{"text encoding", 492}, {"denoising", 3776}, {"VAE decoding", 3776}}));
+    EXPECT_EQ(weights_of(model, request_of(size, Keep::all)),
+              (Weights{{"text encoding", 492}, {"denoising", 4268}, {"VAE decoding", 4268}}));
+    MemoryRequest request = request_of(size);
+    request.encodes_picture = true;
+    EXPECT_EQ(weights_of(model, request)[1], (std::pair<std::string, uint64_t>{"VAE encoding", 336}));
+    request.placement.weights = WeightStorage::int8;
+    EXPECT_EQ(weights_of(model, request),
+              (Weights{{"text encoding", 237}, {"VAE encoding", 336}, {"denoising", 1040}, {"VAE decoding", 336}}));
+}
+
+TEST(MemoryStages, CountTheSafetyChecker) {
+    const auto model = make_stable_diffusion(/*with_safety_checker=*/true);
+    const Size size{32, 16};
+    EXPECT_EQ(weights_of(model, request_of(size)),
+              (Weights{{"text encoding", 492}, {"denoising", 3440}, {"VAE decoding", 336}, {"safety check", 1216}}));
+    EXPECT_EQ(weights_of(model, request_of(size, Keep::loop)),
+              (Weights{{"text encoding", 492}, {"denoising", 4992}, {"VAE decoding", 4992}, {"safety check", 4992}}));
+    EXPECT_EQ(weights_of(model, request_of(size, Keep::all)).back().second, 5484U);
+    EXPECT_GT(model.memory_stages(request_of(size)).back().activations, 0U);
+}
+
+TEST(MemoryStages, ActivationsGrowWithTheBatchTheSizeAndTheGuidance) {
+    const auto model = make_stable_diffusion(false);
+    const auto denoising = [&](MemoryRequest request) { return model.memory_stages(request)[1].activations; };
+    // Latents are half a picture's side; the first block has 8 channels; a share of the UNet's weights comes on top.
+    const auto share = static_cast<uint64_t>(0.16 * 4 * 860 * million);
+    const uint64_t tensors = 35 * uint64_t{8} * 64 * 32 * 4;
+    MemoryRequest request = request_of({128, 64});
+    EXPECT_EQ(denoising(request), tensors + share);
+    request.guided = true;
+    EXPECT_EQ(denoising(request), 2 * tensors + share);
+    request.pictures = 3;
+    EXPECT_EQ(denoising(request), 6 * tensors + share);
+}
+
+TEST(MemoryStages, OfAPixelModelAreOne) {
+    const auto model = make_pixel_pipeline();
+    EXPECT_EQ(weights_of(model, request_of({16, 8}, Keep::all)), (Weights{{"denoising", 452}}));
+    const auto activations = [&](MemoryRequest request) { return model.memory_stages(request).front().activations; };
+    MemoryRequest request = request_of({256, 256});
+    const uint64_t one = activations(request);
+    request.pictures = 2;
+    EXPECT_GT(activations(request), one);
+    request.placement.dtype = c10::kBFloat16;
+    EXPECT_LT(activations(request), one + one);
+}
+
+TEST(MemoryPlan, KeepsAsMuchAsFits) {
+    const auto model = make_stable_diffusion(true);
+    const MemoryRequest request = request_of({32, 16}, Keep::all);
+    const auto plan = [&](uint64_t free) { return plan_memory(model, request, Tiling::off, free); };
+    const MemoryPlan all = plan(100'000 * million);
+    EXPECT_EQ(all.keep, Keep::all);
+    EXPECT_EQ(all.needed, largest_stage(all.stages).bytes() + base_memory(c10::kCPU));
+    EXPECT_NE(all.describe().find("all components stay loaded"), std::string::npos) << all.describe();
+    const MemoryPlan loop = plan(all.needed - 1);
+    EXPECT_EQ(loop.keep, Keep::loop);
+    const MemoryPlan none = plan(loop.needed - 1);
+    EXPECT_EQ(none.keep, Keep::none);
+    EXPECT_TRUE(none.fits());
+    EXPECT_FALSE(plan(none.needed - 1).fits());
+}
+
+TEST(MemoryPlan, TilesOnlyWhereTheVaeWouldNotFit) {
+    const auto model = make_stable_diffusion(false);
+    const MemoryRequest request = request_of({4096, 4096});
+    const MemoryPlan whole = plan_memory(model, request, std::nullopt, 100'000 * million);
+    EXPECT_EQ(whole.tiling, Tiling::off);
+    EXPECT_EQ(plan_memory(model, request, std::nullopt, whole.needed - 1).tiling, Tiling::on);
+    EXPECT_EQ(plan_memory(model, request, Tiling::off, whole.needed - 1).tiling, Tiling::off);
+}
+
+TEST(MemoryPlan, OfAPixelModelSaysNothingOfOtherComponents) {
+    const auto model = make_pixel_pipeline();
+    const auto text = plan_memory(model, request_of({16, 8}), Tiling::off, 100'000 * million).describe();
+    EXPECT_NE(text.find("memory plan: denoising 452 MB of weights"), std::string::npos) << text;
+    EXPECT_EQ(text.find("VAE"), std::string::npos) << text;
+}
+
+TEST(MemoryAdvice, NamesWhatWouldFit) {
+    const auto model = make_stable_diffusion(false);
+    const MemoryRequest request = request_of({32, 16});
+    const uint64_t needed = plan_memory(model, request, Tiling::on, 0).needed;
+    EXPECT_TRUE(advise(model, request, needed - 1).starts_with("--dtype bf16 ("));
+    EXPECT_TRUE(advise(model, request, needed / 2).starts_with("--weights int8 ("));
+    EXPECT_EQ(advise(model, request, 0), "");
+}
+
+TEST(MemoryAdvice, NamesOnlyOptionsOfTheModel) {
+    const auto model = make_pixel_pipeline();
+    MemoryRequest request = request_of({1024, 1024});
+    request.pictures = 4;
+    const uint64_t needed = plan_memory(model, request, {}, 0).needed;
+    EXPECT_TRUE(advise(model, request, needed - 1).starts_with("--dtype bf16 ("));
+    request.placement.dtype = c10::kBFloat16;
+    const uint64_t in_bf16 = plan_memory(model, request, {}, 0).needed;
+    EXPECT_TRUE(advise(model, request, in_bf16 - 1).starts_with("--batch-size 1 ("));
+    request.pictures = 1;
+    const uint64_t of_one = plan_memory(model, request, {}, 0).needed;
+    EXPECT_TRUE(advise(model, request, of_one - 1).starts_with("--width 16 --height 8 ("));
+    EXPECT_EQ(advise(model, request, 0), "");
+}
+
+}  // namespace diffapple
