@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "diffapple/io/json_fields.h"
-#include "diffapple/schedulers/scheduler.h"
 
 namespace diffapple {
 
@@ -50,19 +49,10 @@ std::vector<int64_t> inference_timesteps(TimestepSpacing spacing, int64_t steps,
 std::vector<double> fractional_timesteps(TimestepSpacing spacing, int64_t steps, int64_t num_train_timesteps,
                                          int64_t steps_offset);
 
-/// The same for solvers that end at t = 0 themselves: linspace and leading choose steps + 1 timesteps and leave out
-/// the last, 0. `highest` <= num_train_timesteps bounds them from above; trailing may then have fewer than `steps`.
-std::vector<int64_t> solver_timesteps(TimestepSpacing spacing, int64_t steps, int64_t num_train_timesteps,
-                                      int64_t highest, int64_t steps_offset);
-
-/// The turns that a batch makes, of a whole schedule's.
-struct Turns {
-    std::vector<double> timesteps;
-    size_t begin;  ///< place of the first one in the whole schedule
-};
-
-/// The turns left at a strength; a step has `turns_per_step` of them (diffusers' `order`). Throws Error (exit code 2)
-/// for a strength that leaves none.
-Turns turns_at_strength(std::vector<double> timesteps, const SchedulerRequest& request, int64_t turns_per_step = 1);
+/// The same, whole again, for solvers that end at t = 0 themselves: linspace and leading choose steps + 1 timesteps and
+/// leave out the last, 0. `highest` <= num_train_timesteps bounds them from above; trailing may then have fewer than
+/// `steps`.
+std::vector<double> solver_timesteps(TimestepSpacing spacing, int64_t steps, int64_t num_train_timesteps,
+                                     int64_t highest, int64_t steps_offset);
 
 }  // namespace diffapple

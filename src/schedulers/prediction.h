@@ -37,10 +37,6 @@ at::Tensor predict_original_sample(PredictionType type, const at::Tensor& model_
 at::Tensor predict_noise(PredictionType type, const at::Tensor& model_output, const at::Tensor& sample,
                          const Level& level);
 
-/// Dynamic thresholding (Saharia et al. 2022, section 2.3): clips each picture to its own quantile s of |x_0|, where
-/// 1 <= s <= max_value, and divides by s.
-at::Tensor threshold_sample(const at::Tensor& sample, double quantile, double max_value);
-
 /// How a predicted x_0 is kept in range: thresholding, else clip_sample, else not at all.
 class SampleRange {
 public:

@@ -3,12 +3,18 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "diffapple/io/json_fields.h"
-#include "diffapple/schedulers/noise_schedule.h"
+#include "diffapple/schedulers/scheduler.h"
+#include "noise_schedule.h"
 
 namespace diffapple {
+
+struct SigmaLimits {
+    double smallest, largest;
+};
 
 /// The sigmas of training, rising with t. Floats, as in diffusers.
 class TrainingSigmas {
@@ -19,6 +25,7 @@ public:
     int64_t count() const { return static_cast<int64_t>(sigmas_.size()); }
     float smallest() const { return sigmas_.front(); }
     float largest() const { return sigmas_.back(); }
+    SigmaLimits limits() const { return {.smallest = smallest(), .largest = largest()}; }
     /// lambda = log(alpha / sigma) of a timestep, falling with t.
     float lambda(int64_t timestep) const { return lambdas_[static_cast<size_t>(timestep)]; }
     /// sigma at a fractional timestep, linearly interpolated.
@@ -39,17 +46,33 @@ enum class SigmaSpacing { timesteps, karras, lu, exponential, beta };
 /// counts only where `knows_lu` and after Karras.
 SigmaSpacing read_sigma_spacing(const JsonFields& config, bool knows_lu = false);
 
-struct SigmaLimits {
-    double smallest, largest;
+/// The turns of a whole schedule. Floats, as in diffusers.
+struct SigmaSteps {
+    std::vector<double> timesteps;
+    std::vector<float> sigmas;  ///< [i]: noise level before turn i; [i + 1]: after it
 };
 
-/// sigma_min and sigma_max of the config, else the given ones. Throws Error unless 0 < smallest <= largest.
-SigmaLimits read_sigma_limits(const JsonFields& config, const SigmaLimits& fallback);
+/// The given timesteps and their sigmas; a last sigma is to be added.
+SigmaSteps steps_at(const std::vector<double>& timesteps, const TrainingSigmas& training);
 
-/// `count` sigmas between the limits, the largest first; `spacing` is not `timesteps`.
-std::vector<double> spaced_sigmas(SigmaSpacing spacing, const SigmaLimits& limits, int64_t count);
+/// How a class of samplers takes sigmas other than those of the timesteps; in diffusers each has its way.
+struct Respacing {
+    /// What stands for sigma_min and sigma_max where the config lacks them; by default the first and the last sigma of
+    /// the timesteps. Lu's spacing knows no others.
+    std::optional<SigmaLimits> limits = {};
+    bool karras_reads_limits = true;
+    bool knows_lu = false;
+    /// A sigma's timestep: as it is; whole, which is rounded for Karras's and Lu's sigmas and else cut; or always cut.
+    enum class Timesteps { fractional, whole, cut } timesteps = Timesteps::fractional;
+};
 
-/// final_sigmas_type: whether the last sigma is 0 (the default), or sigma_min.
-bool ends_at_zero(const JsonFields& config);
+/// The whole schedule in the spacing that the config asks for: `by_timesteps` as it is, or as many sigmas as the
+/// request has steps, between the limits, with their timesteps; a last sigma is to be added. Throws Error unless
+/// 0 < sigma_min <= sigma_max.
+SigmaSteps respaced(const JsonFields& config, const SchedulerRequest& request, const TrainingSigmas& training,
+                    SigmaSteps by_timesteps, const Respacing& how = {});
+
+/// The last sigma by final_sigmas_type: 0 (the default), or `smallest`.
+float final_sigma(const JsonFields& config, float smallest);
 
 }  // namespace diffapple
