@@ -10,10 +10,10 @@
 #include "diffapple/cli/prompt_loop.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/text.h"
+#include "diffapple/core/utf8.h"
 #include "diffapple/experiments/experiment.h"
 #include "diffapple/recipes/output_names.h"
 #include "diffapple/schedulers/scheduler.h"
-#include "diffapple/text/utf8.h"
 
 namespace diffapple {
 namespace {
