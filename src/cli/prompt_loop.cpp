@@ -16,7 +16,7 @@
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/stop.h"
-#include "diffapple/text/utf8.h"
+#include "diffapple/core/utf8.h"
 
 namespace diffapple {
 namespace {

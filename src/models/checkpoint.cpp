@@ -8,9 +8,9 @@
 #include <array>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/utf8.h"
 #include "diffapple/io/hub.h"
 #include "diffapple/io/json_fields.h"
-#include "diffapple/text/utf8.h"
 
 namespace diffapple {
 

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/utf8.h"
 #include "diffapple/io/sha256.h"
 
 namespace diffapple {
@@ -18,15 +19,9 @@ bool is_refused(unsigned char c) {
     return c < 0x20 || c == 0x7f || std::strchr("/\\:*?\"<>|", c) != nullptr;
 }
 
-bool is_continuation_byte(char c) {
-    return (static_cast<unsigned char>(c) & 0xc0) == 0x80;
-}
-
 std::string cut(const std::string& name, const std::string& original) {
     const std::string ending = concat('-', sha256(original).substr(0, 8));
-    size_t end = max_name_bytes - ending.size();
-    while (end > 0 && is_continuation_byte(name[end])) --end;
-    return name.substr(0, end) + ending;
+    return std::string(cut_utf8(name, max_name_bytes - ending.size())) + ending;
 }
 
 }  // namespace

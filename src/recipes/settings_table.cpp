@@ -11,7 +11,7 @@
 #include "diffapple/recipes/output_names.h"
 #include "diffapple/recipes/settings.h"
 #include "diffapple/schedulers/scheduler.h"
-#include "diffapple/text/utf8.h"
+#include "diffapple/core/utf8.h"
 
 namespace diffapple {
 namespace {
