@@ -9,10 +9,10 @@
 #include "diffapple/cli/progress.h"
 #include "diffapple/cli/prompt_loop.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
 #include "diffapple/experiments/experiment.h"
-#include "diffapple/recipes/output_names.h"
 #include "diffapple/schedulers/scheduler.h"
 
 namespace diffapple {

@@ -13,14 +13,15 @@
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/core/version.h"
-#include "diffapple/sheets/contact_sheet.h"
 #include "diffapple/experiments/ddpm_experiment.h"
 #include "diffapple/experiments/latent_experiment.h"
-#include "diffapple/recipes/picture_file.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/weights.h"
+#include "diffapple/recipes/picture_file.h"
+#include "diffapple/sheets/contact_sheet.h"
 
 namespace diffapple {
 

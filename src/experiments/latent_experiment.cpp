@@ -5,6 +5,7 @@
 
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/process_memory.h"
 #include "diffapple/core/text.h"
 #include "diffapple/experiments/latent_inputs.h"

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/io/resample.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/pipelines/image_to_image.h"

@@ -8,6 +8,7 @@
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/io/weights.h"
 #include "diffapple/pipelines/denoise.h"

@@ -4,12 +4,12 @@
 #include <set>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/core/text.h"
-#include "diffapple/recipes/output_names.h"
-#include "diffapple/recipes/picture_file.h"
 #include "diffapple/io/image.h"
 #include "diffapple/io/sha256.h"
+#include "diffapple/recipes/picture_file.h"
 
 namespace diffapple {
 

@@ -46,7 +46,4 @@ private:
     Clock::time_point run_start_, batch_start_, last_shown_;
 };
 
-/// "0:07", "12:34", "1:02:03".
-std::string format_duration(double seconds);
-
 }  // namespace diffapple

@@ -13,9 +13,6 @@ namespace diffapple {
 /// become '-', and over 100 bytes of UTF-8 it is cut between characters and ends in '-' and 8 hex digits of its sha256.
 std::string safe_name(const std::string& text);
 
-/// A number as Python prints a float: 0.0, 7.5, 1e-05, 1e+16.
-std::string python_float(double value);
-
 /// What a picture's place is made from.
 struct PictureName {
     std::string experiment_folder;  ///< "ddpm_cat", "sdv1_5_dpmsolver", ...
