@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -13,6 +12,7 @@
 #include "diffapple/cli/output.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/io/files.h"
 #include "diffapple/tools/bench/bench.h"
 #include "diffapple/tools/bench/compare.h"
@@ -32,34 +32,21 @@ struct Options {
 
 constexpr const char* standard_output = "-";
 
-std::string show(double value, int decimals) {
-    char text[32];
-    std::snprintf(text, sizeof(text), "%.*f", decimals, value);
-    return text;
-}
-
 /// Three significant digits, the way it/s are read: 0.42, 3.17, 42.1, 142.
 std::string show_rate(double value) {
-    return show(value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0);
+    return format_fixed(value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0);
 }
 
 std::string show_duration(const std::optional<double>& seconds) {
     if (!seconds) return "-";
-    return *seconds < 0.9995 ? show(1e3 * *seconds, *seconds < 0.00995 ? 1 : 0) + " ms" : show(*seconds, 1) + " s";
-}
-
-std::string show_percent(double share) {
-    return show(100 * share, 0) + "%";
-}
-
-std::string show_bytes(uint64_t bytes) {
-    return format_bytes(static_cast<double>(bytes));
+    return *seconds < 0.9995 ? format_fixed(1e3 * *seconds, *seconds < 0.00995 ? 1 : 0) + " ms"
+                             : format_fixed(*seconds, 1) + " s";
 }
 
 std::string show_device_memory(const std::optional<MemoryUse>& memory) {
     if (!memory || !memory->device) return "-";
     const auto share = memory->recommended_share;
-    return show_bytes(*memory->device) + (share ? " (" + show_percent(*share) + ")" : "");
+    return format_bytes(*memory->device) + (share ? " (" + format_percent(*share) + ")" : "");
 }
 
 /// Whether a column says anything depends on the run; those that do not are left out.
@@ -92,8 +79,8 @@ std::vector<std::string> header_row(const Columns& columns) {
 void add_timing(const BenchResult& result, std::vector<std::string>& row) {
     if (result.step_seconds.empty()) return row.insert(row.end(), {"-", "-", "-", "-"}), void();
     const Timing timing = summarize(result.step_seconds);
-    row.insert(row.end(), {show_rate(1 / timing.median), show_rate(1 / timing.best), show(1e3 * timing.median, 0),
-                           show_percent(timing.spread)});
+    row.insert(row.end(), {show_rate(1 / timing.median), show_rate(1 / timing.best),
+                           format_fixed(1e3 * timing.median, 0), format_percent(timing.spread)});
 }
 
 std::string remark(const BenchResult& result) {
@@ -107,14 +94,14 @@ std::vector<std::string> to_row(const BenchResult& result, const Columns& column
                                  planned ? concat(result.shape.width, 'x', result.shape.height) : "-",
                                  planned ? concat(result.shape.batch_size) : "-"};
     add_timing(result, row);
-    row.push_back(planned ? show(result.flop_per_step / 1e9, 1) : "-");
-    row.push_back(measured ? show_percent(result.gemm_share()) : "-");
+    row.push_back(planned ? format_fixed(result.flop_per_step / 1e9, 1) : "-");
+    row.push_back(measured ? format_percent(result.gemm_share()) : "-");
     row.push_back(show_duration(result.load_seconds));
     if (columns.encode) row.push_back(show_duration(result.encode_seconds));
     row.push_back(show_duration(result.decode_seconds));
     if (columns.device_memory) row.push_back(show_device_memory(result.memory));
-    row.push_back(result.memory ? show_bytes(result.memory->resident) : "-");
-    row.push_back(result.memory ? show_bytes(result.memory->swap) : "-");
+    row.push_back(result.memory ? format_bytes(result.memory->resident) : "-");
+    row.push_back(result.memory ? format_bytes(result.memory->swap) : "-");
     if (columns.sustained)
         row.push_back(result.sustained ? show_rate(result.sustained->first_it_per_s) + " > " +
                                              show_rate(result.sustained->last_it_per_s)
@@ -123,7 +110,7 @@ std::vector<std::string> to_row(const BenchResult& result, const Columns& column
         const auto& quoted = result.quoted;
         row.push_back(quoted ? show_rate(quoted->m2_it_per_s) : "-");
         row.push_back(quoted ? show_rate(quoted->rtx_a5000_it_per_s) : "-");
-        row.push_back(quoted ? format_bytes(quoted->memory_bytes) : "-");
+        row.push_back(quoted ? format_bytes(static_cast<uint64_t>(quoted->memory_bytes)) : "-");
     }
     row.push_back(remark(result));
     return row;

@@ -9,6 +9,7 @@
 #include "diffapple/cli/output.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/libtorch.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/tools/dtype_advice.h"
 
 namespace diffapple {
@@ -21,7 +22,7 @@ json optional_bytes(const std::optional<uint64_t>& bytes) {
 }
 
 std::string show_bytes(const std::optional<uint64_t>& bytes) {
-    return bytes ? format_bytes(static_cast<double>(*bytes)) : "-";
+    return bytes ? format_bytes(*bytes) : "-";
 }
 
 json device_to_json(const DeviceInfo& device) {

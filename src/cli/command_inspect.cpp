@@ -6,6 +6,7 @@
 #include "diffapple/cli/commands.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/dtype.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/tools/inspect.h"
 
@@ -44,13 +45,6 @@ void print_summary_json(const ModelSummary& model, bool with_tensors) {
                 {"total_bytes", model.total_bytes}});
 }
 
-/// 113,673,219
-std::string group_digits(int64_t count) {
-    std::string digits = std::to_string(count);
-    for (auto i = static_cast<int64_t>(digits.size()) - 3; i > 0; i -= 3) digits.insert(static_cast<size_t>(i), ",");
-    return digits;
-}
-
 std::string show_dtypes(const ComponentSummary& component) {
     std::vector<std::string> names;
     for (const auto& [name, elements] : component.dtypes) names.push_back(name);
@@ -73,12 +67,10 @@ void print_tensors(const ComponentSummary& component) {
 void print_summary(const ModelSummary& model, bool with_tensors) {
     std::vector<std::vector<std::string>> rows{{"component", "class", "parameters", "dtype", "size", "files"}};
     for (const auto& component : model.components)
-        rows.push_back({component.name, component.class_name, group_digits(component.parameters),
-                        show_dtypes(component), format_bytes(static_cast<double>(component.bytes)),
-                        join(component.files, ", ")});
+        rows.push_back({component.name, component.class_name, format_grouped(component.parameters),
+                        show_dtypes(component), format_bytes(component.bytes), join(component.files, ", ")});
     if (!model.scheduler.empty()) rows.push_back({"scheduler", model.scheduler, "", "", "", ""});
-    rows.push_back({"total", "", group_digits(model.total_parameters), "",
-                    format_bytes(static_cast<double>(model.total_bytes)), ""});
+    rows.push_back({"total", "", format_grouped(model.total_parameters), "", format_bytes(model.total_bytes), ""});
     print_result(printable(model.name + "\n" + format_table(rows)));
     if (!with_tensors) return;
     for (const auto& component : model.components) print_tensors(component);

@@ -9,6 +9,7 @@
 #include "diffapple/cli/commands.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/tools/model_list.h"
 
@@ -42,8 +43,8 @@ void print_models_json(const std::vector<ModelEntry>& models) {
 void print_models_table(const std::vector<ModelEntry>& models) {
     std::vector<std::vector<std::string>> rows{{"model", "command", "size", "licence", "where"}};
     for (const auto& model : models)
-        rows.push_back({model.name, model.command.empty() ? "not yet" : model.command,
-                        format_bytes(static_cast<double>(model.bytes)), model.licence.empty() ? "?" : model.licence,
+        rows.push_back({model.name, model.command.empty() ? "not yet" : model.command, format_bytes(model.bytes),
+                        model.licence.empty() ? "?" : model.licence,
                         model.found ? model.folder.string() : "not here: " + model.how_to_get});
     print_result(printable(format_table(rows)));
 }
@@ -52,9 +53,8 @@ void print_models_table(const std::vector<ModelEntry>& models) {
 bool confirm(const Removal& removal) {
     if (isatty(STDIN_FILENO) == 0)
         fail_usage("--remove ", removal.name, ": there is no terminal to ask on; add --yes to remove ",
-                   removal.folder.string(), " (", format_bytes(static_cast<double>(removal.bytes)), ")");
-    std::cerr << printable(concat("Remove ", removal.folder.string(), " (",
-                                  format_bytes(static_cast<double>(removal.bytes)), ")? [y/N] "));
+                   removal.folder.string(), " (", format_bytes(removal.bytes), ")");
+    std::cerr << printable(concat("Remove ", removal.folder.string(), " (", format_bytes(removal.bytes), ")? [y/N] "));
     std::string answer;
     std::getline(std::cin, answer);
     check_stop();

@@ -1,7 +1,6 @@
 // `diffapple replay FILE`: makes a picture again from its recipe and compares the two.
 #include <CLI/CLI.hpp>
 #include <cmath>
-#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -9,8 +8,9 @@
 #include "diffapple/cli/output.h"
 #include "diffapple/cli/progress.h"
 #include "diffapple/core/error.h"
-#include "diffapple/recipes/picture_file.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/experiments/replay.h"
+#include "diffapple/recipes/picture_file.h"
 
 namespace diffapple {
 namespace {
@@ -37,11 +37,9 @@ json to_json(const std::string& file, const Replay& replay) {
 
 std::string describe(const std::string& file, const Replay& replay) {
     const PictureDifference& d = replay.difference;
-    char numbers[128];
-    std::snprintf(numbers, sizeof(numbers), "largest difference %d of 255, %.4f%% of the values equal, PSNR %.1f dB",
-                  d.largest, 100 * d.equal_share, d.psnr_db);
-    return concat(file, ": ", replay.same() ? "the same picture" : "differs", ": ", numbers,
-                  " (wanted: ", describe_bar(replay.bar), ")");
+    return concat(file, ": ", replay.same() ? "the same picture" : "differs", ": largest difference ", d.largest,
+                  " of 255, ", format_percent(d.equal_share, 4), " of the values equal, PSNR ",
+                  format_fixed(d.psnr_db, 1), " dB (wanted: ", describe_bar(replay.bar), ")");
 }
 
 void run(const Options& options, const CLI::App& command) {

@@ -1,7 +1,6 @@
 // `diffapple selftest`: does this device compute what it should?
 #include <CLI/CLI.hpp>
 #include <cmath>
-#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -12,6 +11,7 @@
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/tools/selftest/selftest.h"
 
 namespace diffapple {
@@ -33,9 +33,7 @@ std::vector<c10::ScalarType> choose_dtypes(const Options& options, c10::Device d
 }
 
 std::string show_number(double value) {
-    char text[32];
-    std::snprintf(text, sizeof(text), value == std::floor(value) ? "%.0f" : "%.1e", value);
-    return text;
+    return value == std::floor(value) ? format_fixed(value, 0) : format_scientific(value, 1);
 }
 
 std::vector<std::string> to_row(const CheckResult& result) {

@@ -4,10 +4,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/utf8.h"
 
 namespace diffapple {
@@ -45,15 +45,6 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows) {
     return table;
 }
 
-std::string format_bytes(double bytes) {
-    constexpr const char* units[] = {"B", "kB", "MB", "GB", "TB"};
-    size_t unit = 0;
-    for (; bytes >= 999.5 && unit + 1 < std::size(units); ++unit) bytes /= 1000;
-    char text[32];
-    std::snprintf(text, sizeof(text), bytes < 9.95 && unit > 0 ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
-    return text;
-}
-
 std::string printable(const std::string& text) {
     std::string shown;
     for (size_t i = 0; i < text.size(); ++i) {
@@ -62,9 +53,7 @@ std::string printable(const std::string& text) {
         const bool c1 = byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
         if (c1) byte = static_cast<unsigned char>(text[++i]);
         const bool control = c1 || (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f;
-        char escaped[8];
-        std::snprintf(escaped, sizeof(escaped), "\\x%02x", byte);
-        shown += control ? std::string(escaped) : std::string(1, text[i]);
+        shown += control ? "\\x" + format_hex(byte, 2) : std::string(1, text[i]);
     }
     return shown;
 }

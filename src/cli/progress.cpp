@@ -5,12 +5,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 
 namespace diffapple {
 namespace {
@@ -24,25 +24,10 @@ size_t terminal_width() {
 }
 
 std::string format_rate(double per_second) {
-    char text[32];
-    if (per_second >= 1)
-        std::snprintf(text, sizeof(text), "%.2f it/s", per_second);
-    else
-        std::snprintf(text, sizeof(text), "%.2f s/it", 1 / per_second);
-    return text;
+    return per_second >= 1 ? format_fixed(per_second, 2) + " it/s" : format_fixed(1 / per_second, 2) + " s/it";
 }
 
 }  // namespace
-
-std::string format_duration(double seconds) {
-    const auto total = static_cast<long long>(std::llround(seconds));
-    char text[32];
-    if (total >= 3600)
-        std::snprintf(text, sizeof(text), "%lld:%02lld:%02lld", total / 3600, total / 60 % 60, total % 60);
-    else
-        std::snprintf(text, sizeof(text), "%lld:%02lld", total / 60, total % 60);
-    return text;
-}
 
 void add_verbosity_options(CLI::App* command, Verbosity& verbosity, const std::string& json_help) {
     command->add_flag("--json", verbosity.json, json_help);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
 #include "file_descriptor.h"
 
@@ -24,10 +25,7 @@ public:
         unsigned int size = 0;
         check(EVP_DigestFinal_ex(context_.get(), digest.data(), &size));
         std::string text;
-        for (unsigned int i = 0; i < size; ++i) {
-            text += "0123456789abcdef"[digest[i] >> 4];
-            text += "0123456789abcdef"[digest[i] & 15];
-        }
+        for (unsigned int i = 0; i < size; ++i) text += format_hex(digest[i], 2);
         return text;
     }
 

@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
-#include <cmath>
 #include <cstring>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/utf8.h"
 #include "diffapple/io/sha256.h"
 
@@ -34,17 +33,6 @@ std::string safe_name(const std::string& text) {
     if (name.front() == '.') name.front() = '-';
     if (name.back() == '.') name.back() = '-';
     return name.size() > max_name_bytes ? cut(name, text) : name;
-}
-
-std::string python_float(double value) {
-    char buffer[64];
-    const double magnitude = std::fabs(value);
-    const bool scientific = magnitude != 0 && (magnitude < 1e-4 || magnitude >= 1e16);
-    const auto format = scientific ? std::chars_format::scientific : std::chars_format::fixed;
-    const auto result = std::to_chars(buffer, buffer + sizeof(buffer), value, format);
-    std::string text(buffer, result.ptr);
-    if (!scientific && text.find('.') == std::string::npos) text += ".0";
-    return text;
 }
 
 namespace {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/core/text.h"
 #include "diffapple/recipes/output_names.h"
@@ -11,6 +12,7 @@
 #include "diffapple/recipes/settings.h"
 #include "diffapple/io/image.h"
 #include "diffapple/io/sha256.h"
+#include "diffapple/recipes/picture_file.h"
 
 namespace diffapple {
 

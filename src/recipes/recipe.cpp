@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/version.h"
-#include "diffapple/recipes/output_names.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/schedulers/scheduler.h"
 

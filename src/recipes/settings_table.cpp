@@ -5,6 +5,7 @@
 
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/recipes/lists.h"

@@ -1,10 +1,10 @@
 #include "diffapple/sheets/report.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <numeric>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/sheets/varying_settings.h"
 
@@ -15,29 +15,23 @@ using nlohmann::json;
 
 namespace {
 
-std::string printed(const char* format, double value) {
-    char text[64];
-    std::snprintf(text, sizeof(text), format, value);
-    return text;
-}
-
 /// A column of what is known of a picture beside its recipe.
 struct KnownColumn {
     const char* title;
     const char* key;
-    const char* format;  ///< of numbers
-    double unit;
+    std::string (*show)(double number);  ///< null: a text
 };
 
-constexpr KnownColumn known_columns[] = {{"seconds", "seconds", "%.2f", 1},
-                                         {"it/s", "it_per_s", "%.3g", 1},
-                                         {"peak MB", "peak_bytes", "%.0f", 1e6},
-                                         {"device model", "device_model", "", 1}};
+constexpr KnownColumn known_columns[] = {
+    {"seconds", "seconds", [](double seconds) { return format_fixed(seconds, 2); }},
+    {"it/s", "it_per_s", [](double rate) { return format_significant(rate, 3); }},
+    {"peak MB", "peak_bytes", [](double bytes) { return format_fixed(bytes / 1e6, 0); }},
+    {"device model", "device_model", nullptr}};
 
 std::string known_text(const Recipe& recipe, const KnownColumn& column) {
     const auto found = recipe.known.find(column.key);
     if (found == recipe.known.end()) return "";
-    if (found->is_number() && column.format[0]) return printed(column.format, found->get<double>() / column.unit);
+    if (found->is_number() && column.show) return column.show(found->get<double>());
     return found->is_string() ? found->get<std::string>() : "";
 }
 
@@ -131,15 +125,13 @@ std::string csv_line(const std::vector<std::string>& fields) {
     return join(quoted, ",") + "\n";
 }
 
-/// A path as a relative URL: everything but plain characters as %XX.
+/// A path as a relative URL: everything but plain characters as %xx.
 std::string to_url(const fs::path& path) {
     std::string url;
     for (const char c : path.generic_string()) {
         const bool plain =
             std::isalnum(static_cast<unsigned char>(c)) || std::string("/._-").find(c) != std::string::npos;
-        char escaped[4];
-        std::snprintf(escaped, sizeof(escaped), "%%%02X", static_cast<unsigned char>(c));
-        url += plain ? std::string(1, c) : std::string(escaped);
+        url += plain ? std::string(1, c) : '%' + format_hex(static_cast<unsigned char>(c), 2);
     }
     return url;
 }

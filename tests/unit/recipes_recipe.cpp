@@ -101,16 +101,6 @@ TEST(Names, AreSafeEverywhere) {
     EXPECT_NE(safe_name(umlauts), safe_name(umlauts + "x"));
 }
 
-TEST(Names, FloatsAsPythonPrintsThem) {
-    EXPECT_EQ(python_float(0), "0.0");
-    EXPECT_EQ(python_float(7.5), "7.5");
-    EXPECT_EQ(python_float(8), "8.0");
-    EXPECT_EQ(python_float(0.1), "0.1");
-    EXPECT_EQ(python_float(1e-5), "1e-05");
-    EXPECT_EQ(python_float(1e16), "1e+16");
-    EXPECT_EQ(python_float(123456789.0), "123456789.0");
-}
-
 TEST(Names, PathOfAPicture) {
     const BatchSettings batch{.model = "ddpm-cat-demo", .device = "cpu", .dtype = "bf16", .seed = 0, .steps = 5,
                               .scheduler = "ddpm", .width = 8, .height = 8};

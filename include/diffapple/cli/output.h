@@ -19,9 +19,6 @@ void print_message(const std::string& line);
 /// Rows as columns of equal width, two spaces apart, the first row being the header. Widths count characters.
 std::string format_table(const std::vector<std::vector<std::string>>& rows);
 
-/// "1.2 GB", "455 MB", "12 kB" (decimal units).
-std::string format_bytes(double bytes);
-
 /// Text from a file, safe to show on a terminal: control characters (escape sequences) become visible as \x1b.
 std::string printable(const std::string& text);
 

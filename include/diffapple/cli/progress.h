@@ -53,7 +53,4 @@ private:
 /// --json, --verbose and --quiet of a command.
 void add_verbosity_options(CLI::App* command, Verbosity& verbosity, const std::string& json_help);
 
-/// "0:07", "12:34", "1:02:03".
-std::string format_duration(double seconds);
-
 }  // namespace diffapple

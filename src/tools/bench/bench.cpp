@@ -3,16 +3,16 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <map>
 
-#include "memory.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/tools/bench/budget.h"
 #include "gemm.h"
+#include "memory.h"
 
 namespace diffapple {
 namespace {
@@ -50,9 +50,7 @@ std::string describe(const BenchResult& row) {
 }
 
 std::string minutes(double seconds) {
-    char text[32];
-    std::snprintf(text, sizeof(text), seconds < 100 ? "%.0f s" : "%.1f min", seconds < 100 ? seconds : seconds / 60);
-    return text;
+    return seconds < 100 ? format_fixed(seconds, 0) + " s" : format_fixed(seconds / 60, 1) + " min";
 }
 
 class BenchRun {

@@ -1,10 +1,10 @@
 #include "diffapple/tools/bench/compare.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
 #include "diffapple/io/json_fields.h"
@@ -12,12 +12,6 @@
 
 namespace diffapple {
 namespace {
-
-std::string show(double value, const char* format = "%.3g") {
-    char text[32];
-    std::snprintf(text, sizeof(text), format, value);
-    return text;
-}
 
 /// A positive number of a result.
 double positive(const JsonFields& fields, const std::string& key) {
@@ -48,7 +42,7 @@ void add_file(const std::string& file, BenchComparison& comparison) {
     const std::string name = std::filesystem::path(file).filename().string();
     const JsonFields fields(contents, name);
     if (fields.integer("schema", 1, 1'000'000) > bench_schema)
-        fields.reject("schema", "is of a newer diffapple; this one reads up to " + std::to_string(bench_schema));
+        fields.reject("schema", "is of a newer diffapple; this one reads up to " + concat(bench_schema));
     const JsonFields machine = fields.object("machine");
     const auto& results = fields.value("results");
     if (!results.is_array()) fields.reject("results", "must be a list");
@@ -101,11 +95,11 @@ private:
     void add_bar(const ComparedResult& result, double share) {
         const int left = margin + label_width;
         const double length = std::max(1.0, share * (width - left - value_width - margin));
-        body_ += concat("<rect x=\"", left, "\" y=\"", y_, "\" width=\"", show(length, "%.1f"), "\" height=\"",
+        body_ += concat("<rect x=\"", left, "\" y=\"", y_, "\" width=\"", format_fixed(length, 1), "\" height=\"",
                         bar_height, "\" rx=\"2\" fill=\"", colour(result.device), "\"/>\n");
         const int baseline = y_ + bar_height - 5;
         add_text(left - 10, baseline, result.label(), R"( text-anchor="end")");
-        add_text(left + static_cast<int>(length) + 8, baseline, show(result.it_per_s), "");
+        add_text(left + static_cast<int>(length) + 8, baseline, format_significant(result.it_per_s, 3), "");
         y_ += bar_height + bar_gap;
     }
 
@@ -140,10 +134,10 @@ std::vector<std::vector<std::string>> BenchComparison::table() const {
     for (const auto& work : works)
         for (const auto& result : work.results)
             rows.push_back({work.experiment, concat(work.width, 'x', work.height), concat(work.batch_size),
-                            result.machine, result.device, result.dtype, show(result.it_per_s),
-                            show(result.ms_per_step, "%.0f"),
-                            result.peak_bytes > 0 ? show(result.peak_bytes / 1e9, "%.1f") : "-",
-                            show(result.it_per_s / work.results.front().it_per_s, "%.2f")});
+                            result.machine, result.device, result.dtype, format_significant(result.it_per_s, 3),
+                            format_fixed(result.ms_per_step, 0),
+                            result.peak_bytes > 0 ? format_fixed(result.peak_bytes / 1e9, 1) : "-",
+                            format_fixed(result.it_per_s / work.results.front().it_per_s, 2)});
     return rows;
 }
 

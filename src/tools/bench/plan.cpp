@@ -4,6 +4,7 @@
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/tools/bench/bench.h"
 
 namespace diffapple {
@@ -55,10 +56,10 @@ void judge(BenchResult& row, const BenchExperiment& experiment) {
         if (device.is_cpu() && row.dtype == "fp16")
             return refuse(row, BenchStatus::refused, "no fast path for fp16 on the CPU; bf16 takes as little memory");
         const auto bytes =
-            experiment.parameters * static_cast<int64_t>(c10::elementSize(find_dtype(row.dtype, device)));
-        if (static_cast<uint64_t>(bytes) > physical_memory())
+            static_cast<uint64_t>(experiment.parameters) * c10::elementSize(find_dtype(row.dtype, device));
+        if (bytes > physical_memory())
             refuse(row, BenchStatus::refused,
-                   concat("its weights alone take ", bytes / 1'000'000'000, " GB, more memory than this machine has"));
+                   "its weights alone take " + format_bytes(bytes) + ", more memory than this machine has");
     } catch (const Error& error) {
         if (error.code() == ExitCode::usage) throw;
         refuse(row, BenchStatus::absent, "no such device here");
