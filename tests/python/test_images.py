@@ -99,7 +99,7 @@ def test_malformed_exif_is_no_orientation(calls):
 
 
 def test_jpeg_is_within_four_levels(calls):
-    """Decoders differ in the inverse DCT, in upsampling and in colour conversion; the README states the figure."""
+    """Decoders differ in the inverse DCT, in upsampling and in colour conversion; docs/fidelity.md states the figure."""
     for make in (smooth_picture, random_picture):
         for mode, subsampling in [("RGB", "4:4:4"), ("RGB", "4:2:2"), ("RGB", "4:2:0"), ("L", None), ("CMYK", None)]:
             for progressive in (False, True):

@@ -7,7 +7,7 @@
 
 namespace diffapple {
 
-/// Exit codes of the command line (README, "Exit codes").
+/// Exit codes of the command line (docs/using.md).
 enum class ExitCode : int { ok = 0, failure = 1, usage = 2, differs = 3, interrupted = 130 };
 
 /// An error whose text is shown to the user as one line: what happened, where, and what to do about it.

@@ -26,7 +26,7 @@ constexpr uintmax_t largest_image_file = 256 << 20;
 /// Reads a PNG, JPEG or BMP file as diffusers' load_image does (Pillow: EXIF orientation applied, then
 /// convert("RGB")), but for grey files, which stay at one channel. So alpha and tRNS are dropped, not blended; palettes
 /// become RGB; 16-bit colour keeps its high byte, and 16-bit grey is cut at 255, as Pillow does; CMYK is multiplied
-/// out. PNG and BMP give Pillow's very values; JPEG decoders differ by a few levels (README, "Pictures as input").
+/// out. PNG and BMP give Pillow's very values; JPEG decoders differ by a few levels (docs/fidelity.md).
 /// Throws Error, naming the file, for what is not such a file, is cut off or damaged, or claims more than the limits.
 Image read_image(const std::filesystem::path& path);
 
