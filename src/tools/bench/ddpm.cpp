@@ -1,55 +1,36 @@
 // The DDPM experiment for bench: google/ddpm-cat-256.
-#include <ATen/ATen.h>
-
 #include <nlohmann/json.hpp>
 
-#include "diffapple/io/png.h"
-#include "diffapple/pipelines/ddpm.h"
-#include "diffapple/pipelines/image_processor.h"
-#include "diffapple/tools/bench/model.h"
+#include "diffapple/pipelines/pixel_pipeline.h"
 #include "diffapple/tools/bench/flop_count.h"
+#include "diffapple/tools/bench/model.h"
 #include "diffapple/tools/study_configs.h"
+#include "random_model.h"
 
 namespace diffapple {
 namespace {
 
 constexpr const char* model_name = "google/ddpm-cat-256";
 
-class DDPMBench final : public BenchModel {
-public:
-    explicit DDPMBench(DDPMPipeline pipeline) : pipeline_(std::move(pipeline)) {}
-
-    bool encode(const BenchShape&) override { return false; }
-
-    double denoise(const BenchShape& shape, int64_t turns) override {
-        const auto scheduler = make_scheduler("ddpm", nlohmann::json::object(), "bench", {.steps = turns});
-        NoiseSource noise(/*seed=*/0);
-        const DDPMPipeline::Request request{
-            .batch_size = shape.batch_size, .height = shape.height, .width = shape.width};
-        const Denoised denoised = pipeline_.sample(request, *scheduler, noise, [](size_t, size_t) {});
-        sample_ = denoised.sample;
-        return denoised.seconds;
-    }
-
-    void decode(const BenchShape&) override {
-        for (const auto& image : to_images(sample_)) encode_png(image, {});
-    }
-
-private:
-    DDPMPipeline pipeline_;
-    at::Tensor sample_;
-};
-
 std::shared_ptr<UNet2DModel> make_unet() {
     const auto config = parse_json(ddpm_cat_config(), "built-in config of google/ddpm-cat-256");
     return std::make_shared<UNet2DModel>(UNet2DConfig::from_json(JsonFields(config, model_name)));
 }
 
+std::unique_ptr<Pipeline> random_pixel_pipeline(const Placement& placement) {
+    const UNet2DConfig config = make_unet()->config();
+    const auto load = [config](const Placement& wanted) {
+        return packed(make_random<UNet2DModel>(config, /*seed=*/0, wanted));
+    };
+    return std::make_unique<PixelPipeline>(std::vector<ComponentDescription>{{.name = "unet", .load = load}}, config,
+                                           placement);
+}
+
 std::unique_ptr<BenchModel> load(const Placement& placement, bool random) {
-    if (!random) return std::make_unique<DDPMBench>(DDPMPipeline(require_checkpoint(model_name), placement));
-    auto unet = make_unet();
-    load_random_state(*unet, /*seed=*/0, placement);
-    return std::make_unique<DDPMBench>(DDPMPipeline(std::move(unet), placement));
+    constexpr double unguided = 1;
+    return load_pipeline(random ? random_pixel_pipeline(placement)
+                                : open_pipeline(require_checkpoint(model_name), placement, false),
+                         unguided);
 }
 
 }  // namespace
@@ -59,7 +40,7 @@ BenchExperiment ddpm_bench() {
     const UNet2DConfig& config = unet->config();
     return {.name = "ddpm",
             .model = model_name,
-            .study_shape = {.batch_size = 1, .width = *config.sample_width, .height = *config.sample_height},
+            .study_shape = {.batch_size = 1, .width = config.sample_size->width, .height = config.sample_size->height},
             .size_factor = config.size_factor(),
             .parameters = parameter_count(*unet),
             .flop_per_step = [unet](const BenchShape& s) { return count_flop(*unet, s.batch_size, s.height, s.width); },
