@@ -9,7 +9,7 @@
 #include <sstream>
 
 #include "diffapple/cli/commands.h"
-#include "diffapple/cli/lists.h"
+#include "diffapple/recipes/lists.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"

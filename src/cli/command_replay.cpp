@@ -75,9 +75,7 @@ void add_replay_command(CLI::App& app) {
     command->add_option("--mask", settings.mask, "The mask that it was made with");
     command->add_option("--latents", settings.latents, "The start noise that it was made from");
     command->add_option("--save", options->save, "Where the new picture goes (PNG)");
-    command->add_flag("--json", options->verbosity.json, "One JSON object on stdout");
-    command->add_flag("--verbose", options->verbosity.verbose, "Say more on stderr");
-    command->add_flag("--quiet", options->verbosity.quiet, "Say only errors on stderr");
+    add_verbosity_options(command, options->verbosity, "One JSON object on stdout");
     command->callback([options, command] { run(*options, *command); });
 }
 

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/cli/commands.h"
-#include "diffapple/cli/lists.h"
+#include "diffapple/recipes/lists.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"

@@ -20,7 +20,7 @@ struct Options {
 };
 
 json recipe_to_json(const Recipe& recipe) {
-    return {{"schema", recipe_schema}, {"id", recipe.id()}, {"recipe", recipe.determining}, {"known", recipe.known}};
+    return {{"schema", recipe.schema()}, {"id", recipe.id()}, {"recipe", recipe.determining}, {"known", recipe.known}};
 }
 
 json generation_to_json(const GenerationText& text) {

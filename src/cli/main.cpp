@@ -1,13 +1,11 @@
 // The program: parses the command line, runs one command, turns every failure into one line and an exit code.
-#include <c10/util/Exception.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
-#include <new>
 
 #include "diffapple/cli/commands.h"
+#include "diffapple/cli/failure.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/stop.h"
@@ -22,24 +20,6 @@ int report(const std::string& message, ExitCode code) {
     std::replace(line.begin(), line.end(), '\n', ' ');
     diffapple::print_message("diffapple: " + diffapple::printable(line));
     return static_cast<int>(code);
-}
-
-int report_out_of_memory() {
-    return report(
-        "out of memory: there is not enough for this run; try a smaller --batch-size or size, --dtype bf16, or "
-        "close other programs",
-        ExitCode::failure);
-}
-
-/// An error of LibTorch's that no layer foresaw, without its backtrace.
-int report_libtorch_error(const c10::Error& error) {
-    const std::string message = error.what_without_backtrace();
-    const bool out_of_memory = message.find("out of memory") != std::string::npos ||
-                               message.find("can't allocate memory") != std::string::npos;
-    if (out_of_memory) return report_out_of_memory();
-    return report("LibTorch reports: " + message.substr(0, message.find('\n')) +
-                      " (run `diffapple selftest` to check this machine)",
-                  ExitCode::failure);
 }
 
 /// CLI11 says of a word that is no command only that a command is missing.
@@ -86,15 +66,8 @@ int main(int argc, char** argv) {
     diffapple::install_stop_handlers();
     try {
         return parse_and_run(argc, argv);
-    } catch (const diffapple::Interrupted&) {
-        return report("interrupted", ExitCode::interrupted);  // a run of pictures says itself what is left
-    } catch (const diffapple::Error& error) {
-        return report(error.what(), error.code());
-    } catch (const std::bad_alloc&) {
-        return report_out_of_memory();
-    } catch (const c10::Error& error) {
-        return report_libtorch_error(error);
     } catch (const std::exception& error) {
-        return report(diffapple::first_line(error), ExitCode::failure);
+        const diffapple::Failure failure = diffapple::describe_failure(error);
+        return report(failure.message, failure.code);  // of an interrupt, a run of pictures says itself what is left
     }
 }

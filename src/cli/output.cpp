@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/utf8.h"
 
 namespace diffapple {
 
@@ -24,14 +25,6 @@ void print_json(const nlohmann::json& object) {
 void print_message(const std::string& line) {
     std::fprintf(stderr, "%s\n", line.c_str());
 }
-
-namespace {
-
-size_t count_characters(const std::string& utf8) {
-    return static_cast<size_t>(std::count_if(utf8.begin(), utf8.end(), [](char c) { return (c & 0xc0) != 0x80; }));
-}
-
-}  // namespace
 
 std::string format_table(const std::vector<std::vector<std::string>>& rows) {
     std::vector<size_t> widths;

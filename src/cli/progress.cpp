@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -41,6 +42,12 @@ std::string format_duration(double seconds) {
     else
         std::snprintf(text, sizeof(text), "%lld:%02lld", total / 60, total % 60);
     return text;
+}
+
+void add_verbosity_options(CLI::App* command, Verbosity& verbosity, const std::string& json_help) {
+    command->add_flag("--json", verbosity.json, json_help);
+    command->add_flag("--verbose", verbosity.verbose, "Say more on stderr");
+    command->add_flag("--quiet", verbosity.quiet, "Say only errors on stderr");
 }
 
 ConsoleReporter::ConsoleReporter(const Verbosity& verbosity)

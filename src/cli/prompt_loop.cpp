@@ -12,10 +12,11 @@
 #include <string_view>
 #include <utility>
 
+#include "diffapple/cli/failure.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/stop.h"
-#include "diffapple/text/utf8.h"
+#include "diffapple/core/utf8.h"
 
 namespace diffapple {
 namespace {
@@ -31,10 +32,11 @@ public:
         try {
             experiment_.set_prompts({prompt});
             run_experiment(experiment_, reporter_);
-        } catch (const Error& error) {
-            if (error.code() == ExitCode::interrupted) throw;
+        } catch (const std::exception& error) {
+            const Failure failure = describe_failure(error);
+            if (failure.code == ExitCode::interrupted) throw;
             ++failed_;
-            print_message("diffapple: " + printable(concat("prompt '", prompt, "': ", error.what())));
+            print_message("diffapple: " + printable(concat("prompt '", prompt, "': ", failure.message)));
         }
     }
 

@@ -1,6 +1,6 @@
 #include "diffapple/core/text.h"
 
-#include <algorithm>
+#include "diffapple/core/utf8.h"
 
 namespace diffapple {
 
@@ -38,24 +38,19 @@ std::string escape_markup(std::string_view text) {
 }
 
 std::string shorten(const std::string& utf8, size_t most) {
-    size_t characters = 0;
-    for (size_t i = 0; i < utf8.size(); ++i) {
-        const bool begins = (utf8[i] & 0xc0) != 0x80;
-        if (begins && ++characters > most) return utf8.substr(0, i) + "\u2026";
-    }
-    return utf8;
+    std::string_view rest = utf8;
+    for (size_t i = 0; i < most && !rest.empty(); ++i) rest.remove_prefix(first_character(rest).bytes);
+    return rest.empty() ? utf8 : utf8.substr(0, utf8.size() - rest.size()) + "\u2026";
 }
 
 std::string quote(std::string_view text) {
-    size_t length = std::min(text.size(), size_t{100});
-    if (length < text.size())
-        while (length > 0 && (text[length] & 0xc0) == 0x80) --length;  // not within a character
+    const std::string_view shown = cut_utf8(text, 100);
     std::string result = "'";
-    for (const char character : text.substr(0, length)) {
+    for (const char character : shown) {
         const auto byte = static_cast<unsigned char>(character);
         result += byte < 0x20 || byte == 0x7f ? '?' : character;
     }
-    return result + (length < text.size() ? "...'" : "'");
+    return result + (shown.size() < text.size() ? "...'" : "'");
 }
 
 }  // namespace diffapple

@@ -1,235 +1,311 @@
-// The runner of all experiments.
 #include "diffapple/experiments/experiment.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
-#include <set>
+#include <utility>
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
-#include "diffapple/core/stop.h"
+#include "diffapple/core/process_memory.h"
+#include "diffapple/core/text.h"
 #include "diffapple/core/version.h"
-#include "diffapple/sheets/contact_sheet.h"
-#include "diffapple/experiments/ddpm_experiment.h"
-#include "diffapple/experiments/latent_experiment.h"
-#include "diffapple/recipes/picture_file.h"
-#include "diffapple/io/files.h"
+#include "diffapple/io/resample.h"
 #include "diffapple/io/weights.h"
+#include "diffapple/recipes/output_names.h"
 
 namespace diffapple {
 
-namespace fs = std::filesystem;
 using nlohmann::json;
 
 namespace {
 
-/// One picture of the plan.
-struct Picture {
-    fs::path path;
-    Recipe recipe;
-    bool skipped = false;  ///< made already, and stays
-};
+constexpr const char* scheduler_file = "scheduler_config.json";
 
-/// One batch of the plan.
-struct PlannedBatch {
-    BatchSettings settings;
-    std::vector<Picture> pictures;
-
-    bool skipped() const {
-        return std::all_of(pictures.begin(), pictures.end(), [](const Picture& picture) { return picture.skipped; });
-    }
-};
-
-/// Every batch of the run, with what is made already and every error that can be known before the model is loaded.
-std::vector<PlannedBatch> make_plan(const Experiment& experiment) {
-    const RunSettings& settings = experiment.context().settings;
-    const auto grid = expand_batches(settings, experiment.context().default_scheduler());
-    std::vector<PlannedBatch> plan;
-    for (size_t i = 0; i < grid.size(); ++i)
-        if (settings.shard.has(i)) plan.push_back({.settings = grid[i]});
-    for (PlannedBatch& batch : plan) {
-        experiment.check(batch.settings);
-        for (int64_t index = 0; index < experiment.pictures_per_batch(); ++index) {
-            const fs::path path = picture_path(settings.out, experiment.name(batch.settings, index));
-            const Recipe recipe = experiment.recipe(batch.settings, index);
-            const bool same = check_existing(path, recipe, settings.force) == Existing::same;
-            batch.pictures.push_back({path, recipe, same && grid.size() > 1 && !settings.force});
-        }
-    }
-    return plan;
+std::unique_ptr<Pipeline> open_pipeline_of(const StudyExperiment& study, const Checkpoint& checkpoint,
+                                           const BatchSettings& settings) {
+    const c10::Device device = find_device(settings.device);
+    auto pipeline = open_pipeline(checkpoint, {device, find_dtype(settings.dtype, device), settings.weights},
+                                  settings.safety.value_or(true));
+    if (pipeline->traits().has_prompts == study.has_prompts()) return pipeline;
+    fail("model ", checkpoint.name, ": ",
+         study.has_prompts() ? concat("makes pictures without prompts, and `diffapple ", study.name,
+                                      "` makes pictures of prompts; use `diffapple ddpm`")
+                             : concat("makes pictures of prompts, and `diffapple ", study.name,
+                                      "` makes pictures without; use `diffapple sd15` or `diffapple sdxl-turbo`"));
 }
 
-void require_writable(const fs::path& file) {
-    const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
-    std::error_code error;
-    if (fs::is_directory(file, error)) fail(file.string(), ": is a folder, and a file of this name is to be written");
-    fs::create_directories(folder, error);
-    if (error) fail(folder.string(), ": the folder cannot be made (", error.message(), "); choose another with --out");
-    if (access(folder.c_str(), W_OK | X_OK) != 0)
-        fail(folder.string(), ": no permission to write there; choose another folder with --out");
-}
-
-json make_report(const RunContext& context, const PlannedBatch& batch, const Picture& picture) {
-    const json& settings = picture.recipe.determining.at("settings");
-    const auto setting = [&](const char* key) { return settings.value(key, json()); };
-    const auto known = [&](const char* key) { return picture.recipe.known.value(key, json()); };
-    return {{"path", picture.path.string()},
-            {"seed", setting("seed")},
-            {"index", setting("index")},
-            {"prompt", setting("prompt")},
-            {"negative_prompt", setting("negative_prompt")},
-            {"steps", setting("steps")},
-            {"guidance", setting("guidance")},
-            {"scheduler", batch.settings.scheduler},
-            {"width", setting("width")},
-            {"height", setting("height")},
-            {"model", context.checkpoint.name},
-            {"device", device_name(context.placement.device)},
-            {"dtype", dtype_name(context.placement.dtype)},
-            {"seconds", known("seconds")},
-            {"it_per_s", known("it_per_s")},
-            {"peak_bytes", known("peak_bytes")},
-            {"id", picture.recipe.id()},
-            {"skipped", picture.skipped}};
-}
-
-fs::path comparison_path(const fs::path& picture) {
-    return picture.parent_path() / (picture.stem().string() + "_comp.png");
-}
-
-void make_batch(Experiment& experiment, PlannedBatch& batch, bool last, Reporter& reporter) {
-    const RunContext& context = experiment.context();
-    const MadeBatch made = experiment.make(batch.settings, last, reporter);
-    if (!context.settings.save_latents.empty())
-        save_safetensors(context.settings.save_latents, {{"latents", made.denoised.sample.cpu().contiguous()}});
-    for (size_t i = 0; i < made.images.size(); ++i) {
-        Picture& picture = batch.pictures[i];
-        if (picture.skipped) continue;  // a run was killed between the pictures of this batch
-        record_what_is_known(context, made.denoised, picture.recipe);
-        if (i < made.comparisons.size())
-            save_picture(comparison_path(picture.path), made.comparisons[i], picture.recipe);
-        save_picture(picture.path, made.images[i], picture.recipe);
-    }
-}
-
-/// Removes what runs that were killed left where this run writes.
-void tidy_folders(const std::vector<PlannedBatch>& plan) {
-    std::set<fs::path> folders;
-    for (const PlannedBatch& batch : plan)
-        for (const Picture& picture : batch.pictures)
-            folders.insert({picture.path.parent_path(), picture.path.parent_path().parent_path()});
-    for (const fs::path& folder : folders) remove_stale_temporary_files(folder);
-}
-
-/// Tells the reporter how much there is to do.
-void announce(const RunContext& context, const std::vector<PlannedBatch>& plan, Reporter& reporter) {
-    size_t batches = 0, turns = 0;
-    for (const PlannedBatch& batch : plan) {
-        if (batch.skipped()) continue;
-        ++batches;
-        turns += context.new_scheduler(batch.settings)->timesteps().size();
-    }
-    if (batches < plan.size())
-        reporter.note(concat(plan.size() - batches, " of ", plan.size(), " batches are made already"));
-    reporter.begin_run(batches, turns);
-}
-
-std::string describe_interrupt(const std::vector<PlannedBatch>& plan, size_t batches_done, bool force) {
-    size_t done = 0, all = 0;
-    for (size_t i = 0; i < plan.size(); ++i)
-        for (const Picture& picture : plan[i].pictures) {
-            ++all;
-            if (i < batches_done || picture.skipped) ++done;
-        }
-    return concat("interrupted: ", done, " of ", all, " pictures are made, ", all - done, " left; the same command",
-                  force ? " without --force" : "", done > 0 ? " goes on from there" : " starts again");
-}
-
-/// The contact sheet of a sweep, beside its prompts' folders. A run that made nothing new leaves one that is there.
-/// That a sheet cannot be made (the pictures may be too many for one) is no failure of the run.
-void make_sheet(const RunContext& context, const std::vector<PlannedBatch>& plan, Reporter& reporter) {
-    const RunSettings& settings = context.settings;
-    const bool varies = plan.size() > 1 || settings.prompts.size() > 1;
-    if (!settings.sheet || settings.shard.is_part() || !varies) return;
-    std::vector<fs::path> files;
-    for (const PlannedBatch& batch : plan)
-        for (const Picture& picture : batch.pictures) files.push_back(picture.path);
-    const bool made_new = std::any_of(plan.begin(), plan.end(), [](const auto& batch) { return !batch.skipped(); });
-    try {
-        const WrittenSheet sheet = write_contact_sheet(
-            files, {.folder = files.front().parent_path().parent_path(), .keep_existing = !made_new});
-        for (const auto& message : sheet.notes) reporter.note("contact sheet: " + message);
-        for (const auto& message : sheet.problems) reporter.note("contact sheet: " + message);
-        reporter.note("contact sheet: " + sheet.path.string());
-    } catch (const Interrupted&) {
-        throw Error("interrupted: all pictures are made, but no contact sheet of them; the same command makes it",
-                    ExitCode::interrupted);
-    } catch (const Error& error) {
-        reporter.note(concat("no contact sheet: ", error.what()));
-    }
-}
-
-std::string batch_label(const BatchSettings& batch) {
-    std::string label = concat("seed ", batch.seed, ", ", batch.steps, " steps");
-    if (batch.guidance) label += ", guidance " + python_float(*batch.guidance);
-    if (batch.strength) label += ", strength " + python_float(*batch.strength);
-    return label;
+Circumstances find_circumstances(const StudyExperiment& study, const Checkpoint& checkpoint, const Pipeline& pipeline,
+                                 const json& scheduler_config) {
+    const Placement& placement = pipeline.placement();
+    return {.experiment = study,
+            .traits = pipeline.traits(),
+            .model = checkpoint.name,
+            .is_demo = checkpoint.is_demo(),
+            .own_scheduler = find_scheduler_name(scheduler_config, scheduler_file),
+            .device = c10::DeviceTypeName(placement.device.type(), /*lower_case=*/true),
+            .dtype = dtype_name(placement.dtype),
+            .default_dtype = dtype_name(find_dtype("auto", placement.device)),
+            .default_size = pipeline.traits().default_size};
 }
 
 }  // namespace
 
-BatchProgress::BatchProgress(Reporter& reporter, const BatchSettings& batch) : reporter_(reporter) {
-    reporter.begin_batch(batch_label(batch));
+Experiment::Experiment(const StudyExperiment& study, RunSettings run)
+    : run_(std::move(run)),
+      checkpoint_(run_.batch.model.empty() ? require_study_checkpoint(study) : require_checkpoint(run_.batch.model)),
+      scheduler_config_(checkpoint_.scheduler_config()),
+      pipeline_(open_pipeline_of(study, checkpoint_, run_.batch)),
+      circumstances_(find_circumstances(study, checkpoint_, *pipeline_, scheduler_config_)) {
+    read_inputs();
+    identities_ = pipeline_->components().identify(placement().dtype == at::kHalf);
+    read_start_latents();
+    make_memory_plan();
 }
 
-void record_what_is_known(const RunContext& context, const Denoised& denoised, Recipe& recipe) {
-    const std::string model = device_model(context.placement.device);
+BatchSettings Experiment::batch(size_t number) const {
+    BatchSettings settings = run_.batch_at(number);
+    const StudyExperiment& study = circumstances_.experiment;
+    if (settings.scheduler.empty() && study.scheduler.empty())
+        settings.scheduler = scheduler_name(scheduler_config_, scheduler_file);
+    return settle(std::move(settings), circumstances_);
+}
+
+void Experiment::set_prompts(std::vector<std::string> prompts) {
+    if (!circumstances_.experiment.has_prompts()) fail_usage(circumstances_.experiment.name, ": takes no prompts");
+    run_.batch.prompts = std::move(prompts);
+}
+
+/// What the pictures say of their own size is known only once they are read.
+void Experiment::read_inputs() {
+    const BatchSettings& given = run_.batch;
+    if (!given.image.given()) return;
+    const auto inputs = std::make_shared<PictureInputs>();
+    inputs->image = read_image(given.image.path);
+    inputs->keep_unmasked = given.keep_unmasked;
+    if (!given.mask.given()) {
+        circumstances_.default_size = size_of_image(inputs->image, circumstances_.traits.size_factor);
+    } else {
+        inputs->mask = read_image(given.mask.path);
+        if (given.mask_blur > 0) inputs->mask = gaussian_blur(*inputs->mask, given.mask_blur);
+        if (given.padding_mask_crop)
+            inputs->crop = crop_region(*inputs->mask, batch(0).size(), *given.padding_mask_crop);
+    }
+    inputs_ = inputs;
+}
+
+void Experiment::read_start_latents() {
+    const auto& path = run_.batch.latents.path;
+    if (path.empty()) return;
+    const BatchSettings first = batch(0);
+    const auto shape = pipeline_->latents_shape(first.pictures(), first.size());
+    const auto tensors = open_safetensors(path);
+    const auto found = tensors.find("latents");
+    if (found == tensors.end()) fail("--latents ", path.string(), ": has no tensor named 'latents'");
+    if (found->second.dtype != at::kFloat || found->second.shape.size() != 4)
+        fail("--latents ", path.string(), ": 'latents' must be fp32 with 4 dimensions, batch first; it is ",
+             dtype_name(found->second.dtype), " with ", found->second.shape.size());
+    if (found->second.shape != shape)
+        fail("--latents: the tensor has shape ", at::IntArrayRef(found->second.shape), ", but this run needs ",
+             at::IntArrayRef(shape));
+    start_latents_ = found->second.read().clone();
+    require_finite(*start_latents_, "--latents " + path.string());
+}
+
+std::unique_ptr<Scheduler> Experiment::new_scheduler(const BatchSettings& batch) const {
+    return make_scheduler(batch.scheduler, scheduler_config_, scheduler_file,
+                          {.steps = batch.steps, .strength = batch.strength.value_or(1.0), .eta = batch.eta});
+}
+
+Recipe Experiment::recipe(const BatchSettings& batch, int64_t index) const {
+    Recipe recipe{.determining = write_settings(batch)};
+    json& determining = recipe.determining;
+    determining["schema"] = recipe_schema;
+    determining["experiment"] = circumstances_.experiment.name;
+    determining["scheduler"]["config"] = without_notes(scheduler_config_);
+    for (const auto& [component, dtype] : pipeline_->dtypes()) determining["dtypes"][component] = dtype_name(dtype);
+    determining["settings"]["index"] = index;
+    if (!batch.prompts.empty()) determining["settings"]["prompt"] = batch.prompt_of(index);
+    json weights = json::object(), configs = json::object();
+    for (const auto& [component, identity] : identities_) {
+        if (!identity.weights.empty()) weights[component] = identity.weights;
+        if (!identity.config.empty()) configs[component] = identity.config;
+        if (!identity.config_schema_1.empty()) recipe.configs_of_schema_1[component] = identity.config_schema_1;
+    }
+    determining["model"]["weights"] = weights;
+    determining["model"]["configs"] = configs;
+    return recipe;
+}
+
+std::filesystem::path Experiment::path(const BatchSettings& batch, int64_t index) const {
+    return picture_path(run_.out, batch, index, circumstances_);
+}
+
+// --- memory
+
+bool Experiment::any_guided() const {
+    if (run_.batch.is_guided()) return true;
+    // Guidance depends on no other list, so that each list can be looked at alone.
+    for (const auto& axis : run_.axes)
+        for (const auto& change : axis.values) {
+            BatchSettings settings = run_.batch;
+            change(settings);
+            if (settings.is_guided()) return true;
+        }
+    return false;
+}
+
+MemoryRequest Experiment::memory_request() const {
+    const BatchSettings first = batch(0);
+    return {.placement = placement(),
+            .size = first.size(),
+            .pictures = first.pictures(),
+            .guided = any_guided(),
+            .encodes_picture = inputs_ != nullptr,
+            .keep = run_.keep_loaded      ? Keep::all
+                    : batch_count() > 1   ? Keep::loop
+                                          : Keep::none};
+}
+
+void Experiment::make_memory_plan() {
+    const auto& tiling = run_.batch.vae_tiling;
+    const auto wanted = tiling ? std::optional(*tiling ? Tiling::on : Tiling::off) : std::nullopt;
+    plan_ = plan_memory(*pipeline_, memory_request(), wanted, free_memory(placement().device));
+    pipeline_->set_tiling(plan_.tiling);
+    circumstances_.tiles = plan_.tiling == Tiling::on;
+}
+
+/// Throws Error, before anything is loaded, when the run cannot fit.
+void Experiment::require_memory(Reporter& reporter) {
+    if (std::exchange(plan_checked_, true)) return;
+    reporter.detail(plan_.describe());
+    if (plan_.fits()) return;
+    const auto advice = advise(*pipeline_, memory_request(), plan_.free);
+    fail("this run does not fit into memory: ", plan_.describe(),
+         advice.empty() ? "; close other programs, or use a machine with more memory" : "; this would fit: ", advice);
+}
+
+// --- making a batch
+
+namespace {
+
+/// The second encoder's text: its own, or where that is absent or empty, the first one's.
+std::string or_first(const std::optional<std::string>& second, const std::string& first) {
+    return second && !second->empty() ? *second : first;
+}
+
+}  // namespace
+
+Prompt Experiment::prompt(const BatchSettings& batch, int64_t index) const {
+    const std::string& text = batch.prompt_of(index);
+    return {.text = text,
+            .text_2 = circumstances_.traits.is_xl ? or_first(batch.prompt_2, text) : "",
+            .clip_skip = batch.clip_skip};
+}
+
+/// diffusers applies clip_skip to positive prompts only.
+Prompt Experiment::negative_prompt(const BatchSettings& batch) const {
+    const std::string text = batch.negative_prompt.value_or("");
+    return {.text = text,
+            .text_2 = circumstances_.traits.is_xl ? or_first(batch.negative_prompt_2, text) : "",
+            .zeros = circumstances_.traits.zeros_for_no_prompt && !batch.negative_prompt};
+}
+
+/// Those of all batches of the run, so that each is encoded once.
+void Experiment::prepare_prompts(const BatchSettings& batch, Reporter& reporter) {
+    std::vector<Prompt> prompts;
+    for (int64_t index = 0; index < batch.pictures() && !batch.prompts.empty(); ++index)
+        prompts.push_back(prompt(batch, index));
+    if (any_guided()) {
+        // Of a batch without guidance the negative prompt was taken away, but another may follow.
+        BatchSettings guided = run_.batch;
+        if (!circumstances_.traits.zeros_for_no_prompt) guided.negative_prompt = guided.negative_prompt.value_or("");
+        prompts.push_back(negative_prompt(guided));
+    }
+    pipeline_->prepare(prompts, [&](const std::string& lost) {
+        constexpr size_t most_shown = 300;  // a pasted book is no message
+        reporter.note("The text encoder reads 77 tokens; this end of the prompt is left out: " +
+                      shorten(lost, most_shown));
+    });
+}
+
+BatchRequest Experiment::request(const BatchSettings& batch) const {
+    BatchRequest request{.pictures = batch.pictures(),
+                         .size = batch.size(),
+                         .negative_prompt = negative_prompt(batch),
+                         .guidance = {.scale = batch.guidance.value_or(1.0), .rescale = batch.guidance_rescale},
+                         .inputs = inputs_,
+                         .strength = batch.strength.value_or(1.0),
+                         .start_noise = start_latents_};
+    for (int64_t index = 0; index < batch.pictures() && !batch.prompts.empty(); ++index)
+        request.prompts.push_back(prompt(batch, index));
+    if (circumstances_.traits.is_xl)
+        request.sizes = {.original = batch.original_size.value_or(batch.size()),
+                         .target = batch.target_size.value_or(batch.size()),
+                         .crop = batch.crop.value_or(Point{})};
+    return request;
+}
+
+Denoised Experiment::denoise(const BatchSettings& batch, bool last, Reporter& reporter) {
+    require_memory(reporter);
+    const Keep wanted = run_.keep_loaded ? Keep::all : last ? Keep::none : Keep::loop;
+    pipeline_->components().set_residency(
+        std::min(wanted, plan_.keep), [&reporter](const std::string& component, double seconds) {
+            reporter.detail(concat("loaded ", component, " in ", seconds, " s; resident memory is now ",
+                                   resident_memory() / 1'000'000, " MB"));
+        });
+    prepare_prompts(batch, reporter);
+    const auto scheduler = new_scheduler(batch);
+    NoiseSource noise(batch.seed);
+    return pipeline_->sample(request(batch), *scheduler, noise,
+                             [&](size_t done, size_t total) { reporter.turn(done, total); });
+}
+
+FinishedPictures Experiment::finish(const BatchSettings& batch, const Denoised& denoised, Reporter& reporter) {
+    std::vector<Image> results = to_images(pipeline_->decode(denoised.sample));
+    if (batch.safety == true) censor(results, reporter);
+    pipeline_->components().end_batch();
+    FinishedPictures finished;
+    for (const Image& result : results) {
+        finished.images.push_back(inputs_ ? inputs_->finish(result) : result);
+        if (!inputs_) continue;
+        if (auto comparison = inputs_->compare(finished.images.back()))
+            finished.comparisons.push_back(std::move(*comparison));
+    }
+    return finished;
+}
+
+void Experiment::censor(std::vector<Image>& pictures, Reporter& reporter) {
+    const auto unsafe = pipeline_->find_unsafe(pictures);
+    for (size_t i = 0; i < unsafe.size(); ++i)
+        if (unsafe[i]) pictures[i] = blank_image(pictures[i].width, pictures[i].height, pictures[i].channels);
+    if (const auto count = std::count(unsafe.begin(), unsafe.end(), true); count > 0)
+        reporter.note(concat("The model's safety checker has made ", count, " of ", unsafe.size(),
+                             " pictures black; --safety off leaves it out."));
+}
+
+// --- what is said
+
+void Experiment::explain_demo(Reporter& reporter) const {
+    if (!run_.batch.model.empty() || !circumstances_.is_demo) return;
+    const std::string& study_model = circumstances_.experiment.model();
+    reporter.note(concat(study_model, " is not on this machine, so the small demo model ", checkpoint_.name,
+                         " is used; for the study's model, ", how_to_get(study_model)));
+}
+
+void Experiment::record_what_is_known(const Denoised& denoised, Recipe& recipe) const {
+    const c10::Device device = placement().device;
     recipe.known = {{"seconds", denoised.seconds},
                     {"it_per_s", static_cast<double>(denoised.turns) / denoised.seconds},
-                    {"peak_bytes", peak_memory(context.placement.device)},
+                    {"peak_bytes", peak_memory(device)},
                     {"threads", at::get_num_threads()},
                     {"libtorch", libtorch::version()},
                     {"diffapple", version},
                     {"date", current_date()}};
-    if (!model.empty()) recipe.known["device_model"] = model;
-}
-
-void run_experiment(Experiment& experiment, Reporter& reporter) {
-    const RunContext& context = experiment.context();
-    std::vector<PlannedBatch> plan = make_plan(experiment);
-    for (const PlannedBatch& batch : plan)
-        if (!batch.skipped())
-            for (const Picture& picture : batch.pictures) require_writable(picture.path);
-    if (!context.settings.save_latents.empty()) require_writable(context.settings.save_latents);
-    explain_demo(context, reporter);
-    tidy_folders(plan);
-    announce(context, plan, reporter);
-
-    auto left = std::count_if(plan.begin(), plan.end(), [](const PlannedBatch& batch) { return !batch.skipped(); });
-    size_t batches_done = 0;
-    try {
-        for (PlannedBatch& batch : plan) {
-            if (!batch.skipped()) {
-                const BatchProgress progress(reporter, batch.settings);
-                make_batch(experiment, batch, /*last=*/--left == 0, reporter);
-            }
-            ++batches_done;
-            for (const Picture& picture : batch.pictures) reporter.picture(make_report(context, batch, picture));
-        }
-    } catch (const Interrupted&) {
-        throw Error(describe_interrupt(plan, batches_done, context.settings.force), ExitCode::interrupted);
-    }
-    make_sheet(context, plan, reporter);
-}
-
-std::unique_ptr<Experiment> open_experiment(const ExperimentKind& kind, const RunSettings& settings) {
-    return kind.has_prompts() ? open_latent_experiment(kind, settings) : open_ddpm_experiment(kind, settings);
+    if (const std::string model = device_model(device); !model.empty()) recipe.known["device_model"] = model;
 }
 
 }  // namespace diffapple

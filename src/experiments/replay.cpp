@@ -7,8 +7,9 @@
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
+#include "diffapple/experiments/run.h"
 #include "diffapple/recipes/picture_file.h"
-#include "diffapple/recipes/recipe_settings.h"
+#include "diffapple/recipes/settings.h"
 #include "diffapple/io/image.h"
 #include "diffapple/io/png.h"
 #include "diffapple/io/sha256.h"
@@ -21,22 +22,37 @@ using nlohmann::json;
 
 namespace {
 
+/// The run that a recipe describes, and the picture's place in it.
+struct RecipeRun {
+    const StudyExperiment& study;
+    RunSettings run;  ///< of one batch; files are known by their digests alone
+    int64_t index;
+};
+
+/// Reads a recipe as a stranger's text: every value is checked and bounded.
+RecipeRun read_recipe_run(const Recipe& recipe, const std::string& where) {
+    const JsonFields determining(recipe.determining, where);
+    const auto& study = find_study_experiment(determining.choice("experiment", study_experiment_names()));
+    RecipeRun found{.study = study, .run = {.batch = restore_settings(determining, study)}, .index = 0};
+    found.index = determining.object("settings").integer("index", 0, found.run.batch.pictures() - 1);
+    return found;
+}
+
 /// The recipe's device and dtype where this machine has them and the user names no others.
-void choose_device(const ReplaySettings& wanted, RecipeRun& run, Reporter& reporter) {
-    RunSettings& settings = run.settings;
-    settings.device = wanted.device.value_or(run.device);
+void choose_device(const ReplaySettings& wanted, BatchSettings& settings, Reporter& reporter) {
+    const std::string made_on = settings.device, made_in = settings.dtype;
+    settings.device = wanted.device.value_or(made_on);
     if (!wanted.device) {
         try {
             find_device(settings.device);
         } catch (const Error&) {
-            reporter.note("The picture was made on " + run.device +
+            reporter.note("The picture was made on " + made_on +
                           ", which this machine lacks: another device is used.");
             settings.device = "auto";
         }
     }
-    const bool same_device =
-        c10::DeviceTypeName(find_device(settings.device).type(), /*lower_case=*/true) == run.device;
-    settings.dtype = wanted.dtype.value_or(same_device ? run.dtype : "auto");
+    const bool same_device = c10::DeviceTypeName(find_device(settings.device).type(), /*lower_case=*/true) == made_on;
+    settings.dtype = wanted.dtype.value_or(same_device ? made_in : "auto");
 }
 
 /// A recipe's model is a name; a stranger's recipe must not lead to a folder of its choice.
@@ -50,21 +66,21 @@ std::string model_of(const ReplaySettings& wanted, const std::string& name) {
 }
 
 /// A file that a picture was made from must be given, and be the same one; else none may be given.
-void require_input(const std::string& where, const std::string& option, const fs::path& given,
-                   const std::optional<std::string>& digest) {
-    if (!digest && !given.empty()) fail_usage(option, ": ", where, " was made without one");
-    if (digest && given.empty())
+void take_input(const std::string& where, const std::string& option, const fs::path& given, InputFile& input) {
+    if (!input.given() && !given.empty()) fail_usage(option, ": ", where, " was made without one");
+    if (input.given() && given.empty())
         fail_usage(where, ": was made from a file that must be given again, with ", option, " FILE (its sha256 is ",
-                   *digest, ")");
-    if (!digest) return;
-    if (const std::string found = sha256_of_file(given); found != *digest)
+                   input.sha256, ")");
+    if (!input.given()) return;
+    if (const std::string found = sha256_of_file(given); found != input.sha256)
         fail(option, " ", given.string(), ": is not the file that ", where, " was made from: its sha256 is ", found,
-             " instead of ", *digest);
+             " instead of ", input.sha256);
+    input.path = given;
 }
 
 /// Only a crop is put back into a picture of another size than the one that is computed.
-void require_own_size(const std::string& where, const PngInfo& png, const RunSettings& settings) {
-    const int64_t width = *settings.width, height = *settings.height;
+void require_own_size(const std::string& where, const PngInfo& png, const BatchSettings& settings) {
+    const auto [width, height] = settings.size();
     if (settings.padding_mask_crop || (png.width == width && png.height == height)) return;
     const bool comparison = !settings.prompts.empty() && png.width == 3 * width && png.height == height;
     fail(where, ": is ", png.width, "x", png.height, ", but its recipe is that of a picture of ", width, "x", height,
@@ -76,29 +92,28 @@ void require_own_size(const std::string& where, const PngInfo& png, const RunSet
 void require_same_recipe(const Recipe& original, Recipe made, const std::string& where) {
     for (const char* const key : {"device", "dtypes"}) made.determining[key] = original.determining.at(key);
     made.determining["model"]["name"] = original.determining.at("model").at("name");
-    if (made.determining == original.determining) return;
-    fail(where, ": cannot be made again with what is here: ", describe_difference(original, made),
+    const std::string difference = describe_difference(original, made);
+    if (difference.empty()) return;
+    fail(where, ": cannot be made again with what is here: ", difference,
          "; give the model that it was made with by --model");
 }
 
 /// The run to make again: the recipe's, with the files and the places that the user names.
 RecipeRun read_run(const ReplaySettings& wanted, const Recipe& original, const PngInfo& png, Reporter& reporter) {
     const std::string where = wanted.picture.string();
-    RecipeRun run = read_recipe_run(original, where + ": recipe");
-    require_own_size(where, png, run.settings);
-    require_input(where, "--image", wanted.image, run.image_sha256);
-    require_input(where, "--mask", wanted.mask, run.mask_sha256);
-    require_input(where, "--latents", wanted.latents, run.latents_sha256);
-    run.settings.image = wanted.image;
-    run.settings.mask = wanted.mask;
-    run.settings.latents = wanted.latents;
-    run.settings.model = model_of(wanted, *run.settings.model);
-    choose_device(wanted, run, reporter);
-    return run;
+    RecipeRun found = read_recipe_run(original, where + ": recipe");
+    BatchSettings& settings = found.run.batch;
+    require_own_size(where, png, settings);
+    take_input(where, "--image", wanted.image, settings.image);
+    take_input(where, "--mask", wanted.mask, settings.mask);
+    take_input(where, "--latents", wanted.latents, settings.latents);
+    settings.model = model_of(wanted, settings.model);
+    choose_device(wanted, settings, reporter);
+    return found;
 }
 
-ReplayBar choose_bar(const RunContext& context, const Recipe& original, const Recipe& made) {
-    const bool exact = context.placement.device.is_cpu() && context.placement.dtype == c10::kFloat &&
+ReplayBar choose_bar(const Placement& placement, const Recipe& original, const Recipe& made) {
+    const bool exact = placement.device.is_cpu() && placement.dtype == c10::kFloat &&
                        made.determining.at("device") == original.determining.at("device") &&
                        made.determining.at("dtypes") == original.determining.at("dtypes");
     if (!exact) return ReplayBar::psnr;
@@ -159,22 +174,23 @@ Replay replay_picture(const ReplaySettings& wanted, Reporter& reporter) {
     const PngInfo png = read_png_info(wanted.picture);
     const auto original = find_recipe(png, wanted.picture);
     if (!original) fail(where, ": has no recipe; only pictures made by this program can be made again");
-    RecipeRun run = read_run(wanted, *original, png, reporter);
-    const auto experiment = open_experiment(run.kind, run.settings);
-    experiment->check(run.batch);
-    Recipe recipe = experiment->recipe(run.batch, run.index);
+    RecipeRun found = read_run(wanted, *original, png, reporter);
+    Experiment experiment(found.study, std::move(found.run));
+    const BatchSettings batch = experiment.batch(0);
+    Recipe recipe = experiment.recipe(batch, found.index);
     require_same_recipe(*original, recipe, where);
     recipe.determining["model"]["name"] = original->determining.at("model").at("name");  // here it is a folder's
 
     const Image original_image = to_rgb(read_image(wanted.picture));  // before the work: it may be damaged
-    reporter.begin_run(1, experiment->context().new_scheduler(run.batch)->timesteps().size());
-    const BatchProgress progress(reporter, run.batch);
-    MadeBatch made = experiment->make(run.batch, /*last=*/true, reporter);
-    record_what_is_known(experiment->context(), made.denoised, recipe);
-    Replay replay{.image = std::move(made.images[static_cast<size_t>(run.index)]), .recipe = recipe};
+    reporter.begin_run(1, experiment.new_scheduler(batch)->timesteps().size());
+    const BatchProgress progress(reporter, batch);
+    const Denoised denoised = experiment.denoise(batch, /*last=*/true, reporter);
+    FinishedPictures finished = experiment.finish(batch, denoised, reporter);
+    experiment.record_what_is_known(denoised, recipe);
+    Replay replay{.image = std::move(finished.images[static_cast<size_t>(found.index)]), .recipe = recipe};
     const Image& remade = replay.image;
     replay.difference = compare_pictures(original_image, to_rgb(remade));
-    replay.bar = choose_bar(experiment->context(), *original, recipe);
+    replay.bar = choose_bar(experiment.placement(), *original, recipe);
     return replay;
 }
 

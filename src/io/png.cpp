@@ -9,11 +9,11 @@
 #include <climits>
 #include <limits>
 #include <memory>
-#include <optional>
 #include <string_view>
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/text.h"
+#include "diffapple/core/utf8.h"
 #include "mapped_file.h"
 #include "png_chunks.h"
 
@@ -23,43 +23,7 @@ namespace {
 constexpr size_t header_end = 8 + 12 + 13;  // signature and IHDR chunk
 constexpr size_t largest_text = 16 << 20;
 
-// ---- Latin-1 and UTF-8
-
-void append_utf8(std::string& text, uint32_t code_point) {
-    if (code_point < 0x80) {
-        text += static_cast<char>(code_point);
-    } else {  // Latin-1 needs two bytes at most
-        text += static_cast<char>(0xc0 | code_point >> 6);
-        text += static_cast<char>(0x80 | (code_point & 0x3f));
-    }
-}
-
-std::string latin1_to_utf8(std::string_view text) {
-    std::string result;
-    for (const char character : text) append_utf8(result, static_cast<unsigned char>(character));
-    return result;
-}
-
-/// The code points of UTF-8 text, or nothing when it is malformed (overlong forms and surrogates included).
-std::optional<std::u32string> decode_utf8(std::string_view text) {
-    std::u32string code_points;
-    for (size_t i = 0; i < text.size();) {
-        const auto lead = static_cast<unsigned char>(text[i++]);
-        const int continuation = lead < 0x80 ? 0 : lead >> 5 == 6 ? 1 : lead >> 4 == 14 ? 2 : lead >> 3 == 30 ? 3 : -1;
-        if (continuation < 0 || text.size() - i < static_cast<size_t>(continuation)) return std::nullopt;
-        char32_t code_point = continuation == 0 ? lead : lead & (0x3f >> continuation);
-        for (int k = 0; k < continuation; ++k) {
-            const auto byte = static_cast<unsigned char>(text[i++]);
-            if (byte >> 6 != 2) return std::nullopt;
-            code_point = code_point << 6 | (byte & 0x3f);
-        }
-        constexpr std::array<char32_t, 4> smallest = {0, 0x80, 0x800, 0x10000};
-        const bool surrogate = code_point >= 0xd800 && code_point < 0xe000;
-        if (code_point < smallest[continuation] || code_point > 0x10ffff || surrogate) return std::nullopt;
-        code_points += code_point;
-    }
-    return code_points;
-}
+// ---- Writing
 
 /// Characters that a tEXt chunk may hold.
 bool is_latin1_text(char32_t c) {
@@ -72,26 +36,24 @@ std::string to_latin1(const std::u32string& code_points) {
     return text;
 }
 
-// ---- Writing
-
 void append_text(std::string& png, std::string_view type, std::string_view data) {
     if (data.size() > largest_text) fail("PNG text is larger than ", largest_text, " bytes");
     append_png_chunk(png, type, data);
 }
 
 void append_text_chunk(std::string& png, const TextChunk& chunk) {
-    const auto keyword = decode_utf8(chunk.keyword);
-    const auto text = decode_utf8(chunk.text);
-    if (!keyword || keyword->empty() || keyword->size() > 79 || keyword->front() == ' ' || keyword->back() == ' ' ||
-        !std::all_of(keyword->begin(), keyword->end(), [](char32_t c) { return c != '\n' && is_latin1_text(c); })) {
+    const std::u32string keyword = decode_utf8(chunk.keyword), text = decode_utf8(chunk.text);
+    const auto may_be_in_keyword = [](char32_t c) { return c != '\n' && is_latin1_text(c); };
+    if (keyword.empty() || keyword.size() > 79 || keyword.front() == ' ' || keyword.back() == ' ' ||
+        !std::all_of(keyword.begin(), keyword.end(), may_be_in_keyword)) {
         fail("PNG keyword ", quote(chunk.keyword), " is not 1 to 79 Latin-1 characters without outer spaces");
     }
-    if (!text || text->find(U'\0') != std::u32string::npos) {
+    if (!is_utf8(chunk.text) || text.find(U'\0') != std::u32string::npos) {
         fail("PNG text of ", quote(chunk.keyword), " is not UTF-8 text without NUL characters");
     }
-    std::string data = to_latin1(*keyword) + '\0';
-    if (std::all_of(text->begin(), text->end(), is_latin1_text)) {
-        append_text(png, "tEXt", data + to_latin1(*text));
+    std::string data = to_latin1(keyword) + '\0';
+    if (std::all_of(text.begin(), text.end(), is_latin1_text)) {
+        append_text(png, "tEXt", data + to_latin1(text));
     } else {
         data.append(4, '\0');  // not compressed, method 0, no language tag, no translated keyword
         append_text(png, "iTXt", data + chunk.text);
@@ -174,7 +136,7 @@ private:
         take_until_nul(rest);  // translated keyword
         if (!compressed) count(rest.size());
         std::string text = compressed ? inflate(rest) : std::string(rest);
-        if (!decode_utf8(text)) reject();
+        if (!is_utf8(text)) reject();
         return text;
     }
 

@@ -90,6 +90,14 @@ UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& config) 
     conv_norm_out_ = register_module("conv_norm_out",
                                      std::make_shared<nn::GroupNorm>(config.norm_num_groups, first, config.norm_eps));
     conv_out_ = register_module("conv_out", make_conv(first, config.out_channels, config.conv_out_kernel));
+    for (size_t number = 0; auto* const block : transformer_blocks()) block->set_number(number++);
+}
+
+std::vector<nn::BasicTransformerBlock*> UNet2DConditionModel::transformer_blocks() const {
+    std::vector<nn::BasicTransformerBlock*> blocks;
+    for (const auto& module : modules(/*include_self=*/false))
+        if (auto* const block = module->as<nn::BasicTransformerBlock>()) blocks.push_back(block);
+    return blocks;
 }
 
 nn::TextContext UNet2DConditionModel::encode_text(const at::Tensor& embeddings) {
@@ -97,9 +105,7 @@ nn::TextContext UNet2DConditionModel::encode_text(const at::Tensor& embeddings) 
         fail("unet: it takes text embeddings of width ", config_.cross_attention_dim,
              " (cross_attention_dim), but got ", embeddings.size(-1), "; the text encoder belongs to another model");
     nn::TextContext context;
-    for (const auto& module : modules(/*include_self=*/false))
-        if (auto* const block = module->as<nn::BasicTransformerBlock>())
-            context.set(block->text_attention(), block->text_attention().project(embeddings));
+    for (auto* const block : transformer_blocks()) context.append(block->project_text(embeddings));
     return context;
 }
 

@@ -4,23 +4,15 @@
 
 namespace diffapple::nn {
 
-const KeyValue& TextContext::of(const torch::nn::Module& attention) const {
-    return of_attention_.at(&attention);
-}
-
-void TextContext::set(const torch::nn::Module& attention, KeyValue key_value) {
-    of_attention_[&attention] = std::move(key_value);
-}
-
 int64_t TextContext::batch_size() const {
-    return of_attention_.empty() ? 0 : of_attention_.begin()->second.key.size(0);
+    return blocks_.empty() ? 0 : blocks_.front().key.size(0);
 }
 
 TextContext TextContext::select(const std::vector<int64_t>& texts) const {
     TextContext selected;
-    for (const auto& [attention, all] : of_attention_) {
-        const auto rows = at::tensor(texts, at::kLong).to(all.key.device());
-        selected.of_attention_[attention] = {all.key.index_select(0, rows), all.value.index_select(0, rows)};
+    for (const auto& [key, value] : blocks_) {
+        const auto rows = at::tensor(texts, at::kLong).to(key.device());
+        selected.append({key.index_select(0, rows), value.index_select(0, rows)});
     }
     return selected;
 }
@@ -28,13 +20,13 @@ TextContext TextContext::select(const std::vector<int64_t>& texts) const {
 TextContext TextContext::join(const std::vector<TextContext>& contexts) {
     TextContext joined;
     if (contexts.empty()) return joined;
-    for (const auto& [attention, first] : contexts.front().of_attention_) {
+    for (size_t block = 0; block < contexts.front().blocks_.size(); ++block) {
         std::vector<at::Tensor> keys, values;
         for (const auto& context : contexts) {
-            keys.push_back(context.of(*attention).key);
-            values.push_back(context.of(*attention).value);
+            keys.push_back(context.of_block(block).key);
+            values.push_back(context.of_block(block).value);
         }
-        joined.of_attention_[attention] = {at::cat(keys), at::cat(values)};
+        joined.append({at::cat(keys), at::cat(values)});
     }
     return joined;
 }

@@ -56,7 +56,7 @@ BasicTransformerBlock::BasicTransformerBlock(const TransformerConfig& config, in
 at::Tensor BasicTransformerBlock::forward(at::Tensor x, const TextContext& text) {
     const auto normalised = norm1_->forward(x);
     x = attn1_->forward(normalised, attn1_->project(normalised)).add_(x);
-    x = attn2_->forward(norm2_->forward(x), text.of(*attn2_)).add_(x);
+    x = attn2_->forward(norm2_->forward(x), text.of_block(number_)).add_(x);
     return ff_->forward(norm3_->forward(x)).add_(x);
 }
 

@@ -8,6 +8,7 @@
 #include "diffapple/core/text.h"
 #include "diffapple/recipes/output_names.h"
 #include "diffapple/recipes/picture_file.h"
+#include "diffapple/recipes/settings.h"
 #include "diffapple/io/image.h"
 #include "diffapple/io/sha256.h"
 
@@ -73,9 +74,11 @@ std::string value_text(const json& value) {
     return is_sha256(text) ? text.substr(0, 8) : text;
 }
 
-std::string spaced(std::string key) {
-    std::replace(key.begin(), key.end(), '_', ' ');
-    return key;
+/// How a key of a recipe's settings is called in labels: as the table says, or as it is (the picture's own facts).
+std::string label_of(const std::string& key) {
+    for (const Setting& row : settings())
+        if (row.key == key) return row.label();
+    return Setting{.key = key}.label();
 }
 
 /// "fp16", or "unet fp16, vae fp32" where components differ.
@@ -123,7 +126,7 @@ std::map<std::string, std::string> setting_texts(const Recipe& recipe) {
     };
     const json& settings = part(all, "settings");
     for (const auto& [key, value] : settings.items())
-        if (key != "batch") texts[spaced(key)] = value_text(value);
+        if (key != "batch") texts[label_of(key)] = value_text(value);
     add_size(texts);
     add_picture_number(texts, settings);
     add_text(texts, "experiment", all, "experiment");
@@ -137,6 +140,15 @@ std::map<std::string, std::string> setting_texts(const Recipe& recipe) {
                                        {"configs", &part(part(all, "model"), "configs")}})
         if (!object->empty()) texts[name] = components_text(*object);
     return texts;
+}
+
+int label_speed(const std::string& label) {
+    static const std::map<std::string, int> of_the_picture = {{"prompt", -10}, {"experiment", -6}, {"weights", -4},
+                                                              {"configs", -3}, {"size", 2},        {"picture", 7}};
+    if (const auto found = of_the_picture.find(label); found != of_the_picture.end()) return found->second;
+    for (const Setting& row : settings())
+        if (row.label() == label) return row.speed;
+    return 0;
 }
 
 bool is_derived_setting(const std::string& name) {

@@ -17,11 +17,12 @@ void save_picture(const fs::path& path, const Image& image, const Recipe& recipe
 
 namespace {
 
-/// How the text of a contact sheet begins; its keys are sorted, and a recipe has others there.
-constexpr const char* sheet_beginning = R"({"schema":1,"sheet":{)";
-
+/// The text of a contact sheet, of any schema: its keys are sorted, and a recipe has others there.
 bool is_sheet_text(const TextChunk& chunk) {
-    return chunk.keyword == recipe_keyword && chunk.text.starts_with(sheet_beginning);
+    if (chunk.keyword != recipe_keyword) return false;
+    for (int schema = 1; schema <= recipe_schema; ++schema)
+        if (chunk.text.starts_with(concat(R"({"schema":)", schema, R"(,"sheet":{)"))) return true;
+    return false;
 }
 
 }  // namespace
@@ -46,20 +47,22 @@ std::optional<Recipe> read_recipe(const fs::path& path) {
     return find_recipe(read_png_info(path), path);
 }
 
-Existing check_existing(const fs::path& path, const Recipe& wanted, bool force) {
+std::optional<Recipe> find_same_picture(const fs::path& path, const Recipe& wanted, bool force) {
     std::error_code ignored;
-    if (!fs::exists(path, ignored)) return Existing::none;
+    if (!fs::exists(path, ignored)) return std::nullopt;
     if (!fs::is_regular_file(path, ignored))
         fail(path.string(), ": is in the picture's place and is no file; move it, or use --out for another place");
-    std::string difference;
+    std::string difference = "no recipe";
     try {
-        const auto existing = read_recipe(path);
-        if (existing && existing->id() == wanted.id()) return Existing::same;
-        difference = existing ? "another recipe (" + describe_difference(*existing, wanted) + ")" : "no recipe";
+        if (const auto existing = read_recipe(path)) {
+            difference = describe_difference(*existing, wanted);
+            if (difference.empty()) return existing;
+            difference = "another recipe (" + difference + ")";
+        }
     } catch (const Error& error) {
         difference = concat("a recipe that cannot be read (", error.what(), ")");
     }
-    if (force) return Existing::none;
+    if (force) return std::nullopt;
     fail(path.string(), ": exists with ", difference,
          "; move it, or use --force to replace it or --out for another place");
 }

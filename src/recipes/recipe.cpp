@@ -23,7 +23,7 @@ std::string Recipe::id() const {
 }
 
 std::string Recipe::to_text() const {
-    return json{{"schema", recipe_schema}, {"id", id()}, {"recipe", determining}, {"known", known}}.dump(
+    return json{{"schema", schema()}, {"id", id()}, {"recipe", determining}, {"known", known}}.dump(
         -1, ' ', /*ensure_ascii=*/true);
 }
 
@@ -43,10 +43,11 @@ json parse_shallow(const std::string& text) {
 Recipe Recipe::from_text(const std::string& text, const std::string& where) {
     try {
         const json parsed = parse_shallow(text);
-        if (const int schema = parsed.at("schema").get<int>(); schema != recipe_schema)
-            fail("has schema ", schema, ", but this program reads schema ", recipe_schema);
+        if (const int schema = parsed.at("schema").get<int>(); schema < 1 || schema > recipe_schema)
+            fail("has schema ", schema, ", but this program reads schemas 1 to ", recipe_schema);
         Recipe recipe{.determining = parsed.at("recipe"), .known = parsed.at("known")};
         if (!recipe.determining.is_object() || !recipe.known.is_object()) fail("is not made of objects");
+        if (recipe.determining.at("schema") != parsed.at("schema")) fail("names two schemas");
         if (parsed.at("id").get<std::string>() != recipe.id()) fail("was changed: its id does not belong to it");
         return recipe;
     } catch (const std::exception& error) {
@@ -70,11 +71,34 @@ void collect_differences(const json& existing, const json& wanted, const std::st
                             path.empty() ? key : path + "." + key, differences);
 }
 
+/// What a recipe of schema 1 says, in the words of the present schema.
+json upgraded(json determining) {
+    determining["schema"] = recipe_schema;
+    if (determining.contains("/scheduler/config"_json_pointer))
+        determining["scheduler"]["config"] = without_notes(determining["scheduler"]["config"]);
+    const auto zeros = "/settings/zero_negative_prompt"_json_pointer;
+    if (determining.contains(zeros) && determining.at(zeros) == false)
+        determining["settings"].erase("zero_negative_prompt");
+    return determining;
+}
+
 }  // namespace
 
+json without_notes(const json& config) {
+    json relevant = json::object();
+    for (const auto& [key, value] : config.items())
+        if (!key.starts_with("_")) relevant[key] = value;
+    return relevant;
+}
+
 std::string describe_difference(const Recipe& existing, const Recipe& wanted) {
+    json one = existing.determining, other = wanted.determining;
+    if (existing.schema() == 1) {
+        one = upgraded(std::move(one));
+        if (!wanted.configs_of_schema_1.empty()) other["model"]["configs"] = wanted.configs_of_schema_1;
+    }
     std::vector<std::string> differences;
-    collect_differences(existing.determining, wanted.determining, "", differences);
+    collect_differences(one, other, "", differences);
     return join(differences, "; ");
 }
 

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "discrete_scheduler.h"
-#include "samplers.h"
 
 namespace diffapple {
 namespace {
@@ -14,10 +13,7 @@ namespace {
 class DDIMScheduler final : public DiscreteScheduler {
 public:
     DDIMScheduler(const JsonFields& config, const SchedulerRequest& request, const NoiseSchedule& schedule)
-        : DiscreteScheduler(schedule,
-                            inference_timesteps(read_timestep_spacing(config, "leading"), request.steps,
-                                                schedule.num_train_timesteps(), read_steps_offset(config)),
-                            request),
+        : DiscreteScheduler(schedule, read_timesteps(config, request, schedule), request),
           prediction_type_(read_prediction_type(config)),
           range_(SampleRange::both(config, /*clip_by_default=*/true)),
           distance_(schedule.num_train_timesteps() / request.steps),

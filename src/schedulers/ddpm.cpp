@@ -6,7 +6,6 @@
 
 #include "diffapple/core/error.h"
 #include "discrete_scheduler.h"
-#include "samplers.h"
 
 namespace diffapple {
 namespace {
@@ -56,10 +55,7 @@ DDPMScheduler::Variance DDPMScheduler::read_variance_type(const JsonFields& conf
 }
 
 DDPMScheduler::DDPMScheduler(const JsonFields& config, const SchedulerRequest& request, const NoiseSchedule& schedule)
-    : DiscreteScheduler(schedule,
-                        inference_timesteps(read_timestep_spacing(config, "leading"), request.steps,
-                                            schedule.num_train_timesteps(), read_steps_offset(config)),
-                        request),
+    : DiscreteScheduler(schedule, read_timesteps(config, request, schedule), request),
       prediction_type_(read_prediction_type(config)),
       variance_(read_variance_type(config)),
       range_(SampleRange::both(config, /*clip_by_default=*/true)) {}

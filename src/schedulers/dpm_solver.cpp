@@ -27,7 +27,7 @@ bool learns_variance(const JsonFields& config) {
 
 }  // namespace
 
-DPMSolver::DPMSolver(const JsonFields& config, const SchedulerRequest& request, SolverSteps steps, bool knows_sde)
+DPMSolver::DPMSolver(const JsonFields& config, const SchedulerRequest& request, SigmaSteps steps, bool knows_sde)
     : SolverScheduler(request, std::move(steps)),
       predicts_data_(read_algorithm(config, knows_sde).ends_with("++")),
       stochastic_(read_algorithm(config, knows_sde).starts_with("sde-")),

@@ -9,7 +9,7 @@ namespace diffapple {
 class DPMSolver : public SolverScheduler {
 public:
     /// `knows_sde`: whether algorithm_type may be sde-dpmsolver.
-    DPMSolver(const JsonFields& config, const SchedulerRequest& request, SolverSteps steps, bool knows_sde);
+    DPMSolver(const JsonFields& config, const SchedulerRequest& request, SigmaSteps steps, bool knows_sde);
 
 protected:
     /// Factors of one step from s to t: x_t = sample x_s + d0 D_0 + (midpoint or d1) D_1 + d2 D_2 + noise z, where D_k

@@ -6,7 +6,6 @@
 #include <deque>
 
 #include "dpm_solver.h"
-#include "samplers.h"
 
 namespace diffapple {
 namespace {
@@ -15,7 +14,7 @@ namespace {
 /// give NaN (final_sigmas_type sigma_min with Karras's sigmas); here such a step changes nothing.
 class DPMSolverMultistep final : public DPMSolver {
 public:
-    DPMSolverMultistep(const JsonFields& config, const SchedulerRequest& request, SolverSteps steps)
+    DPMSolverMultistep(const JsonFields& config, const SchedulerRequest& request, SigmaSteps steps)
         : DPMSolver(config, request, std::move(steps), /*knows_sde=*/true),
           lower_order_final_(config.boolean("lower_order_final", true)),
           euler_at_final_(config.boolean("euler_at_final", false)) {}
@@ -56,25 +55,23 @@ private:
     std::deque<at::Tensor> outputs_;  ///< converted, the newest first
 };
 
-SolverSteps make_multistep_steps(const JsonFields& config, const SchedulerRequest& request,
-                                 const TrainingSigmas& training) {
-    const auto spacing = read_sigma_spacing(config, /*knows_lu=*/true);
+SigmaSteps make_multistep_steps(const JsonFields& config, const SchedulerRequest& request,
+                                const TrainingSigmas& training) {
     const auto timesteps = solver_timesteps(read_timestep_spacing(config, "linspace"), request.steps, training.count(),
                                             timesteps_above_lambda(config, training), read_steps_offset(config));
-    if (spacing == SigmaSpacing::timesteps) return solver_steps_at(timesteps, training);
     const bool cosine = config.text("beta_schedule", "linear") == "squaredcos_cap_v2";
-    const bool round = (spacing == SigmaSpacing::karras || spacing == SigmaSpacing::lu) && !cosine;
-    SigmaLimits limits{.smallest = training.smallest(), .largest = training.largest()};
-    if (spacing != SigmaSpacing::lu) limits = read_sigma_limits(config, limits);
-    return respaced_solver_steps(spacing, limits, request.steps, training, round);
+    return respaced(config, request, training, steps_at(timesteps, training),
+                    {.limits = training.limits(),
+                     .knows_lu = true,
+                     .timesteps = cosine ? Respacing::Timesteps::cut : Respacing::Timesteps::whole});
 }
 
 }  // namespace
 
 std::unique_ptr<Scheduler> make_dpm_solver_multistep(const JsonFields& config, const SchedulerRequest& request) {
     const TrainingSigmas training(config, NoiseSchedule::from_json(config, ZeroTerminalSnr::finite));
-    SolverSteps steps = make_multistep_steps(config, request, training);
-    steps.sigmas.push_back(ends_at_zero(config) ? 0.0F : training.smallest());
+    SigmaSteps steps = make_multistep_steps(config, request, training);
+    steps.sigmas.push_back(final_sigma(config, training.smallest()));
     return std::make_unique<DPMSolverMultistep>(config, request, std::move(steps));
 }
 

@@ -7,7 +7,6 @@
 #include <deque>
 
 #include "dpm_solver.h"
-#include "samplers.h"
 
 namespace diffapple {
 namespace {
@@ -29,7 +28,7 @@ std::vector<size_t> turn_orders(size_t turns, size_t order, bool lower_order_fin
 /// dpmsolver does not run there.
 class DPMSolverSinglestep final : public DPMSolver {
 public:
-    DPMSolverSinglestep(const JsonFields& config, const SchedulerRequest& request, SolverSteps steps)
+    DPMSolverSinglestep(const JsonFields& config, const SchedulerRequest& request, SigmaSteps steps)
         : DPMSolver(config, request, std::move(steps), /*knows_sde=*/false),
           orders_(turn_orders(turns(), order(), config.boolean("lower_order_final", false), ends_at_zero())) {}
 
@@ -66,22 +65,20 @@ private:
     at::Tensor start_;                ///< sample at the start of the step
 };
 
-SolverSteps make_singlestep_steps(const JsonFields& config, const SchedulerRequest& request,
-                                  const TrainingSigmas& training) {
-    const auto spacing = read_sigma_spacing(config);
+SigmaSteps make_singlestep_steps(const JsonFields& config, const SchedulerRequest& request,
+                                 const TrainingSigmas& training) {
     const auto timesteps = solver_timesteps(TimestepSpacing::linspace, request.steps, training.count(),
                                             timesteps_above_lambda(config, training), /*steps_offset=*/0);
-    if (spacing == SigmaSpacing::timesteps) return solver_steps_at(timesteps, training);
-    const auto limits = read_sigma_limits(config, {.smallest = training.smallest(), .largest = training.largest()});
-    return respaced_solver_steps(spacing, limits, request.steps, training, spacing == SigmaSpacing::karras);
+    return respaced(config, request, training, steps_at(timesteps, training),
+                    {.limits = training.limits(), .timesteps = Respacing::Timesteps::whole});
 }
 
 }  // namespace
 
 std::unique_ptr<Scheduler> make_dpm_solver_singlestep(const JsonFields& config, const SchedulerRequest& request) {
     const TrainingSigmas training(config, NoiseSchedule::from_json(config, ZeroTerminalSnr::ignored));
-    SolverSteps steps = make_singlestep_steps(config, request, training);
-    steps.sigmas.push_back(ends_at_zero(config) ? 0.0F : training.smallest());
+    SigmaSteps steps = make_singlestep_steps(config, request, training);
+    steps.sigmas.push_back(final_sigma(config, training.smallest()));
     return std::make_unique<DPMSolverSinglestep>(config, request, std::move(steps));
 }
 

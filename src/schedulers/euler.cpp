@@ -3,7 +3,6 @@
 
 #include <cmath>
 
-#include "samplers.h"
 #include "sigma_scheduler.h"
 
 namespace diffapple {
@@ -34,27 +33,24 @@ std::vector<float> log_linear_sigmas(const TrainingSigmas& training, int64_t ste
     return {begin, begin + sigmas.numel()};
 }
 
-SigmaSteps make_steps(const JsonFields& config, const SchedulerRequest& request) {
+SigmaSteps make_euler_steps(const JsonFields& config, const SchedulerRequest& request) {
     const TrainingSigmas training(config, NoiseSchedule::from_json(config, ZeroTerminalSnr::finite));
-    SigmaSteps steps = sigmas_of_timesteps(config, request, training);
+    SigmaSteps steps = steps_by_timesteps(config, request, training);
     if (config.choice("interpolation_type", {"linear", "log_linear"}, "linear") == "log_linear")
         steps.sigmas = log_linear_sigmas(training, request.steps);
-    if (const auto spacing = read_sigma_spacing(config); spacing != SigmaSpacing::timesteps) {
-        const auto limits =
-            read_sigma_limits(config, {.smallest = steps.sigmas.back(), .largest = steps.sigmas.front()});
-        steps = respaced_sigmas(spacing, limits, request.steps, training);
-    }
+    steps = respaced(config, request, training, std::move(steps));
     const bool continuous = config.choice("timestep_type", {"discrete", "continuous"}, "discrete") == "continuous";
     if (continuous && read_prediction(config) == PredictionType::v_prediction)
         for (size_t i = 0; i < steps.timesteps.size(); ++i) steps.timesteps[i] = 0.25F * std::log(steps.sigmas[i]);
-    steps.sigmas.push_back(ends_at_zero(config) ? 0.0F : training.smallest());
+    steps.sigmas.push_back(final_sigma(config, training.smallest()));
     return steps;
 }
 
 }  // namespace
 
 std::unique_ptr<Scheduler> make_euler(const JsonFields& config, const SchedulerRequest& request) {
-    return std::make_unique<EulerScheduler>(config, request, read_prediction(config), make_steps(config, request));
+    return std::make_unique<EulerScheduler>(config, request, read_prediction(config),
+                                            make_euler_steps(config, request));
 }
 
 }  // namespace diffapple

@@ -3,7 +3,6 @@
 
 #include <cmath>
 
-#include "samplers.h"
 #include "sigma_scheduler.h"
 
 namespace diffapple {
@@ -30,7 +29,7 @@ public:
 
 std::unique_ptr<Scheduler> make_euler_ancestral(const JsonFields& config, const SchedulerRequest& request) {
     const TrainingSigmas training(config, NoiseSchedule::from_json(config, ZeroTerminalSnr::finite));
-    SigmaSteps steps = sigmas_of_timesteps(config, request, training);
+    SigmaSteps steps = steps_by_timesteps(config, request, training);
     steps.sigmas.push_back(0);
     return std::make_unique<EulerAncestralScheduler>(
         config, request, read_prediction_type(config, {"epsilon", "v_prediction"}), std::move(steps));

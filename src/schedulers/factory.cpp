@@ -1,13 +1,18 @@
-// Schedulers by name: one line for each.
+// Schedulers by name: one row of the table for each.
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/text.h"
 #include "diffapple/schedulers/scheduler.h"
-#include "diffapple/schedulers/sigma_schedule.h"
-#include "samplers.h"
+#include "sigma_schedule.h"
 
 namespace diffapple {
+
+/// Makes a sampler from a scheduler's config; defined in the sampler's own file. Errors as of make_scheduler.
+using MakeScheduler = std::unique_ptr<Scheduler>(const JsonFields& config, const SchedulerRequest& request);
+MakeScheduler make_ddpm, make_ddim, make_pndm, make_dpm_solver_multistep, make_dpm_solver_singlestep, make_euler,
+    make_euler_ancestral, make_heun, make_lms, make_unipc, make_lcm;
+
 namespace {
 
 /// An option that not all samplers read.

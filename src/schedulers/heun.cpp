@@ -2,7 +2,6 @@
 // call of the model at its end corrects it. The step to sigma = 0 is Euler's alone.
 #include <ATen/ATen.h>
 
-#include "samplers.h"
 #include "sigma_scheduler.h"
 
 namespace diffapple {
@@ -55,12 +54,7 @@ SigmaSteps with_correctors(const SigmaSteps& steps) {
 std::unique_ptr<Scheduler> make_heun(const JsonFields& config, const SchedulerRequest& request) {
     const BetaDefaults betas{.start = 0.00085, .end = 0.012};
     const TrainingSigmas training(config, NoiseSchedule::from_json(config, ZeroTerminalSnr::ignored, betas));
-    SigmaSteps steps = sigmas_of_timesteps(config, request, training);
-    if (const auto spacing = read_sigma_spacing(config); spacing != SigmaSpacing::timesteps) {
-        const auto limits =
-            read_sigma_limits(config, {.smallest = steps.sigmas.back(), .largest = steps.sigmas.front()});
-        steps = respaced_sigmas(spacing, limits, request.steps, training);
-    }
+    const SigmaSteps steps = respaced(config, request, training, steps_by_timesteps(config, request, training));
     return std::make_unique<HeunScheduler>(config, request, with_correctors(steps));
 }
 

@@ -6,7 +6,6 @@
 
 #include "diffapple/core/error.h"
 #include "discrete_scheduler.h"
-#include "samplers.h"
 
 namespace diffapple {
 namespace {

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <deque>
 
-#include "samplers.h"
 #include "sigma_scheduler.h"
 
 namespace diffapple {
@@ -56,12 +55,8 @@ private:
 
 std::unique_ptr<Scheduler> make_lms(const JsonFields& config, const SchedulerRequest& request) {
     const TrainingSigmas training(config, NoiseSchedule::from_json(config, ZeroTerminalSnr::ignored));
-    SigmaSteps steps = sigmas_of_timesteps(config, request, training);
-    if (const auto spacing = read_sigma_spacing(config); spacing != SigmaSpacing::timesteps) {
-        SigmaLimits limits{.smallest = steps.sigmas.back(), .largest = steps.sigmas.front()};
-        if (spacing != SigmaSpacing::karras) limits = read_sigma_limits(config, limits);  // as in diffusers
-        steps = respaced_sigmas(spacing, limits, request.steps, training);
-    }
+    SigmaSteps steps = respaced(config, request, training, steps_by_timesteps(config, request, training),
+                                {.karras_reads_limits = false});
     steps.sigmas.push_back(0);
     return std::make_unique<LMSScheduler>(config, request, read_prediction_type(config), std::move(steps));
 }

@@ -1,4 +1,4 @@
-#include "diffapple/schedulers/noise_schedule.h"
+#include "noise_schedule.h"
 
 #include <ATen/ATen.h>
 
@@ -150,12 +150,6 @@ void require_range(const std::vector<double>& timesteps, int64_t steps, int64_t 
                        " training timesteps of this scheduler (steps_offset ", steps_offset, "); use fewer steps");
 }
 
-std::vector<int64_t> rounded(const std::vector<double>& timesteps) {
-    std::vector<int64_t> whole;
-    for (const double t : timesteps) whole.push_back(std::llrint(t));
-    return whole;
-}
-
 }  // namespace
 
 std::vector<double> fractional_timesteps(TimestepSpacing spacing, int64_t steps, int64_t num_train_timesteps,
@@ -175,11 +169,14 @@ std::vector<double> fractional_timesteps(TimestepSpacing spacing, int64_t steps,
 
 std::vector<int64_t> inference_timesteps(TimestepSpacing spacing, int64_t steps, int64_t num_train_timesteps,
                                          int64_t steps_offset) {
-    return rounded(fractional_timesteps(spacing, steps, num_train_timesteps, steps_offset));
+    std::vector<int64_t> whole;
+    for (const double t : fractional_timesteps(spacing, steps, num_train_timesteps, steps_offset))
+        whole.push_back(std::llrint(t));
+    return whole;
 }
 
-std::vector<int64_t> solver_timesteps(TimestepSpacing spacing, int64_t steps, int64_t num_train_timesteps,
-                                      int64_t highest, int64_t steps_offset) {
+std::vector<double> solver_timesteps(TimestepSpacing spacing, int64_t steps, int64_t num_train_timesteps,
+                                     int64_t highest, int64_t steps_offset) {
     require_steps(steps, spacing == TimestepSpacing::leading ? highest - 1 : num_train_timesteps);
     std::vector<double> timesteps;
     if (spacing == TimestepSpacing::trailing) {
@@ -191,18 +188,8 @@ std::vector<int64_t> solver_timesteps(TimestepSpacing spacing, int64_t steps, in
         timesteps.pop_back();
     }
     require_range(timesteps, steps, num_train_timesteps, steps_offset);
-    return rounded(timesteps);
-}
-
-Turns turns_at_strength(std::vector<double> timesteps, const SchedulerRequest& request, int64_t turns_per_step) {
-    const double strength = request.strength;
-    if (!(strength > 0 && strength <= 1)) fail_usage("--strength ", strength, ": must be above 0 and at most 1");
-    const auto left = static_cast<int64_t>(static_cast<double>(request.steps) * strength);
-    const auto begin = static_cast<size_t>((request.steps - left) * turns_per_step);
-    if (left < 1 || begin >= timesteps.size())
-        fail_usage("--strength ", strength, ": leaves none of ", request.steps, " steps; give more of either");
-    timesteps.erase(timesteps.begin(), timesteps.begin() + static_cast<int64_t>(begin));
-    return {.timesteps = std::move(timesteps), .begin = begin};
+    for (double& t : timesteps) t = std::nearbyint(t);
+    return timesteps;
 }
 
 }  // namespace diffapple

@@ -8,7 +8,6 @@
 
 #include "diffapple/core/error.h"
 #include "discrete_scheduler.h"
-#include "samplers.h"
 
 namespace diffapple {
 namespace {
@@ -123,12 +122,10 @@ private:
 
 std::unique_ptr<Scheduler> make_pndm(const JsonFields& config, const SchedulerRequest& request) {
     const auto schedule = NoiseSchedule::from_json(config, ZeroTerminalSnr::ignored);
-    const int64_t train = schedule.num_train_timesteps();
-    auto timesteps =
-        inference_timesteps(read_timestep_spacing(config, "leading"), request.steps, train, read_steps_offset(config));
+    auto timesteps = read_timesteps(config, request, schedule);
     const auto calls = PNDMScheduler::skips_runge_kutta(config)
                            ? plms_timesteps(std::move(timesteps))
-                           : runge_kutta_timesteps(timesteps, train / request.steps / 2);
+                           : runge_kutta_timesteps(timesteps, schedule.num_train_timesteps() / request.steps / 2);
     return std::make_unique<PNDMScheduler>(config, request, schedule, calls);
 }
 

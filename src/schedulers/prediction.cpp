@@ -1,4 +1,4 @@
-#include "diffapple/schedulers/prediction.h"
+#include "prediction.h"
 
 #include <ATen/ATen.h>
 
@@ -59,12 +59,6 @@ at::Tensor predict_noise(PredictionType type, const at::Tensor& model_output, co
     return {};
 }
 
-at::Tensor threshold_sample(const at::Tensor& sample, double quantile, double max_value) {
-    const auto flat = sample.reshape({sample.size(0), -1});
-    const auto s = at::quantile(flat.abs(), quantile, 1, /*keepdim=*/true).clamp_(1.0, max_value);
-    return at::clamp(flat, s.neg(), s).div_(s).view_as(sample);
-}
-
 SampleRange SampleRange::thresholding(const JsonFields& fields) {
     SampleRange range;
     range.thresholds_ = fields.boolean("thresholding", false);
@@ -90,6 +84,18 @@ SampleRange SampleRange::both(const JsonFields& fields, bool clip_by_default) {
     range.clip_range_ = clips.clip_range_;
     return range;
 }
+
+namespace {
+
+/// Dynamic thresholding (Saharia et al. 2022, section 2.3): clips each picture to its own quantile s of |x_0|, where
+/// 1 <= s <= max_value, and divides by s.
+at::Tensor threshold_sample(const at::Tensor& sample, double quantile, double max_value) {
+    const auto flat = sample.reshape({sample.size(0), -1});
+    const auto s = at::quantile(flat.abs(), quantile, 1, /*keepdim=*/true).clamp_(1.0, max_value);
+    return at::clamp(flat, s.neg(), s).div_(s).view_as(sample);
+}
+
+}  // namespace
 
 at::Tensor SampleRange::apply(const at::Tensor& original_sample) const {
     if (thresholds_) return threshold_sample(original_sample, quantile_, max_value_);

@@ -1,4 +1,4 @@
-#include "diffapple/schedulers/sigma_schedule.h"
+#include "sigma_schedule.h"
 
 #include <ATen/ATen.h>
 
@@ -7,7 +7,7 @@
 
 #include "beta_quantile.h"
 #include "diffapple/core/error.h"
-#include "diffapple/schedulers/prediction.h"
+#include "prediction.h"
 
 namespace diffapple {
 
@@ -63,6 +63,18 @@ SigmaSpacing read_sigma_spacing(const JsonFields& config, bool knows_lu) {
     return beta ? SigmaSpacing::beta : SigmaSpacing::timesteps;
 }
 
+SigmaSteps steps_at(const std::vector<double>& timesteps, const TrainingSigmas& training) {
+    SigmaSteps steps;
+    for (const double t : timesteps) {
+        steps.timesteps.push_back(static_cast<float>(t));
+        steps.sigmas.push_back(static_cast<float>(training.at(steps.timesteps.back())));
+    }
+    return steps;
+}
+
+namespace {
+
+/// sigma_min and sigma_max of the config, else the given ones. Throws Error unless 0 < smallest <= largest.
 SigmaLimits read_sigma_limits(const JsonFields& config, const SigmaLimits& fallback) {
     const SigmaLimits limits{.smallest = config.number("sigma_min", fallback.smallest),
                              .largest = config.number("sigma_max", fallback.largest)};
@@ -72,8 +84,6 @@ SigmaLimits read_sigma_limits(const JsonFields& config, const SigmaLimits& fallb
                       concat("leaves no room: sigmas would go from ", limits.largest, " down to ", limits.smallest));
     return limits;
 }
-
-namespace {
 
 /// `count` values from first to last, evenly spaced after `warp`, then warped back by `unwarp`.
 template <typename Warp, typename Unwarp>
@@ -85,8 +95,7 @@ std::vector<double> evenly_spaced(double first, double last, int64_t count, Warp
     return values;
 }
 
-}  // namespace
-
+/// `count` sigmas between the limits, the largest first; `spacing` is not `timesteps`.
 std::vector<double> spaced_sigmas(SigmaSpacing spacing, const SigmaLimits& limits, int64_t count) {
     constexpr double rho = 7;
     const auto& [smallest, largest] = limits;
@@ -103,8 +112,33 @@ std::vector<double> spaced_sigmas(SigmaSpacing spacing, const SigmaLimits& limit
     return sigmas;
 }
 
-bool ends_at_zero(const JsonFields& config) {
-    return config.choice("final_sigmas_type", {"zero", "sigma_min"}, "zero") == "zero";
+double respaced_timestep(double timestep, SigmaSpacing spacing, Respacing::Timesteps how) {
+    if (how == Respacing::Timesteps::fractional) return static_cast<float>(timestep);
+    const bool rounds = spacing == SigmaSpacing::karras || spacing == SigmaSpacing::lu;
+    return rounds && how == Respacing::Timesteps::whole ? std::nearbyint(timestep) : std::trunc(timestep);
+}
+
+}  // namespace
+
+SigmaSteps respaced(const JsonFields& config, const SchedulerRequest& request, const TrainingSigmas& training,
+                    SigmaSteps by_timesteps, const Respacing& how) {
+    const auto spacing = read_sigma_spacing(config, how.knows_lu);
+    if (spacing == SigmaSpacing::timesteps) return by_timesteps;
+    const auto& sigmas = by_timesteps.sigmas;
+    SigmaLimits limits = how.limits.value_or(SigmaLimits{.smallest = sigmas.back(), .largest = sigmas.front()});
+    const bool reads_limits =
+        spacing != SigmaSpacing::lu && (spacing != SigmaSpacing::karras || how.karras_reads_limits);
+    if (reads_limits) limits = read_sigma_limits(config, limits);
+    SigmaSteps steps;
+    for (const double sigma : spaced_sigmas(spacing, limits, request.steps)) {
+        steps.timesteps.push_back(respaced_timestep(training.timestep_of(sigma), spacing, how.timesteps));
+        steps.sigmas.push_back(static_cast<float>(sigma));
+    }
+    return steps;
+}
+
+float final_sigma(const JsonFields& config, float smallest) {
+    return config.choice("final_sigmas_type", {"zero", "sigma_min"}, "zero") == "zero" ? 0.0F : smallest;
 }
 
 }  // namespace diffapple

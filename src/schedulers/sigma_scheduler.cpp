@@ -7,33 +7,18 @@
 
 namespace diffapple {
 
-SigmaSteps sigmas_of_timesteps(const JsonFields& config, const SchedulerRequest& request,
-                               const TrainingSigmas& training) {
-    SigmaSteps steps;
-    const auto timesteps = fractional_timesteps(read_timestep_spacing(config, "linspace"), request.steps,
-                                                training.count(), read_steps_offset(config));
-    for (const double t : timesteps) {
-        steps.timesteps.push_back(static_cast<float>(t));
-        steps.sigmas.push_back(static_cast<float>(training.at(steps.timesteps.back())));
-    }
-    return steps;
-}
-
-SigmaSteps respaced_sigmas(SigmaSpacing spacing, const SigmaLimits& limits, int64_t steps,
-                           const TrainingSigmas& training) {
-    SigmaSteps respaced;
-    for (const double sigma : spaced_sigmas(spacing, limits, steps)) {
-        respaced.timesteps.push_back(static_cast<float>(training.timestep_of(sigma)));
-        respaced.sigmas.push_back(static_cast<float>(sigma));
-    }
-    return respaced;
+SigmaSteps steps_by_timesteps(const JsonFields& config, const SchedulerRequest& request,
+                              const TrainingSigmas& training) {
+    return steps_at(fractional_timesteps(read_timestep_spacing(config, "linspace"), request.steps, training.count(),
+                                         read_steps_offset(config)),
+                    training);
 }
 
 SigmaScheduler::SigmaScheduler(const JsonFields& config, const SchedulerRequest& request,
                                PredictionType prediction_type, SigmaSteps steps, int64_t turns_per_step)
-    : prediction_type_(prediction_type),
+    : TurnScheduler(std::move(steps.timesteps), request, turns_per_step),
+      prediction_type_(prediction_type),
       sigmas_(std::move(steps.sigmas)),
-      turns_(turns_at_strength(std::move(steps.timesteps), request, turns_per_step)),
       init_noise_sigma_(*std::max_element(sigmas_.begin(), sigmas_.end())) {
     // leading timesteps begin below the last one, where a sample is a scaled picture too
     if (read_timestep_spacing(config, "linspace") == TimestepSpacing::leading)

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <deque>
 
-#include "samplers.h"
 #include "solver_scheduler.h"
 
 namespace diffapple {
@@ -27,7 +26,7 @@ float expm1(float x) {
 /// order or leaves the sample as it is.
 class UniPCScheduler final : public SolverScheduler {
 public:
-    UniPCScheduler(const JsonFields& config, const SchedulerRequest& request, SolverSteps steps)
+    UniPCScheduler(const JsonFields& config, const SchedulerRequest& request, SigmaSteps steps)
         : SolverScheduler(request, std::move(steps)),
           prediction_type_(read_prediction_type(config)),
           range_(SampleRange::thresholding(config)),
@@ -120,26 +119,21 @@ private:
     size_t order_ = 1;                ///< of that prediction
 };
 
-SolverSteps make_steps(const JsonFields& config, const SchedulerRequest& request) {
+SigmaSteps make_unipc_steps(const JsonFields& config, const SchedulerRequest& request) {
     const TrainingSigmas training(config, NoiseSchedule::from_json(config, ZeroTerminalSnr::finite));
-    const auto spacing = read_sigma_spacing(config);
     const auto timesteps = solver_timesteps(read_timestep_spacing(config, "linspace"), request.steps, training.count(),
                                             training.count(), read_steps_offset(config));
-    SolverSteps steps = solver_steps_at(timesteps, training);
-    float last = training.smallest();
-    if (spacing != SigmaSpacing::timesteps) {
-        const auto limits = read_sigma_limits(config, {.smallest = training.smallest(), .largest = training.largest()});
-        steps = respaced_solver_steps(spacing, limits, request.steps, training, spacing == SigmaSpacing::karras);
-        last = steps.sigmas.back();
-    }
-    steps.sigmas.push_back(ends_at_zero(config) ? 0.0F : last);
+    SigmaSteps steps = respaced(config, request, training, steps_at(timesteps, training),
+                                {.limits = training.limits(), .timesteps = Respacing::Timesteps::whole});
+    const bool by_timesteps = read_sigma_spacing(config) == SigmaSpacing::timesteps;
+    steps.sigmas.push_back(final_sigma(config, by_timesteps ? training.smallest() : steps.sigmas.back()));
     return steps;
 }
 
 }  // namespace
 
 std::unique_ptr<Scheduler> make_unipc(const JsonFields& config, const SchedulerRequest& request) {
-    return std::make_unique<UniPCScheduler>(config, request, make_steps(config, request));
+    return std::make_unique<UniPCScheduler>(config, request, make_unipc_steps(config, request));
 }
 
 }  // namespace diffapple

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "diffapple/io/utf8.h"
+#include "diffapple/core/utf8.h"
 
 namespace diffapple {
 namespace {
@@ -14,7 +14,7 @@ constexpr size_t longest_label = 1000;  // characters: more are never seen
 std::vector<std::u32string> split_words(const std::string& text) {
     std::vector<std::u32string> words;
     bool in_word = false;
-    for (const char32_t c : decode_utf8_replacing(text.substr(0, 4 * longest_label))) {
+    for (const char32_t c : decode_utf8(cut_utf8(text, 4 * longest_label))) {
         const bool space = c == U' ' || (c >= U'\t' && c <= U'\r') || c == U'\u3000';
         if (!space && !in_word) words.emplace_back();
         if (!space) words.back() += c;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "diffapple/io/utf8.h"
 #include "label_layout.h"
 
 namespace diffapple {

@@ -15,19 +15,6 @@ using Settings = std::map<std::string, std::string>;
 
 constexpr const char* no_value = "-";
 
-/// From the slowest of a sweep to the fastest; others stand between "dtype" and "scheduler".
-constexpr const char* slow_settings[] = {"prompt",     "prompt 2", "negative prompt", "negative prompt 2",
-                                         "experiment", "model",    "weights",         "configs",
-                                         "device",     "dtype"};
-constexpr const char* fast_settings[] = {"scheduler", "size", "strength", "steps", "guidance", "seed", "picture"};
-
-int speed(const std::string& name) {
-    const auto slow = std::find(std::begin(slow_settings), std::end(slow_settings), name);
-    if (slow != std::end(slow_settings)) return static_cast<int>(slow - std::end(slow_settings));
-    const auto fast = std::find(std::begin(fast_settings), std::end(fast_settings), name);
-    return fast == std::end(fast_settings) ? 0 : static_cast<int>(fast - std::begin(fast_settings)) + 1;
-}
-
 std::optional<double> number(const std::string& text) {
     if (text.empty() || text.find_first_not_of("0123456789+-.e") != std::string::npos) return std::nullopt;
     char* end = nullptr;
@@ -95,7 +82,7 @@ std::vector<std::string> names_by_speed(const std::vector<Settings>& pictures) {
         for (const auto& [name, value] : picture) names.insert(name);
     std::vector<std::string> sorted(names.begin(), names.end());
     std::stable_sort(sorted.begin(), sorted.end(),
-                     [](const std::string& a, const std::string& b) { return speed(a) < speed(b); });
+                     [](const std::string& a, const std::string& b) { return label_speed(a) < label_speed(b); });
     return sorted;
 }
 

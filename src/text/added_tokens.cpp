@@ -2,55 +2,35 @@
 
 #include <algorithm>
 
+#include "diffapple/core/utf8.h"
 #include "unicode.h"
 
 namespace diffapple {
 namespace {
 
-bool is_continuation(char byte) {
-    return (static_cast<unsigned char>(byte) & 0xc0) == 0x80;
+bool is_space(const Utf8Character& character) {
+    return class_of(character.code_point) == CharacterClass::space;
 }
 
-size_t last_character(std::string_view text) {
-    size_t start = text.size() - 1;
-    while (start > 0 && is_continuation(text[start])) --start;
-    return start;
-}
-
-size_t first_character(std::string_view text) {
-    size_t length = 1;
-    while (length < text.size() && is_continuation(text[length])) ++length;
-    return length;
-}
-
-bool is_space(std::string_view character) {
-    return class_of(to_code_points(character).front()) == CharacterClass::space;
-}
-
-bool is_word(std::string_view character) {
-    return is_word_character(to_code_points(character).front());
+bool is_word(const Utf8Character& character) {
+    return is_word_character(character.code_point);
 }
 
 /// Where the white space at the end of the text starts.
 size_t trailing_space(std::string_view text) {
-    while (!text.empty() && is_space(text.substr(last_character(text)))) text = text.substr(0, last_character(text));
+    while (!text.empty() && is_space(last_character(text))) text.remove_suffix(last_character(text).bytes);
     return text.size();
 }
 
 /// The length of the white space at the start of the text.
 size_t leading_space(std::string_view text) {
-    size_t length = 0;
-    while (length < text.size()) {
-        const size_t next = first_character(text.substr(length));
-        if (!is_space(text.substr(length, next))) break;
-        length += next;
-    }
-    return length;
+    std::string_view rest = text;
+    while (!rest.empty() && is_space(first_character(rest))) rest.remove_prefix(first_character(rest).bytes);
+    return text.size() - rest.size();
 }
 
 bool stands_alone(std::string_view before, std::string_view after) {
-    return (before.empty() || !is_word(before.substr(last_character(before)))) &&
-           (after.empty() || !is_word(after.substr(0, first_character(after))));
+    return (before.empty() || !is_word(last_character(before))) && (after.empty() || !is_word(first_character(after)));
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 #include <array>
 #include <unordered_map>
 
-#include "unicode.h"
+#include "diffapple/core/utf8.h"
 
 namespace diffapple {
 namespace {
@@ -23,9 +23,9 @@ struct Alphabet {
         char32_t next = 0x100;
         for (unsigned byte = 0; byte < 256; ++byte) {
             const char32_t character = is_printable(byte) ? byte : next++;
-            inner[byte] = to_utf8({&character, 1});
+            inner[byte] = encode_utf8(character);
             const char32_t last = first_final_character + byte;
-            final[byte] = to_utf8({&last, 1});
+            final[byte] = encode_utf8(last);
             bytes[character] = static_cast<unsigned char>(byte);
         }
     }
@@ -51,7 +51,7 @@ std::optional<std::string> to_piece(std::string_view token) {
     const std::string_view body = ends ? token.substr(0, token.size() - end_of_word.size()) : token;
     std::string piece;
     unsigned char byte = 0;
-    for (const char32_t character : to_code_points(body)) {
+    for (const char32_t character : decode_utf8(body)) {
         const auto found = alphabet().bytes.find(character);
         if (found == alphabet().bytes.end()) return std::nullopt;
         byte = found->second;
@@ -63,12 +63,12 @@ std::optional<std::string> to_piece(std::string_view token) {
 
 std::string from_piece(std::string_view piece) {
     std::string token;
-    for (const char32_t character : to_code_points(piece)) {
+    for (const char32_t character : decode_utf8(piece)) {
         if (character >= first_final_character && character < first_final_character + 256) {
             token += inner_character(static_cast<unsigned char>(character - first_final_character));
             token += end_of_word;
         } else {
-            token += to_utf8({&character, 1});
+            token += encode_utf8(character);
         }
     }
     return token;
@@ -76,7 +76,7 @@ std::string from_piece(std::string_view piece) {
 
 std::optional<std::string> to_bytes(std::string_view token) {
     std::string bytes;
-    for (const char32_t character : to_code_points(token)) {
+    for (const char32_t character : decode_utf8(token)) {
         const auto found = alphabet().bytes.find(character);
         if (found == alphabet().bytes.end()) return std::nullopt;
         bytes += static_cast<char>(found->second);

@@ -7,6 +7,7 @@
 #include "byte_alphabet.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/text.h"
+#include "diffapple/core/utf8.h"
 #include "diffapple/io/files.h"
 #include "tokenizer_files.h"
 #include "unicode.h"
@@ -28,11 +29,11 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
 
 /// Without white space at both ends.
 std::string strip(const std::string& text) {
-    const std::u32string characters = to_code_points(text);
+    const std::u32string characters = decode_utf8(text);
     size_t start = 0, end = characters.size();
     while (start < end && class_of(characters[start]) == CharacterClass::space) ++start;
     while (start < end && class_of(characters[end - 1]) == CharacterClass::space) --end;
-    return to_utf8(std::u32string_view(characters).substr(start, end - start));
+    return encode_utf8(std::u32string_view(characters).substr(start, end - start));
 }
 
 }  // namespace

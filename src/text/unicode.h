@@ -5,8 +5,6 @@
 #include <string>
 #include <string_view>
 
-#include "diffapple/text/utf8.h"
-
 namespace diffapple {
 
 enum class CharacterClass { space, letter, number, other };
@@ -16,10 +14,6 @@ CharacterClass class_of(char32_t character);
 
 /// \w of regular expressions: letters, marks, digits, connecting punctuation.
 bool is_word_character(char32_t character);
-
-/// The code points of valid UTF-8.
-std::u32string to_code_points(std::string_view text);
-std::string to_utf8(std::u32string_view code_points);
 
 /// Valid UTF-8 as CLIP reads it: composed (NFC), each run of white space one space, lower case.
 std::string normalize(std::string_view text);

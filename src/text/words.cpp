@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "diffapple/core/utf8.h"
 #include "unicode.h"
 
 namespace diffapple {
@@ -34,11 +35,11 @@ size_t word_length(std::u32string_view text) {
 }  // namespace
 
 std::vector<std::string> split_words(std::string_view text) {
-    const std::u32string code_points = to_code_points(text);
+    const std::u32string code_points = decode_utf8(text);
     std::u32string_view left = code_points;
     std::vector<std::string> words;
     const auto take = [&](size_t length) {
-        words.push_back(to_utf8(left.substr(0, length)));
+        words.push_back(encode_utf8(left.substr(0, length)));
         left.remove_prefix(length);
     };
     while (!left.empty()) {

@@ -112,24 +112,43 @@ TEST(Names, FloatsAsPythonPrintsThem) {
 }
 
 TEST(Names, PathOfAPicture) {
-    const PictureName name{.experiment_folder = "ddpm_cat",
-                           .demo = true,
-                           .prompt_folder = "uncond",
-                           .stem = "seed0_i0_n5",
-                           .suffixes = {{"size", "8x8"}, {"dtype", "bf16"}}};
-    EXPECT_EQ(picture_path("out", name), "out/ddpm_cat_demo/uncond/seed0_i0_n5_size-8x8_dtype-bf16.png");
+    const BatchSettings batch{.model = "ddpm-cat-demo", .device = "cpu", .dtype = "bf16", .seed = 0, .steps = 5,
+                              .scheduler = "ddpm", .width = 8, .height = 8};
+    const Circumstances now{.experiment = find_study_experiment("ddpm"), .is_demo = true, .own_scheduler = "ddpm",
+                            .default_dtype = "fp32", .default_size = Size{64, 64}};
+    EXPECT_EQ(picture_path("out", batch, 0, now), "out/ddpm_cat_demo/uncond/seed0_i0_n5_size-8x8_dtype-bf16.png");
 }
 
 TEST(PictureFile, IsReplacedOnlyByItsOwnRecipeOrForce) {
     const auto folder = std::filesystem::temp_directory_path() / ("diffapple-test-" + std::to_string(getpid()));
     const auto file = folder / "a.png";
-    EXPECT_EQ(check_existing(file, recipe(5), false), Existing::none);
+    EXPECT_FALSE(find_same_picture(file, recipe(5), false));
     save_picture(file, {.width = 1, .height = 1, .channels = 3, .pixels = {1, 2, 3}}, recipe(5));
     EXPECT_EQ(read_recipe(file)->determining, recipe(5).determining);
-    EXPECT_EQ(check_existing(file, recipe(5), false), Existing::same);
-    EXPECT_THROW(check_existing(file, recipe(6), false), Error);
-    EXPECT_EQ(check_existing(file, recipe(6), true), Existing::none);
+    EXPECT_EQ(find_same_picture(file, recipe(5), false)->id(), recipe(5).id());
+    EXPECT_THROW(find_same_picture(file, recipe(6), false), Error);
+    EXPECT_FALSE(find_same_picture(file, recipe(6), true));
     std::filesystem::remove_all(folder);
+}
+
+Recipe of_schema_1(Recipe recipe) {
+    recipe.determining["schema"] = 1;
+    recipe.determining["scheduler"]["config"]["_diffusers_version"] = "0.6.0";
+    recipe.determining["settings"]["zero_negative_prompt"] = false;
+    recipe.determining["model"]["configs"] = {{"tokenizer", "old"}};
+    return recipe;
+}
+
+TEST(OlderSchemas, LeaveOutWhatIsNoDifference) {
+    Recipe wanted = recipe(5);
+    wanted.determining["schema"] = 2;
+    wanted.determining["model"]["configs"] = {{"tokenizer", "new"}, {"feature_extractor", "x"}};
+    wanted.configs_of_schema_1 = {{"tokenizer", "old"}};
+    EXPECT_EQ(describe_difference(of_schema_1(recipe(5)), wanted), "");
+    EXPECT_EQ(describe_difference(of_schema_1(recipe(6)), wanted), "settings.steps 5 instead of 6");
+    wanted.configs_of_schema_1 = {{"tokenizer", "another"}};
+    EXPECT_NE(describe_difference(of_schema_1(recipe(5)), wanted), "");
+    EXPECT_EQ(Recipe::from_text(of_schema_1(recipe(5)).to_text(), "test").schema(), 1);
 }
 
 }  // namespace

@@ -4,8 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "../../src/schedulers/noise_schedule.h"
 #include "diffapple/core/error.h"
-#include "diffapple/schedulers/noise_schedule.h"
+#include "diffapple/schedulers/scheduler.h"
 
 namespace diffapple {
 namespace {

@@ -7,6 +7,10 @@
 
 #include "diffapple/experiments/reporter.h"
 
+namespace CLI {
+class App;
+}
+
 namespace diffapple {
 
 /// What the user wants to see.
@@ -45,6 +49,9 @@ private:
     size_t turns_before_ = 0, turns_done_ = 0;  ///< of the batches before it; of all
     Clock::time_point run_start_, batch_start_, last_shown_;
 };
+
+/// --json, --verbose and --quiet of a command.
+void add_verbosity_options(CLI::App* command, Verbosity& verbosity, const std::string& json_help);
 
 /// "0:07", "12:34", "1:02:03".
 std::string format_duration(double seconds);

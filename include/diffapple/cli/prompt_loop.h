@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "diffapple/experiments/experiment.h"
+#include "diffapple/experiments/run.h"
 
 namespace diffapple {
 

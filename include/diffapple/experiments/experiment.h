@@ -1,64 +1,85 @@
-// An experiment as its runner sees it, and the runner: plan, skip what is there, make, save, report.
+// One experiment of the study with a model: what its batches are, their recipes and names, and making them. It works on
+// any pipeline; what differs between experiments is data (study/study.h) and what the checkpoint holds.
 #pragma once
 
+#include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "diffapple/experiments/reporter.h"
-#include "diffapple/experiments/run_context.h"
-#include "diffapple/io/png.h"
-#include "diffapple/pipelines/denoise.h"
+#include "diffapple/io/image.h"
+#include "diffapple/models/checkpoint.h"
+#include "diffapple/pipelines/pipeline.h"
+#include "diffapple/recipes/recipe.h"
+#include "diffapple/recipes/settings.h"
+#include "diffapple/study/study.h"
 
 namespace diffapple {
 
-/// What one batch gave.
-struct MadeBatch {
-    Denoised denoised;
+/// The pictures of one batch.
+struct FinishedPictures {
     std::vector<Image> images;       ///< one for each picture of the batch, in its order
     std::vector<Image> comparisons;  ///< saved beside the pictures as "..._comp.png"; may be empty
 };
 
 class Experiment {
 public:
-    virtual ~Experiment() = default;
+    /// Finds device and model, reads what pictures start from. Throws Error for all that is wrong with the settings or
+    /// the model and can be known before weights are loaded, which is all but what is particular to one batch (batch).
+    Experiment(const StudyExperiment& study, RunSettings run);
 
-    virtual const RunContext& context() const = 0;
-    virtual int64_t pictures_per_batch() const = 0;
+    const RunSettings& run() const { return run_; }
+    const Placement& placement() const { return pipeline_->placement(); }
+
+    size_t batch_count() const { return run_.batch_count(); }
+    /// A batch of the run, its settings settled. Throws Error for what is wrong with it.
+    BatchSettings batch(size_t number) const;
     /// Prompts of the batches to come, in place of those before; what is loaded stays. Throws Error in experiments
     /// without prompts.
-    virtual void set_prompts(std::vector<std::string> prompts) = 0;
-    /// Throws Error for whatever is wrong with a batch and can be known before anything is loaded.
-    virtual void check(const BatchSettings& batch) const = 0;
-    virtual Recipe recipe(const BatchSettings& batch, int64_t index) const = 0;
-    virtual PictureName name(const BatchSettings& batch, int64_t index) const = 0;
-    /// Makes a batch; loads what it needs and has not loaded yet. After the `last` one, nothing needs to stay loaded.
-    /// Tells the reporter of every turn of the loop.
-    virtual MadeBatch make(const BatchSettings& batch, bool last, Reporter& reporter) = 0;
-};
+    void set_prompts(std::vector<std::string> prompts);
 
-/// The experiment of a kind with a run's settings. Throws Error for all that is wrong with them or with the model and
-/// can be known before its weights are loaded.
-std::unique_ptr<Experiment> open_experiment(const ExperimentKind& kind, const RunSettings& settings);
+    /// Of a settled batch:
+    std::unique_ptr<Scheduler> new_scheduler(const BatchSettings& batch) const;
+    Recipe recipe(const BatchSettings& batch, int64_t index) const;
+    std::filesystem::path path(const BatchSettings& batch, int64_t index) const;
 
-/// Runs every batch that is not made already: plans first (all errors that can be known are raised before anything is
-/// loaded), saves each batch's pictures as soon as they are done. A single batch is made again when its files exist
-/// with the same id; in a sweep such batches are skipped. A whole sweep ends in a contact sheet of all its pictures.
-/// Throws Error; after a stop request with exit code 130, saying what is made and what is left.
-void run_experiment(Experiment& experiment, Reporter& reporter);
+    /// Runs the loop of a batch; loads what it needs and has not loaded yet. After the `last` one, nothing needs to stay
+    /// loaded. Tells the reporter of every turn.
+    Denoised denoise(const BatchSettings& batch, bool last, Reporter& reporter);
+    /// Makes pictures of what the loop left, and checks them where the model has a safety checker.
+    FinishedPictures finish(const BatchSettings& batch, const Denoised& denoised, Reporter& reporter);
 
-/// Tells the reporter that a batch begins, and that it is over, also when it ends by an exception.
-class BatchProgress {
-public:
-    BatchProgress(Reporter& reporter, const BatchSettings& batch);
-    ~BatchProgress() { reporter_.end_batch(); }
-    BatchProgress(const BatchProgress&) = delete;
-    BatchProgress& operator=(const BatchProgress&) = delete;
+    /// Says that a demo stands in for the study's model, where it does.
+    void explain_demo(Reporter& reporter) const;
+    /// Adds to a recipe what is known of a batch that was just made: seconds, it/s, memory, versions, date.
+    void record_what_is_known(const Denoised& denoised, Recipe& recipe) const;
 
 private:
-    Reporter& reporter_;
-};
+    void read_inputs();
+    void read_start_latents();
+    void make_memory_plan();
+    MemoryRequest memory_request() const;
+    void require_memory(Reporter& reporter);
+    bool any_guided() const;
+    BatchRequest request(const BatchSettings& batch) const;
+    Prompt prompt(const BatchSettings& batch, int64_t index) const;
+    Prompt negative_prompt(const BatchSettings& batch) const;
+    void prepare_prompts(const BatchSettings& batch, Reporter& reporter);
+    void censor(std::vector<Image>& pictures, Reporter& reporter);
 
-/// Adds to a recipe what is known of a batch that was just made: seconds, it/s, memory, versions, date.
-void record_what_is_known(const RunContext& context, const Denoised& denoised, Recipe& recipe);
+    RunSettings run_;
+    Checkpoint checkpoint_;
+    nlohmann::json scheduler_config_;
+    std::unique_ptr<Pipeline> pipeline_;
+    Circumstances circumstances_;
+    std::map<std::string, ComponentIdentity> identities_;
+    std::shared_ptr<const PictureInputs> inputs_;
+    std::optional<at::Tensor> start_latents_;  ///< --latents: unit noise [N, C, h, w], fp32 on the CPU
+    MemoryPlan plan_;
+    bool plan_checked_ = false;
+};
 
 }  // namespace diffapple

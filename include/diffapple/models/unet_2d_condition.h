@@ -56,8 +56,9 @@ class UNet2DConditionModel : public torch::nn::Module {
 public:
     explicit UNet2DConditionModel(const UNet2DConditionConfig& config);
 
-    /// Keys and values of all cross-attentions, once per prompt. embeddings [N, L, cross_attention_dim] in the model's
-    /// dtype and on its device. Throws Error when they are of another width.
+    /// Keys and values of all cross-attentions, once per prompt, for this model or another instance with its weights.
+    /// embeddings [N, L, cross_attention_dim] in the model's dtype and on its device. Throws Error when they are of
+    /// another width.
     nn::TextContext encode_text(const at::Tensor& embeddings);
 
     /// SDXL's added embedding, once per prompt: text_embeds [N, D], the pooled text; time_ids [N, 6] on any device, of
@@ -74,6 +75,8 @@ public:
     const UNet2DConditionConfig& config() const { return config_; }
 
 private:
+    /// In the order in which a TextContext holds what they read.
+    std::vector<nn::BasicTransformerBlock*> transformer_blocks() const;
     at::Tensor embed_time(double timestep, const at::Tensor& added);
 
     UNet2DConditionConfig config_;

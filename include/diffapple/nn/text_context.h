@@ -4,7 +4,6 @@
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
-#include <map>
 #include <vector>
 
 namespace diffapple::nn {
@@ -14,13 +13,15 @@ struct KeyValue {
     at::Tensor key, value;
 };
 
-/// Keys and values of every cross-attention of one model for a batch of texts. They depend on the text alone, so they
-/// are computed once per prompt, not once per step, and texts are joined and repeated without computing again.
+/// Keys and values for every transformer block of a model for a batch of texts, in the model's order of blocks. They
+/// depend on the text and the weights alone, so they are computed once per prompt, not once per step, and texts are
+/// joined and repeated without computing again. They serve any instance of the model with these weights.
 class TextContext {
 public:
-    /// Keys and values for `attention`, a module of the model that made this context.
-    const KeyValue& of(const torch::nn::Module& attention) const;
-    void set(const torch::nn::Module& attention, KeyValue key_value);
+    /// Keys and values for the transformer block of that number, counted from 0.
+    const KeyValue& of_block(size_t block) const { return blocks_.at(block); }
+    /// Adds those for the next block.
+    void append(KeyValue key_value) { blocks_.push_back(std::move(key_value)); }
 
     /// Number of texts.
     int64_t batch_size() const;
@@ -30,7 +31,7 @@ public:
     static TextContext join(const std::vector<TextContext>& contexts);
 
 private:
-    std::map<const torch::nn::Module*, KeyValue> of_attention_;
+    std::vector<KeyValue> blocks_;
 };
 
 /// A module that lets every pixel of an image look at others, or at a text.

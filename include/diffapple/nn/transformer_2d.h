@@ -49,10 +49,14 @@ public:
     BasicTransformerBlock(const TransformerConfig& config, int64_t channels);
     /// x [N, H W, channels]; the result has the same shape.
     at::Tensor forward(at::Tensor x, const TextContext& text);
-    /// The attention that reads the text.
-    CrossAttention& text_attention() { return *attn2_; }
+
+    /// What the block reads of texts, [N, S, text_channels].
+    KeyValue project_text(const at::Tensor& texts) { return attn2_->project(texts); }
+    /// The block's number among those of its model, which says what it reads of a TextContext; the model sets it.
+    void set_number(size_t number) { number_ = number; }
 
 private:
+    size_t number_ = 0;
     std::shared_ptr<LayerNorm> norm1_, norm2_, norm3_;
     std::shared_ptr<CrossAttention> attn1_, attn2_;
     std::shared_ptr<FeedForward> ff_;

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
-#include <utility>
-#include <vector>
+
+#include "diffapple/recipes/settings.h"
 
 namespace diffapple {
 
@@ -16,17 +16,13 @@ std::string safe_name(const std::string& text);
 /// A number as Python prints a float: 0.0, 7.5, 1e-05, 1e+16.
 std::string python_float(double value);
 
-/// What a picture's place is made from.
-struct PictureName {
-    std::string experiment_folder;  ///< "ddpm_cat", "sdv1_5_dpmsolver", ...
-    bool demo = false;              ///< a demo checkpoint's pictures go to <experiment_folder>_demo
-    std::string prompt_folder;      ///< "uncond", or the prompt (made safe here)
-    std::string stem;               ///< "seed0_i0_n100"
-    /// Settings off their defaults, appended as _key-value.
-    std::vector<std::pair<std::string, std::string>> suffixes;
-};
+/// Where a picture of a settled batch goes: <out>/<experiment's folder>/<prompt's folder>/<name>.png. The name is the
+/// study's (seed, place in the batch, steps, guidance) and what the settings off their defaults add to it; a demo
+/// checkpoint's pictures go to <experiment's folder>_demo.
+std::filesystem::path picture_path(const std::filesystem::path& out, const BatchSettings& batch, int64_t index,
+                                   const Circumstances& circumstances);
 
-/// <out>/<experiment folder>/<prompt folder>/<stem><suffixes>.png
-std::filesystem::path picture_path(const std::filesystem::path& out, const PictureName& name);
+/// The file beside an inpainted picture that shows image, mask and result.
+std::filesystem::path comparison_path(const std::filesystem::path& picture);
 
 }  // namespace diffapple

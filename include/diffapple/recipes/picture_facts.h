@@ -38,6 +38,10 @@ PictureList read_picture_list(const std::vector<std::filesystem::path>& files);
 /// "weights", "configs" and "scheduler KEY". A sha256 is cut to 8 digits, floats are written as Python does.
 std::map<std::string, std::string> setting_texts(const Recipe& recipe);
 
+/// The order of labels: below 0 for what changes slowly in a sweep (prompts and models before others), above 0 for what
+/// changes fast (the seed last), as the table of settings has it.
+int label_speed(const std::string& label);
+
 /// Settings that follow from others in a normal sweep, so that a reader need not see them: digests, the scheduler's
 /// config, the place in a batch.
 bool is_derived_setting(const std::string& name);

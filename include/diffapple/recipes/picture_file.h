@@ -28,14 +28,9 @@ std::optional<Recipe> find_recipe(const PngInfo& png, const std::filesystem::pat
 std::string contact_sheet_text(const std::string& id, const nlohmann::json& pictures);
 bool is_contact_sheet(const PngInfo& png);
 
-/// What is to be done about a picture that a run wants to make.
-enum class Existing {
-    none,  ///< no such file: make it
-    same,  ///< a file with this id
-};
-
-/// Looks at the file in a picture's place. A file of another recipe (or none) may not be replaced: Error (exit code 1)
-/// naming what differs, unless `force`.
-Existing check_existing(const std::filesystem::path& path, const Recipe& wanted, bool force);
+/// Looks at the file in the place of a picture that a run wants to make: the recipe of what is there, where that is the
+/// picture wanted; absent where there is nothing. A file of another recipe (or none) may not be replaced: Error (exit code
+/// 1) naming what differs, unless `force`, which takes it for nothing.
+std::optional<Recipe> find_same_picture(const std::filesystem::path& path, const Recipe& wanted, bool force);
 
 }  // namespace diffapple

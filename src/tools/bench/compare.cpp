@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <string_view>
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/text.h"
+#include "diffapple/core/utf8.h"
 #include "diffapple/io/json_fields.h"
 #include "diffapple/tools/bench/result.h"
 
@@ -71,16 +71,9 @@ void add_file(const std::string& file, BenchComparison& comparison) {
 /// Text for XML: its markup characters replaced, and what XML cannot hold (control characters, U+FFFE, U+FFFF) left
 /// out.
 std::string escape_xml(const std::string& text) {
-    std::string kept;
-    for (size_t i = 0; i < text.size(); ++i) {
-        const std::string_view rest = std::string_view(text).substr(i);
-        if (rest.starts_with("\xef\xbf\xbe") || rest.starts_with("\xef\xbf\xbf")) {
-            i += 2;
-            continue;
-        }
-        if (static_cast<unsigned char>(text[i]) >= 0x20) kept += text[i];
-    }
-    return escape_markup(kept);
+    std::u32string kept = decode_utf8(text);
+    std::erase_if(kept, [](char32_t c) { return c < 0x20 || c == 0xfffe || c == 0xffff; });
+    return escape_markup(encode_utf8(kept));
 }
 
 /// Draws from top to bottom.

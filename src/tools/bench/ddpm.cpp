@@ -1,24 +1,22 @@
-// The DDPM experiment for bench: google/ddpm-cat-256.
+// The experiment without prompts for bench: pixel DDPM.
 #include <nlohmann/json.hpp>
 
+#include "diffapple/io/json_fields.h"
 #include "diffapple/pipelines/pixel_pipeline.h"
 #include "diffapple/tools/bench/flop_count.h"
 #include "diffapple/tools/bench/model.h"
-#include "diffapple/tools/study_configs.h"
 #include "random_model.h"
 
 namespace diffapple {
 namespace {
 
-constexpr const char* model_name = "google/ddpm-cat-256";
-
-std::shared_ptr<UNet2DModel> make_unet() {
-    const auto config = parse_json(ddpm_cat_config(), "built-in config of google/ddpm-cat-256");
-    return std::make_shared<UNet2DModel>(UNet2DConfig::from_json(JsonFields(config, model_name)));
+std::shared_ptr<UNet2DModel> make_unet(const StudyExperiment& study) {
+    const std::string where = "built-in config of " + study.model();
+    const auto config = parse_json(study.config("unet"), where);
+    return std::make_shared<UNet2DModel>(UNet2DConfig::from_json(JsonFields(config, where)));
 }
 
-std::unique_ptr<Pipeline> random_pixel_pipeline(const Placement& placement) {
-    const UNet2DConfig config = make_unet()->config();
+std::unique_ptr<Pipeline> random_pixel_pipeline(const UNet2DConfig& config, const Placement& placement) {
     const auto load = [config](const Placement& wanted) {
         return packed(make_random<UNet2DModel>(config, /*seed=*/0, wanted));
     };
@@ -26,22 +24,19 @@ std::unique_ptr<Pipeline> random_pixel_pipeline(const Placement& placement) {
                                            placement);
 }
 
-std::unique_ptr<BenchModel> load(const Placement& placement, bool random) {
-    constexpr double unguided = 1;
-    return load_pipeline(random ? random_pixel_pipeline(placement)
-                                : open_pipeline(require_checkpoint(model_name), placement, false),
-                         unguided);
-}
-
 }  // namespace
 
-BenchExperiment ddpm_bench() {
-    const auto unet = make_unet();  // takes no memory until weights are loaded
-    const UNet2DConfig& config = unet->config();
-    return {.name = "ddpm",
-            .model = model_name,
-            .study_shape = {.batch_size = 1, .width = config.sample_size->width, .height = config.sample_size->height},
-            .size_factor = config.size_factor(),
+BenchExperiment ddpm_bench(const StudyExperiment& study) {
+    const auto unet = make_unet(study);  // takes no memory until weights are loaded
+    const auto load = [study, unet](const Placement& placement, bool random) {
+        return load_pipeline(random ? random_pixel_pipeline(unet->config(), placement)
+                                    : open_pipeline(require_study_checkpoint(study), placement, false),
+                             study.guidance);
+    };
+    return {.name = study.name,
+            .model = study.model(),
+            .study_shape = study_shape(study),
+            .size_factor = unet->config().size_factor(),
             .parameters = parameter_count(*unet),
             .flop_per_step = [unet](const BenchShape& s) { return count_flop(*unet, s.batch_size, s.height, s.width); },
             .flop_to_encode = [](const BenchShape&) { return 0.0; },

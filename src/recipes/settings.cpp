@@ -1,0 +1,150 @@
+#include "diffapple/recipes/settings.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "diffapple/core/error.h"
+#include "diffapple/io/sha256.h"
+
+namespace diffapple {
+
+using nlohmann::json;
+
+int64_t BatchSettings::pictures() const {
+    return std::max<int64_t>(static_cast<int64_t>(prompts.size()), 1) * batch_size;
+}
+
+const std::string& BatchSettings::prompt_of(int64_t index) const {
+    static const std::string none;
+    return prompts.empty() ? none : prompts.at(static_cast<size_t>(index / batch_size));
+}
+
+bool BatchSettings::is_guided() const {
+    return guidance && Guidance{.scale = *guidance}.active();
+}
+
+size_t RunSettings::batch_count() const {
+    size_t count = 1;
+    for (const Axis& axis : axes) count *= axis.values.size();
+    return count;
+}
+
+BatchSettings RunSettings::batch_at(size_t number) const {
+    BatchSettings settings = batch;
+    for (auto axis = axes.rbegin(); axis != axes.rend(); ++axis) {
+        axis->values.at(number % axis->values.size())(settings);
+        number /= axis->values.size();
+    }
+    return settings;
+}
+
+std::string topic_title(Topic topic) {
+    switch (topic) {
+        case Topic::prompts:
+            return "Prompts";
+        case Topic::pictures:
+            return "What to start from";
+        case Topic::sampling:
+            return "Sampling";
+        case Topic::model:
+            return "Model, device, memory";
+        case Topic::results:
+            return "Results";
+    }
+    return "";
+}
+
+std::string Setting::label() const {
+    std::string text = label_name.empty() ? key : label_name;
+    std::replace(text.begin(), text.end(), '_', ' ');
+    return text;
+}
+
+const Setting& setting(const std::string& key) {
+    for (const Setting& row : settings())
+        if (row.key == key) return row;
+    fail("there is no setting '", key, "'");
+}
+
+namespace {
+
+/// More batches than anyone can mean, and files that one batch alone can use.
+void check_count(const RunSettings& run) {
+    constexpr size_t max_pictures = 100'000;
+    auto pictures = static_cast<size_t>(run.batch.pictures());
+    for (const auto& axis : run.axes) {
+        if (pictures > max_pictures / axis.values.size())
+            fail_usage("these settings make more than ", max_pictures,
+                       " pictures in one run; give fewer seeds, steps or other values");
+        pictures *= axis.values.size();
+    }
+    const bool names_one_file = !run.batch.latents.path.empty() || !run.save_latents.empty();
+    if (run.batch_count() > 1 && names_one_file)
+        fail_usage("--latents and --save-latents take one batch, but these settings make ", run.batch_count(),
+                   "; give one value to each of --seed, --steps, --scheduler, --guidance and --strength");
+}
+
+/// Prompts that are read later: each is a run of its own, which one file of latents does not suit.
+void prepare_for_read_prompts(RunSettings& run) {
+    if (!run.reads_prompts()) return;
+    const char* const option = run.interactive ? "--interactive" : "--prompts";
+    if (run.interactive && run.prompts_file)
+        fail_usage("--interactive and --prompts: give one of them; --prompts - reads stdin");
+    if (!run.batch.prompts.empty()) fail_usage(option, " and --prompt: give one of them");
+    if (!run.batch.latents.path.empty() || !run.save_latents.empty())
+        fail_usage(option, ": --latents and --save-latents take one batch");
+    run.batch.prompts = {""};
+    run.keep_loaded = true;
+}
+
+void identify(InputFile& file) {
+    if (!file.path.empty()) file.sha256 = sha256_of_file(file.path);
+}
+
+}  // namespace
+
+RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenOption>& given) {
+    RunSettings run;
+    run.batch.steps = experiment.steps;
+    if (experiment.has_prompts()) run.batch.guidance = experiment.guidance;
+    for (const auto& [row, texts] : given) {
+        if (texts.size() > 1 && !row->repeatable && !row->value.empty())
+            fail_usage(row->option, ": is given twice",
+                       row->value == "LIST" ? concat("; for a list write ", row->option, ' ', texts[0], ',', texts[1])
+                                            : std::string());
+        row->read(texts, run);
+    }
+    std::stable_sort(run.axes.begin(), run.axes.end(),
+                     [](const auto& a, const auto& b) { return a.setting->speed < b.setting->speed; });
+    prepare_for_read_prompts(run);
+    if (run.batch.prompts.empty() && experiment.has_prompts()) {
+        run.batch.prompts = experiment.prompts;
+        if (!run.batch.negative_prompt) run.batch.negative_prompt = experiment.negative_prompt;
+    }
+    check_count(run);
+    for (InputFile* file : {&run.batch.image, &run.batch.mask, &run.batch.latents}) identify(*file);
+    return run;
+}
+
+BatchSettings settle(BatchSettings batch, const Circumstances& circumstances) {
+    for (const Setting& row : settings())
+        if (row.settle && row.applies_to(circumstances.experiment)) row.settle(batch, circumstances);
+    return batch;
+}
+
+json write_settings(const BatchSettings& batch) {
+    json recipe = json::object();
+    for (const Setting& row : settings())
+        if (row.write) row.write(batch, recipe);
+    return recipe;
+}
+
+BatchSettings restore_settings(const JsonFields& determining, const StudyExperiment& experiment) {
+    BatchSettings batch;
+    if (experiment.has_prompts()) batch.guidance = experiment.guidance;
+    for (const Setting& row : settings())
+        if (row.restore && row.applies_to(experiment)) row.restore(determining, batch);
+    return batch;
+}
+
+}  // namespace diffapple

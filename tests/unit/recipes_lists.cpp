@@ -1,0 +1,59 @@
+// Lists on the command line, and how numbers are shown.
+#include <gtest/gtest.h>
+
+#include "diffapple/recipes/lists.h"
+#include "diffapple/cli/output.h"
+#include "diffapple/cli/progress.h"
+#include "diffapple/core/error.h"
+
+namespace diffapple {
+namespace {
+
+using Values = std::vector<int64_t>;
+
+Values parse(const std::string& text) {
+    return parse_integers("--seed", text, 0, INT64_MAX);
+}
+
+TEST(Lists, IntegersAndRanges) {
+    EXPECT_EQ(parse("7"), (Values{7}));
+    EXPECT_EQ(parse("0,2,4,8"), (Values{0, 2, 4, 8}));
+    EXPECT_EQ(parse("0..3"), (Values{0, 1, 2, 3}));
+    EXPECT_EQ(parse("5,0..2,1"), (Values{5, 0, 1, 2}));  // each once
+    EXPECT_EQ(parse(" 4, 0..1 ,3 "), (Values{4, 0, 1, 3}));
+    EXPECT_EQ(parse("9223372036854775806..9223372036854775807").size(), 2U);
+}
+
+TEST(Lists, AnythingElseIsAUsageError) {
+    for (const char* text : {"", " ", ",", "1,", ",1", "1 .. 3", "a", "1.5", "-1", "3..1", "1..", "..3", "1...3", "1 2",
+                             "+1", "0x10", "99999999999999999999", "0..99999999"}) {
+        try {
+            parse(text);
+            ADD_FAILURE() << text;
+        } catch (const Error& error) {
+            EXPECT_EQ(error.code(), ExitCode::usage) << text;
+        }
+    }
+}
+
+TEST(Lists, Choices) {
+    EXPECT_EQ(parse_choices("--scheduler", "b,a,b", {"a", "b"}), (std::vector<std::string>{"b", "a"}));
+    EXPECT_THROW(parse_choices("--scheduler", "c", {"a", "b"}), Error);
+}
+
+TEST(Output, BytesDurationsAndTables) {
+    EXPECT_EQ(format_bytes(0), "0 B");
+    EXPECT_EQ(format_bytes(999), "999 B");
+    EXPECT_EQ(format_bytes(1'234'000'000), "1.2 GB");
+    EXPECT_EQ(format_bytes(454'692'876), "455 MB");
+    EXPECT_EQ(format_duration(7.4), "0:07");
+    EXPECT_EQ(format_duration(3723), "1:02:03");
+    EXPECT_EQ(format_table({{"a", "b"}, {"\xc3\xa4xy", "c"}}), "a    b\n\xc3\xa4xy  c");
+}
+
+TEST(Output, EscapeSequencesBecomeVisible) {
+    EXPECT_EQ(printable("a\x1b[31mb\n"), "a\\x1b[31mb\n");
+}
+
+}  // namespace
+}  // namespace diffapple
