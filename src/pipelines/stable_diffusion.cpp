@@ -154,16 +154,13 @@ at::Tensor StableDiffusion::embed_sizes(const BatchRequest& request, const std::
     return unet.embed_added(text_embeds, time_ids);
 }
 
-StableDiffusion::Conditioning StableDiffusion::condition(const BatchRequest& request,
-                                                         const std::shared_ptr<UNet2DConditionModel>& unet) {
-    if (contexts_unet_.lock() != unet) contexts_.clear();
-    contexts_unet_ = unet;
+StableDiffusion::Conditioning StableDiffusion::condition(const BatchRequest& request, UNet2DConditionModel& unet) {
     std::vector<Prompt> prompts;
     if (request.guidance.active()) prompts.assign(request.prompts.size(), request.negative_prompt);
     prompts.insert(prompts.end(), request.prompts.begin(), request.prompts.end());
     std::vector<nn::TextContext> contexts;
-    for (const auto& prompt : prompts) contexts.push_back(context_of(prompt, *unet));
-    return {.text = nn::TextContext::join(contexts), .added = embed_sizes(request, prompts, *unet)};
+    for (const auto& prompt : prompts) contexts.push_back(context_of(prompt, unet));
+    return {.text = nn::TextContext::join(contexts), .added = embed_sizes(request, prompts, unet)};
 }
 
 Predict StableDiffusion::predict(const BatchRequest& request, const Start& start) {
@@ -171,7 +168,7 @@ Predict StableDiffusion::predict(const BatchRequest& request, const Start& start
     const at::InferenceMode inference;
     at::Tensor extra = start.extra_channels;
     if (extra.defined()) extra = extra.to(at::kFloat).expand({start.sample.size(0), -1, -1, -1});
-    return [unet, extra, conditioning = condition(request, unet), guidance = request.guidance,
+    return [unet, extra, conditioning = condition(request, *unet), guidance = request.guidance,
             dtype = placement_.dtype](const at::Tensor& sample, double timestep) {
         at::Tensor input = extra.defined() ? at::cat({sample, extra}, 1) : sample;
         input = input.to(dtype);
@@ -183,7 +180,7 @@ Predict StableDiffusion::predict(const BatchRequest& request, const Start& start
 }
 
 at::Tensor StableDiffusion::decode(const at::Tensor& latents) {
-    if (components_.keep() == Keep::none) contexts_.clear();  // they go with the UNet
+    if (components_.keep() == Keep::none) contexts_.clear();  // their memory goes with the UNet's
     const Placement placement = placement_of("vae");
     const auto decoder = components_.get<AutoencoderKL>("vae", placement);
     const at::InferenceMode inference;

@@ -64,9 +64,10 @@ std::vector<MemoryStage> StableDiffusion::memory_stages(const MemoryRequest& req
         stages.push_back({"VAE encoding", kept + vae(encoding), vae_activations(request, encoding)});
     stages.push_back({"denoising", kept + (loop ? vae(decoding) : 0) + unet, unet_activations(request)});
     stages.push_back({"VAE decoding", kept + (loop ? unet : 0) + vae(decoding), vae_activations(request, decoding)});
+    constexpr uint64_t checked_picture = 5'000'000;  // of CLIP ViT-L/14 in fp32 five times as much
     if (components_.has("safety_checker"))
         stages.push_back({"safety check", kept + (loop ? unet + vae(decoding) : checker),
-                          static_cast<uint64_t>(request.pictures) * text_activations});
+                          static_cast<uint64_t>(request.pictures) * checked_picture * (1 + c10::elementSize(dtype))});
     return stages;
 }
 

@@ -102,6 +102,38 @@ TEST(MemoryStages, OfAPixelModelAreOne) {
     EXPECT_LT(activations(request), one + one);
 }
 
+/// Peaks of whole runs of two steps, resident memory on Linux (glibc), version 0.1.0.
+TEST(MemoryPlan, OfAPixelModelIsNearTheMeasuredPeak) {
+    struct Measured {
+        const char* config;  ///< in the project
+        uint64_t parameters;
+        c10::ScalarType dtype;
+        int64_t pictures, side;
+        double megabytes;
+    };
+    const char *const demo = "models/ddpm-cat-demo/unet/config.json", *const cat = "tests/data/ddpm-cat-256/config.json";
+    constexpr uint64_t of_demo = 2'790'000, of_cat = 113'673'219;
+    const std::vector<Measured> measured{
+        {demo, of_demo, c10::kFloat, 1, 64, 182},     {demo, of_demo, c10::kFloat, 8, 64, 251},
+        {demo, of_demo, c10::kFloat, 1, 256, 325},    {demo, of_demo, c10::kFloat, 32, 64, 432},
+        {demo, of_demo, c10::kBFloat16, 1, 64, 165},  {demo, of_demo, c10::kBFloat16, 8, 64, 200},
+        {demo, of_demo, c10::kBFloat16, 1, 256, 241}, {demo, of_demo, c10::kBFloat16, 32, 64, 294},
+        {cat, of_cat, c10::kFloat, 1, 64, 717},       {cat, of_cat, c10::kFloat, 1, 256, 954},
+        {cat, of_cat, c10::kFloat, 4, 256, 1752},     {cat, of_cat, c10::kFloat, 1, 512, 1726},
+        {cat, of_cat, c10::kBFloat16, 1, 64, 422},    {cat, of_cat, c10::kBFloat16, 1, 256, 647},
+        {cat, of_cat, c10::kBFloat16, 4, 256, 1071}};
+    const auto project = std::filesystem::path(__FILE__).parent_path().parent_path().parent_path();
+    for (const auto& [config, parameters, dtype, pictures, side, megabytes] : measured) {
+        const Placement placement{c10::kCPU, dtype};
+        const PixelPipeline model({sized("unet", 0, parameters)}, parse<UNet2DConfig>(read_json_file(project / config)),
+                                  placement);
+        const MemoryRequest request{.placement = placement, .size = {side, side}, .pictures = pictures};
+        const auto planned = static_cast<double>(plan_memory(model, request, Tiling::off, 0).needed) / million;
+        EXPECT_GT(planned, 0.9 * megabytes) << config << ' ' << dtype << ' ' << pictures << ' ' << side;
+        EXPECT_LT(planned, 1.25 * megabytes) << config << ' ' << dtype << ' ' << pictures << ' ' << side;
+    }
+}
+
 TEST(MemoryPlan, KeepsAsMuchAsFits) {
     const auto model = make_stable_diffusion(true);
     const MemoryRequest request = request_of({32, 16}, Keep::all);

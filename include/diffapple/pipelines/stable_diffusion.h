@@ -97,7 +97,7 @@ private:
     const nn::TextContext& context_of(const Prompt& prompt, UNet2DConditionModel& unet);
     at::Tensor embed_sizes(const BatchRequest& request, const std::vector<Prompt>& prompts,
                            UNet2DConditionModel& unet) const;
-    Conditioning condition(const BatchRequest& request, const std::shared_ptr<UNet2DConditionModel>& unet);
+    Conditioning condition(const BatchRequest& request, UNet2DConditionModel& unet);
 
     ComponentStore components_;
     StableDiffusionConfig config_;
@@ -107,7 +107,6 @@ private:
     Tiling tiling_ = Tiling::off;
     std::map<Prompt, PromptEmbedding> embeddings_;
     std::map<Prompt, nn::TextContext> contexts_;
-    std::weak_ptr<UNet2DConditionModel> contexts_unet_;  ///< to whose layers the contexts belong
     EncodedInputs encoded_;
 };
 

@@ -1,16 +1,13 @@
 // The experiments with prompts for bench: those of Stable Diffusion.
-#include <ATen/ATen.h>
-
-#include <map>
 #include <nlohmann/json.hpp>
 
-#include "diffapple/core/device.h"
-#include "diffapple/io/png.h"
-#include "diffapple/pipelines/image_processor.h"
-#include "diffapple/pipelines/inpaint.h"
-#include "diffapple/pipelines/text_to_image.h"
+#include "diffapple/io/json_fields.h"
+#include "diffapple/models/clip_text.h"
+#include "diffapple/models/component_descriptions.h"
+#include "diffapple/pipelines/stable_diffusion.h"
 #include "diffapple/tools/bench/flop_count.h"
 #include "diffapple/tools/bench/model.h"
+#include "random_model.h"
 
 namespace diffapple {
 namespace {
@@ -52,124 +49,37 @@ auto any_ids(const ClipTextConfig& config) {
 }
 
 /// The full-size components with random weights.
-StableDiffusionComponents random_components(const StudyExperiment& study, const StableDiffusionConfig& config) {
-    const auto with_weights = [](auto model, uint64_t seed, const Placement& placement) {
-        load_random_state(*model, seed, placement);
-        return model;
+std::vector<ComponentDescription> random_components(const StudyExperiment& study, const StableDiffusionConfig& config) {
+    const auto load_unet = [unet = config.unet](const Placement& placement) {
+        return packed(make_random<UNet2DConditionModel>(unet, /*seed=*/0, placement));
     };
-    return {
-        .unet =
-            [=](const Placement& placement, const OnLoaded&) {
-                return with_weights(std::make_shared<UNet2DConditionModel>(config.unet), 0, placement);
-            },
-        .vae = [=](const Placement& placement,
-                   const OnLoaded&) { return with_weights(std::make_shared<AutoencoderKL>(config.vae), 1, placement); },
-        .text_encoders =
-            [=] {
-                std::vector<PromptEncoder::Source> sources;
-                for (const auto& model : make_text_encoders(study))
-                    sources.push_back({any_ids(model->config()), [=](const Placement& placement, const OnLoaded&) {
-                                           return with_weights(model, 2, placement);
-                                       }});
-                return sources;
-            }};
+    const auto load_vae = [vae = config.vae](const Placement& placement) {
+        return packed(make_random<AutoencoderKL>(vae, /*seed=*/1, placement));
+    };
+    std::vector<ComponentDescription> components{{.name = "unet", .load = load_unet},
+                                                 {.name = "vae", .load = load_vae}};
+    const auto encoders = make_text_encoders(study);
+    for (size_t i = 0; i < encoders.size(); ++i) {
+        const std::string& name = config.text_encoders[i];
+        const auto load = [text = encoders[i]->config()](const Placement& placement) {
+            return make_random<ClipTextModel>(text, /*seed=*/2, placement);
+        };
+        const auto tokenize = std::make_shared<Tokenize>(any_ids(encoders[i]->config()));
+        components.push_back({.name = name, .load = load});
+        components.push_back({.name = tokenizer_of(name), .load = [=](const Placement&) { return tokenize; }});
+    }
+    return components;
 }
 
-/// Components that are loaded now and kept: their loading is timed, and bench encodes more than once. A VAE that
-/// encodes in another dtype than it decodes in is kept in both.
-StableDiffusionComponents keep(const StableDiffusionComponents& source, const Placement& placement,
-                               c10::ScalarType vae_dtype) {
-    using Vaes = std::map<c10::ScalarType, std::shared_ptr<AutoencoderKL>>;
-    const OnLoaded nobody = [](const std::string&, double) {};
-    const auto vaes = std::make_shared<Vaes>(Vaes{{vae_dtype, source.vae({placement.device, vae_dtype}, nobody)}});
-    auto encoders = source.text_encoders();
-    for (auto& encoder : encoders)
-        encoder.load = [model = encoder.load(placement, nobody)](const Placement&, const OnLoaded&) { return model; };
-    return {.unet = [unet = source.unet(placement, nobody)](const Placement&, const OnLoaded&) { return unet; },
-            .vae =
-                [vaes, load = source.vae](const Placement& wanted, const OnLoaded& on_loaded) {
-                    auto& vae = (*vaes)[wanted.dtype];
-                    if (!vae) vae = load(wanted, on_loaded);
-                    return vae;
-                },
-            .text_encoders = [encoders] { return encoders; }};
+std::unique_ptr<Pipeline> random_latent_pipeline(const StudyExperiment& study, const Placement& placement) {
+    const auto config = config_of(study);
+    return std::make_unique<StableDiffusion>(random_components(study, config), config, placement);
 }
-
-class StableDiffusionBench final : public BenchModel {
-public:
-    StableDiffusionBench(StableDiffusion model, double guidance_scale)
-        : model_(std::move(model)), guidance_{.scale = guidance_scale} {
-        model_.set_residency(Keep::all, [](const std::string&, double) {});
-    }
-
-    bool encode(const BenchShape& shape) override {
-        model_.encode({}, [](const std::string&) {});  // forgets those of the last time
-        std::vector<Prompt> prompts = prompts_of(shape);
-        if (guidance_.active()) prompts.push_back(negative_prompt());
-        model_.encode(prompts, [](const std::string&) {});
-        if (inpaints()) encode_pictures(shape);
-        synchronize(model_.placement().device);
-        return true;
-    }
-
-    double denoise(const BenchShape& shape, int64_t turns) override {
-        // Of all samplers, since it takes as many turns as steps; its own work is nothing beside the UNet's.
-        const auto scheduler = make_scheduler("ddim", nlohmann::json::object(), "bench", {.steps = turns});
-        NoiseSource noise(/*seed=*/0);
-        StableDiffusion::Request request{
-            .prompts = prompts_of(shape), .negative_prompt = negative_prompt(), .guidance = guidance_};
-        const std::pair<int64_t, int64_t> size{shape.height, shape.width};
-        if (model_.config().is_xl()) request.sizes = {.original = size, .crop = {0, 0}, .target = size};
-        const Start start =
-            inpaints() ? start_inpainting(pictures_, /*noise_alone=*/true, latents_shape(shape), {}, *scheduler, noise)
-                       : start_from_noise(latents_shape(shape), {}, *scheduler, model_.placement().device, noise);
-        const Denoised denoised = model_.denoise(request, start, *scheduler, noise, [](size_t, size_t) {});
-        latents_ = denoised.sample;
-        return denoised.seconds;
-    }
-
-    void decode(const BenchShape&) override {
-        for (const auto& image : to_images(model_.decode(latents_))) encode_png(image, {});
-    }
-
-private:
-    static std::vector<Prompt> prompts_of(const BenchShape& shape) {
-        std::vector<Prompt> prompts;
-        for (int64_t i = 0; i < shape.batch_size; ++i) prompts.push_back({.text = "prompt " + std::to_string(i)});
-        return prompts;
-    }
-    static Prompt negative_prompt() { return {.text = "negative prompt"}; }
-
-    bool inpaints() const { return model_.config().unet.in_channels != model_.config().vae.latent_channels; }
-
-    std::vector<int64_t> latents_shape(const BenchShape& shape) const {
-        const int64_t factor = model_.config().vae_scale_factor();
-        return {shape.batch_size, model_.config().vae.latent_channels, shape.height / factor, shape.width / factor};
-    }
-
-    /// A grey picture, all of which is painted anew.
-    void encode_pictures(const BenchShape& shape) {
-        const auto latents = latents_shape(shape);
-        pictures_.mask = at::ones({1, 1, latents[2], latents[3]}, at::kFloat).to(model_.placement().device);
-        pictures_.masked_image = model_.encode_image(at::zeros({1, 3, shape.height, shape.width}, at::kFloat));
-    }
-
-    StableDiffusion model_;
-    Guidance guidance_;
-    InpaintInputs pictures_;
-    at::Tensor latents_;
-};
 
 std::unique_ptr<BenchModel> load(const StudyExperiment& study, const Placement& placement, bool random) {
-    const auto from = [&](const StableDiffusionComponents& source, const StableDiffusionConfig& config) {
-        const StableDiffusion unloaded(source, config, placement);
-        return std::make_unique<StableDiffusionBench>(
-            StableDiffusion(keep(source, placement, unloaded.vae_dtype()), config, placement), study.guidance);
-    };
-    if (random) return from(random_components(study, config_of(study)), config_of(study));
-    const Checkpoint checkpoint = require_study_checkpoint(study);
-    const auto config = StableDiffusionConfig::read(checkpoint);
-    return from(StableDiffusionComponents::of(checkpoint, config), config);
+    return load_pipeline(random ? random_latent_pipeline(study, placement)
+                                : open_pipeline(require_study_checkpoint(study), placement, false),
+                         study.guidance);
 }
 
 }  // namespace
@@ -184,12 +94,11 @@ BenchExperiment stable_diffusion_bench(const StudyExperiment& study) {
         text_length = encoder->config().max_position_embeddings;
     }
     const bool guided = Guidance{.scale = study.guidance}.active();
-    const bool inpaints = config.unet.in_channels != config.vae.latent_channels;
     const int64_t factor = config.vae_scale_factor();
     return {.name = study.name,
             .model = study.model(),
             .study_shape = study_shape(study),
-            .size_factor = config.size_factor(),
+            .size_factor = config.traits().size_factor,
             .parameters = parameter_count(*unet) + parameter_count(*vae) + text_parameters,
             .flop_per_step =
                 [=](const BenchShape& s) {
@@ -200,7 +109,7 @@ BenchExperiment stable_diffusion_bench(const StudyExperiment& study) {
                 [=](const BenchShape& s) {
                     const auto tokens = static_cast<double>((s.batch_size + (guided ? 1 : 0)) * text_length);
                     return 2 * static_cast<double>(text_parameters) * tokens +
-                           (inpaints ? count_encode_flop(*vae, s.height, s.width) : 0);
+                           (config.reads_mask() ? count_encode_flop(*vae, s.height, s.width) : 0);
                 },
             .flop_to_decode =
                 [=](const BenchShape& s) {

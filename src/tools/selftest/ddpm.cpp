@@ -3,8 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "diffapple/pipelines/ddpm.h"
 #include "diffapple/pipelines/image_processor.h"
+#include "diffapple/pipelines/pixel_pipeline.h"
 #include "parts.h"
 
 namespace diffapple::selftest {
@@ -25,14 +25,16 @@ at::Tensor sample(const std::shared_ptr<UNet2DModel>& unet, const Placement& pla
     const nlohmann::json config{{"num_train_timesteps", 1000}};
     const auto scheduler = make_scheduler("ddpm", config, "selftest", {.steps = steps});
     NoiseSource noise(seed);
-    DDPMPipeline pipeline(unet, placement);
-    return pipeline.sample({.batch_size = 2, .height = 16, .width = 24}, *scheduler, noise, [](size_t, size_t) {})
-        .sample;
+    PixelPipeline pipeline({{.name = "unet", .load = [unet](const Placement&) { return unet; }}}, unet->config(),
+                           placement);
+    const BatchRequest request{.pictures = 2, .size = {.width = 24, .height = 16}};
+    return pipeline.sample(request, *scheduler, noise, [](size_t, size_t) {}).sample;
 }
 
 Comparison check_run(const Placement& placement) {
     constexpr int64_t roundings = 100;  // those of one turn: the sampler clips, and damps what earlier turns added
     const auto twins = make_twins<UNet2DModel>(unet_config(), placement);
+    nn::pack_weights(*twins.tested);
     const auto exact = sample(twins.exact, {at::kCPU, at::kDouble});
     return compare(sample(twins.tested, placement), exact.to(at::kDouble), placement, roundings);
 }

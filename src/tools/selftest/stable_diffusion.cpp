@@ -4,15 +4,16 @@
 
 #include <nlohmann/json.hpp>
 
-#include "diffapple/pipelines/inpaint.h"
-#include "diffapple/pipelines/text_to_image.h"
+#include "diffapple/models/clip_text.h"
+#include "diffapple/models/component_descriptions.h"
+#include "diffapple/pipelines/stable_diffusion.h"
 #include "parts.h"
 
 namespace diffapple::selftest {
 namespace {
 
 constexpr int64_t text_width = 32, text_length = 16, vocabulary = 100, pooled_width = 24;
-constexpr int64_t latent_height = 8, latent_width = 12, factor = 2;  // factor: pixels per latent
+constexpr Size latent_size{.width = 12, .height = 8}, full_size{.width = 24, .height = 16};
 
 template <typename Config>
 Config read(const nlohmann::json& json) {
@@ -20,7 +21,7 @@ Config read(const nlohmann::json& json) {
 }
 
 UNet2DConditionConfig unet_config(const nlohmann::json& changes) {
-    nlohmann::json config{{"sample_size", latent_height},
+    nlohmann::json config{{"sample_size", latent_size.height},
                           {"down_block_types", {"CrossAttnDownBlock2D", "DownBlock2D"}},
                           {"up_block_types", {"UpBlock2D", "CrossAttnUpBlock2D"}},
                           {"block_out_channels", {32, 64}},
@@ -71,62 +72,68 @@ struct Shape {
 
 /// Both copies of a pipeline.
 struct PipelineTwins {
-    std::unique_ptr<StableDiffusion> tested, exact;
+    std::unique_ptr<Pipeline> tested, exact;
 };
+
+/// A component that is in memory already.
+template <typename Model>
+ComponentDescription made(const std::string& name, const std::shared_ptr<Model>& model) {
+    return {.name = name, .load = [model](const Placement&) { return model; }};
+}
 
 PipelineTwins make_pipelines(const Shape& shape, const Placement& placement) {
     StableDiffusionConfig config{.unet = unet_config(shape.unet), .vae = vae_config()};
     config.text_encoders = {"text_encoder"};
     if (shape.is_xl) config.text_encoders.emplace_back("text_encoder_2");
-    const auto unet = make_twins<UNet2DConditionModel>(config.unet, placement);
-    const auto vae = make_twins<AutoencoderKL>(config.vae, placement);
-    const auto source_of = [](const std::shared_ptr<ClipTextModel>& model) {
-        return PromptEncoder::Source{ids_of, [model](const Placement&, const OnLoaded&) { return model; }};
+    std::vector<ComponentDescription> tested, exact;
+    const auto add = [&](const std::string& name, const auto& twins) {
+        tested.push_back(made(name, twins.tested));
+        exact.push_back(made(name, twins.exact));
     };
-    std::vector<PromptEncoder::Source> tested_texts, exact_texts;
-    for (size_t i = 0; i < config.text_encoders.size(); ++i) {
-        const auto text = make_twins<ClipTextModel>(text_config(/*projects=*/i > 0), placement);
-        tested_texts.push_back(source_of(text.tested));
-        exact_texts.push_back(source_of(text.exact));
+    const auto packed = [](const auto& twins) {
+        nn::pack_weights(*twins.tested);
+        return twins;
+    };
+    add("unet", packed(make_twins<UNet2DConditionModel>(config.unet, placement)));
+    add("vae", packed(make_twins<AutoencoderKL>(config.vae, placement)));
+    for (const auto& name : config.text_encoders) {
+        add(name, make_twins<ClipTextModel>(text_config(/*projects=*/name != "text_encoder"), placement));
+        const auto tokenize = std::make_shared<Tokenize>(ids_of);
+        add(tokenizer_of(name), Twins<Tokenize>{.tested = tokenize, .exact = tokenize});
     }
-    const auto pipeline = [&](const auto& the_unet, const auto& the_vae, const auto& texts, const Placement& where) {
-        const StableDiffusionComponents components{.unet = [=](const Placement&, const OnLoaded&) { return the_unet; },
-                                                   .vae = [=](const Placement&, const OnLoaded&) { return the_vae; },
-                                                   .text_encoders = [=] { return texts; }};
-        return std::make_unique<StableDiffusion>(components, config, where);
-    };
-    return {.tested = pipeline(unet.tested, vae.tested, tested_texts, placement),
-            .exact = pipeline(unet.exact, vae.exact, exact_texts, {at::kCPU, at::kDouble})};
+    return {.tested = std::make_unique<StableDiffusion>(tested, config, placement),
+            .exact = std::make_unique<StableDiffusion>(exact, config, Placement{at::kCPU, at::kDouble})};
 }
 
-Start start_of(const Shape& shape, StableDiffusion& model, const std::vector<int64_t>& latents,
-               const Scheduler& scheduler, NoiseSource& noise) {
-    const c10::Device device = model.placement().device;
-    if (!shape.inpaints) return start_from_noise(latents, {}, scheduler, device, noise);
-    const at::Tensor image = at::linspace(-1, 1, 3 * factor * latent_height * factor * latent_width, at::kFloat)
-                                 .reshape({1, 3, factor * latent_height, factor * latent_width});
-    at::Tensor mask = at::zeros({1, 1, latent_height, latent_width}, at::kFloat);
-    mask.slice(3, 0, latent_width / 2).fill_(1);
-    return start_inpainting({.masked_image = model.encode_image(image), .mask = mask.to(device)}, /*noise_alone=*/true,
-                            latents, {}, scheduler, noise);
+/// A picture of all levels, of which the left half is painted anew.
+std::shared_ptr<const PictureInputs> half_masked_picture() {
+    PictureInputs inputs{.image = blank_image(full_size.width, full_size.height, 3),
+                         .mask = blank_image(full_size.width, full_size.height, 1)};
+    auto& levels = inputs.image.pixels;
+    for (size_t i = 0; i < levels.size(); ++i) levels[i] = static_cast<uint8_t>(255 * i / (levels.size() - 1));
+    constexpr auto width = static_cast<size_t>(full_size.width);
+    for (size_t i = 0; i < inputs.mask->pixels.size(); ++i)
+        inputs.mask->pixels[i] = i % width < width / 2 ? 255 : 0;
+    return std::make_shared<PictureInputs>(std::move(inputs));
 }
 
 /// Two pictures of a model.
-at::Tensor run(const Shape& shape, StableDiffusion& model) {
+at::Tensor run(const Shape& shape, Pipeline& pipeline) {
     constexpr uint64_t seed = 8;
     constexpr int64_t steps = 3;
     const Prompt first{.text = "a", .text_2 = "a"}, second{.text = "bbb", .text_2 = "bb"}, negative{.text = "cc"};
-    model.encode({first, second, negative}, [](const std::string&) {});
+    pipeline.prepare({first, second, negative}, [](const std::string&) {});
     const nlohmann::json config{
         {"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}, {"skip_prk_steps", true}};
     const auto scheduler = make_scheduler(shape.scheduler, config, "selftest", {.steps = steps});
     NoiseSource noise(seed);
-    StableDiffusion::Request request{
-        .prompts = {first, second}, .negative_prompt = negative, .guidance = {.scale = shape.guidance_scale}};
-    if (shape.is_xl) request.sizes = {.original = {16, 24}, .crop = {0, 0}, .target = {16, 24}};
-    const Start start = start_of(shape, model, {2, 4, latent_height, latent_width}, *scheduler, noise);
-    const auto latents = model.denoise(request, start, *scheduler, noise, [](size_t, size_t) {}).sample;
-    return model.decode(latents);
+    const BatchRequest request{.pictures = 2,
+                               .size = full_size,
+                               .prompts = {first, second},
+                               .negative_prompt = negative,
+                               .guidance = {.scale = shape.guidance_scale},
+                               .inputs = shape.inpaints ? half_masked_picture() : nullptr};
+    return pipeline.decode(pipeline.sample(request, *scheduler, noise, [](size_t, size_t) {}).sample);
 }
 
 Check run_check(const std::string& name, const Shape& shape) {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "diffapple/models/state_loading.h"
+#include "diffapple/pipelines/pipeline.h"
 #include "diffapple/study/study.h"
 
 namespace diffapple {
@@ -30,6 +30,10 @@ public:
     /// Makes the bytes of PNG files from what the last denoise left.
     virtual void decode(const BenchShape& shape) = 0;
 };
+
+/// Loads all components of a pipeline and keeps them. `guidance_scale`: of models with prompts. A UNet that reads a mask
+/// gets one, and a picture.
+std::unique_ptr<BenchModel> load_pipeline(std::unique_ptr<Pipeline> pipeline, double guidance_scale);
 
 /// One experiment of the study.
 struct BenchExperiment {
