@@ -1,5 +1,5 @@
-// The commands that make pictures: `diffapple ddpm | sd15 | sdxl-turbo | sd2-inpaint`. Their options are the same where
-// their experiments have the same settings.
+// The commands that make pictures, one for each experiment of the study. Their options are the same where their
+// experiments have the same settings.
 #include <CLI/CLI.hpp>
 #include <limits>
 #include <memory>
@@ -38,12 +38,12 @@ Shard parse_shard(const std::string& text) {
 
 /// The options as typed.
 struct Options {
-    explicit Options(const ExperimentKind& experiment_kind)
+    explicit Options(const StudyExperiment& experiment_kind)
         : kind(experiment_kind),
           steps(std::to_string(experiment_kind.steps)),
           guidance(python_float(experiment_kind.guidance)) {}
 
-    const ExperimentKind& kind;
+    const StudyExperiment& kind;
     RunSettings settings;
     Verbosity verbosity;
     std::string model, seeds = "42", steps, schedulers, batch_size = "1", width, height;
@@ -214,11 +214,11 @@ void add_image_options(CLI::App* command, Options& options) {
     command->add_flag("--keep-unmasked", settings.keep_unmasked, "Put back the very pixels outside the mask");
 }
 
-void add_command(CLI::App& app, const ExperimentKind& kind, const std::string& description) {
-    CLI::App* const command = app.add_subcommand(kind.name, description);
+void add_command(CLI::App& app, const StudyExperiment& kind) {
+    CLI::App* const command = app.add_subcommand(kind.name, kind.description);
     const auto options = std::make_shared<Options>(kind);
     RunSettings& settings = options->settings;
-    command->add_option("--model", options->model, "Folder, name under models/ or Hub id [" + kind.study_model + "]");
+    command->add_option("--model", options->model, "Folder, name under models/ or Hub id [" + kind.model() + "]");
     command->add_option("--device", settings.device, "auto, mps, cuda, cuda:N or cpu")->capture_default_str();
     command->add_option("--dtype", settings.dtype, "auto, fp32, fp16 or bf16")->capture_default_str();
     if (kind.has_prompts()) {
@@ -256,10 +256,7 @@ void add_command(CLI::App& app, const ExperimentKind& kind, const std::string& d
 }  // namespace
 
 void add_experiment_commands(CLI::App& app) {
-    add_command(app, ddpm_kind(), "Make unconditional pictures (google/ddpm-cat-256)");
-    add_command(app, sd15_kind(), "Make pictures of prompts (Stable Diffusion v1.5, v2)");
-    add_command(app, sdxl_turbo_kind(), "Make pictures of prompts in few steps (SDXL Turbo, SDXL)");
-    add_command(app, sd2_inpaint_kind(), "Paint a part of a picture anew (Stable Diffusion v2 inpainting)");
+    for (const auto& experiment : study_experiments()) add_command(app, experiment);
 }
 
 }  // namespace diffapple

@@ -65,8 +65,8 @@ void remove(const Options& options) {
     const Removal removal = find_removal(options.remove);
     if (removal.is_demo && !options.yes)
         fail_usage("--remove ", removal.name,
-                   ": this demo comes with the program, and `ddpm` falls back on it; add "
-                   "--yes to remove it all the same");
+                   ": this demo comes with the program and stands in for a model of the study; add --yes to remove it "
+                   "all the same");
     if (!options.yes && !confirm(removal)) fail("--remove ", removal.name, ": nothing was removed");
     remove_model(removal);
     if (options.as_json)

@@ -13,7 +13,7 @@ namespace {
 
 class DDPMExperiment final : public Experiment {
 public:
-    DDPMExperiment(const ExperimentKind& kind, const RunSettings& settings) : context_(open_run(kind, settings)) {
+    DDPMExperiment(const StudyExperiment& kind, const RunSettings& settings) : context_(open_run(kind, settings)) {
         const Component unet = context_.checkpoint.component("unet");
         const auto config = UNet2DConfig::from_json(JsonFields(unet.config, unet.where()));
         if (config.in_channels == 2 || config.in_channels > 4)
@@ -68,7 +68,7 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Experiment> open_ddpm_experiment(const ExperimentKind& kind, const RunSettings& settings) {
+std::unique_ptr<Experiment> open_ddpm_experiment(const StudyExperiment& kind, const RunSettings& settings) {
     return std::make_unique<DDPMExperiment>(kind, settings);
 }
 

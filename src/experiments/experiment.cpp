@@ -228,7 +228,7 @@ void run_experiment(Experiment& experiment, Reporter& reporter) {
     make_sheet(context, plan, reporter);
 }
 
-std::unique_ptr<Experiment> open_experiment(const ExperimentKind& kind, const RunSettings& settings) {
+std::unique_ptr<Experiment> open_experiment(const StudyExperiment& kind, const RunSettings& settings) {
     return kind.has_prompts() ? open_latent_experiment(kind, settings) : open_ddpm_experiment(kind, settings);
 }
 

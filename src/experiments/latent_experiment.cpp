@@ -31,7 +31,7 @@ std::string tokenizer_sha256(const std::filesystem::path& folder) {
 
 class LatentExperiment final : public Experiment {
 public:
-    LatentExperiment(const ExperimentKind& kind, const RunSettings& settings)
+    LatentExperiment(const StudyExperiment& kind, const RunSettings& settings)
         : context_(open_run(kind, settings)),
           model_(context_.checkpoint, StableDiffusionConfig::read(context_.checkpoint),
                  {context_.placement.device, context_.placement.dtype, settings.weights}),
@@ -327,7 +327,7 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Experiment> open_latent_experiment(const ExperimentKind& kind, const RunSettings& settings) {
+std::unique_ptr<Experiment> open_latent_experiment(const StudyExperiment& kind, const RunSettings& settings) {
     return std::make_unique<LatentExperiment>(kind, settings);
 }
 

@@ -12,7 +12,8 @@
 
 namespace diffapple {
 
-LatentInputs::LatentInputs(const ExperimentKind& kind, const RunSettings& settings, const StableDiffusionConfig& config)
+LatentInputs::LatentInputs(const StudyExperiment& kind, const RunSettings& settings,
+                           const StableDiffusionConfig& config)
     : settings_(settings),
       is_xl_(config.is_xl()),
       reads_mask_(config.unet.in_channels > config.vae.latent_channels),
@@ -42,7 +43,7 @@ void LatentInputs::read_mask() {
     crop_ = crop_region(mask_, size, *settings_.padding_mask_crop);
 }
 
-void LatentInputs::check(const ExperimentKind& kind) const {
+void LatentInputs::check(const StudyExperiment& kind) const {
     const bool image = !settings_.image.empty(), mask = !settings_.mask.empty();
     if (mask && !image) fail_usage("--mask: belongs to a picture; give it with --image");
     if (kind.inpaints && !mask)

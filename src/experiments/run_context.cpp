@@ -21,12 +21,9 @@ namespace {
 
 constexpr const char* scheduler_file = "scheduler_config.json";
 
-Checkpoint choose_checkpoint(const ExperimentKind& kind, const std::optional<std::string>& model) {
+Checkpoint choose_checkpoint(const StudyExperiment& kind, const std::optional<std::string>& model) {
     if (model) return require_checkpoint(*model);
-    if (auto found = find_checkpoint(kind.study_model)) return *found;
-    if (!kind.demo_model.empty())
-        if (auto demo = find_checkpoint(kind.demo_model)) return *demo;
-    return require_checkpoint(kind.study_model);
+    return require_study_checkpoint(kind);
 }
 
 /// Of a component's config without the notes of diffusers (its version, where it came from), whose keys begin with _.
@@ -49,7 +46,7 @@ std::unique_ptr<Scheduler> RunContext::new_scheduler(const BatchSettings& batch)
                           {.steps = batch.steps, .strength = batch.strength.value_or(1.0), .eta = settings.eta});
 }
 
-RunContext open_run(const ExperimentKind& kind, const RunSettings& settings) {
+RunContext open_run(const StudyExperiment& kind, const RunSettings& settings) {
     expand_batches(settings, kind.scheduler);  // a wrong call is refused before a file is read
     const c10::Device device = find_device(settings.device);
     const Placement placement{device, find_dtype(settings.dtype, device)};
@@ -65,9 +62,9 @@ RunContext open_run(const ExperimentKind& kind, const RunSettings& settings) {
 
 void explain_demo(const RunContext& context, Reporter& reporter) {
     if (context.settings.model || !context.checkpoint.is_demo()) return;
-    reporter.note(concat(context.kind.study_model, " is not on this machine, so the small demo model ",
+    reporter.note(concat(context.kind.model(), " is not on this machine, so the small demo model ",
                          context.checkpoint.name, " is used; for the study's model, ",
-                         how_to_get(context.kind.study_model)));
+                         how_to_get(context.kind.model())));
 }
 
 void identify(RunContext& context, const Component& component, bool prefer_half) {
@@ -146,7 +143,7 @@ std::string stem(const RunContext& context, const BatchSettings& batch, int64_t 
 PictureName base_name(const RunContext& context, const BatchSettings& batch, int64_t index) {
     std::vector<std::pair<std::string, std::string>> suffixes;
     const Checkpoint& checkpoint = context.checkpoint;
-    if (checkpoint.name != context.kind.study_model && !checkpoint.is_demo())
+    if (checkpoint.name != context.kind.model() && !checkpoint.is_demo())
         suffixes.emplace_back("model", safe_name(checkpoint.name));
     const auto& usual = context.kind.scheduler.empty() ? context.own_scheduler : context.kind.scheduler;
     if (batch.scheduler != usual) suffixes.emplace_back("scheduler", batch.scheduler);
@@ -154,7 +151,7 @@ PictureName base_name(const RunContext& context, const BatchSettings& batch, int
     if (context.placement.dtype != find_dtype("auto", context.placement.device))
         suffixes.emplace_back("dtype", dtype_name(context.placement.dtype));
     if (context.latents) suffixes.emplace_back("latents", context.latents_sha256.substr(0, 6));
-    return {.experiment_folder = context.kind.folder,
+    return {.experiment_folder = context.kind.output_folder,
             .demo = checkpoint.is_demo(),
             .prompt_folder = "uncond",
             .stem = stem(context, batch, index),

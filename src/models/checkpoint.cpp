@@ -112,7 +112,10 @@ nlohmann::json Checkpoint::scheduler_config() const {
 }
 
 bool Checkpoint::is_demo() const {
-    return name == "ddpm-cat-demo";
+    const auto& experiments = study_experiments();
+    return std::any_of(experiments.begin(), experiments.end(), [&](const StudyExperiment& experiment) {
+        return experiment.demo && experiment.demo->name == name;
+    });
 }
 
 std::vector<fs::path> model_search_folders() {
@@ -127,13 +130,18 @@ std::vector<fs::path> model_search_folders() {
 
 namespace {
 
+/// The experiment of the study whose model this is; a null pointer for any other model.
+const StudyExperiment* find_study_of(const std::string& hub_id) {
+    for (const auto& experiment : study_experiments())
+        if (experiment.has_hub_id(hub_id)) return &experiment;
+    return nullptr;
+}
+
 /// The shortest folder under models/ that a model may lie in: the study's models may leave out their organisation,
 /// whose name another model of the Hub could differ in.
 std::string shortest_place(const std::string& model) {
-    for (const std::string study_model : {"google/ddpm-cat-256", "stable-diffusion-v1-5/stable-diffusion-v1-5",
-                                          "stabilityai/sdxl-turbo", "stabilityai/stable-diffusion-2-inpainting"})
-        if (model == study_model) return model.substr(model.find('/') + 1);
-    return model;
+    const StudyExperiment* const study = find_study_of(model);
+    return study ? study->model_folder() : model;
 }
 
 /// Where a model of this name may lie under models/.
@@ -179,9 +187,21 @@ Checkpoint require_checkpoint(const std::string& model) {
          ": there is no such folder, no such name under models/, and no such model in the Hub cache; ", advice);
 }
 
+std::optional<Checkpoint> find_study_checkpoint(const StudyExperiment& experiment) {
+    for (const auto& known : experiment.hub_ids)
+        if (auto found = find_checkpoint(known.id)) return found;
+    return experiment.demo ? find_checkpoint(experiment.demo->name) : std::nullopt;
+}
+
+Checkpoint require_study_checkpoint(const StudyExperiment& experiment) {
+    if (auto found = find_study_checkpoint(experiment)) return *found;
+    return require_checkpoint(experiment.model());  // says how to get it
+}
+
 std::string how_to_get(const std::string& hub_id) {
-    return "download it with the Hub's client (hf download " + hub_id + "), or put its files into models/" +
-           shortest_place(hub_id) + "/";
+    const StudyExperiment* const study = find_study_of(hub_id);
+    return concat("download it with `", study ? study->download_command() : "hf download " + hub_id,
+                  "`, or put its files into models/", shortest_place(hub_id), "/");
 }
 
 std::vector<Checkpoint> list_checkpoints() {

@@ -88,8 +88,7 @@ int64_t read_index(const JsonFields& fields, const RunSettings& settings) {
 RecipeRun read_recipe_run(const Recipe& recipe, const std::string& where) {
     const JsonFields determining(recipe.determining, where);
     const JsonFields fields = determining.object("settings");
-    RecipeRun run{
-        .kind = find_experiment_kind(determining.choice("experiment", {"ddpm", "sd15", "sdxl-turbo", "sd2-inpaint"}))};
+    RecipeRun run{.kind = find_study_experiment(determining.choice("experiment", study_experiment_names()))};
     run.device = determining.choice("device", {"cpu", "cuda", "mps"});
     run.dtype = determining.object("dtypes").choice("unet", {"fp32", "fp16", "bf16"});
     run.image_sha256 = read_optional_text(fields, "image");

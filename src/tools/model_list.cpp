@@ -1,7 +1,6 @@
 #include "diffapple/tools/model_list.h"
 
 #include <algorithm>
-#include <array>
 #include <sstream>
 
 #include "diffapple/core/error.h"
@@ -9,6 +8,7 @@
 #include "diffapple/io/hub.h"
 #include "diffapple/io/json_fields.h"
 #include "diffapple/models/unet_2d_condition.h"
+#include "diffapple/study/study.h"
 #include "diffapple/tools/inspect.h"
 
 namespace diffapple {
@@ -16,25 +16,33 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A model that an experiment was written for.
+/// A model that an experiment uses.
 struct KnownModel {
-    const char* name;
-    const char* command;
-    uint64_t bytes;
-    const char* licence;
-    const char* how_to_get;
+    std::vector<std::string>
+        names;  ///< under which list_checkpoints may find it; the first is shown where it is absent
+    std::string command;
+    ModelDownload download;
+    std::string how_to_get;
 };
 
-constexpr std::array<KnownModel, 5> known_models{
-    {{"google/ddpm-cat-256", "ddpm", 455'000'000, "apache-2.0",
-      "hf download google/ddpm-cat-256, or put its files into models/ddpm-cat-256/"},
-     {"stable-diffusion-v1-5/stable-diffusion-v1-5", "sd15", 2'740'000'000, "creativeml-openrail-m",
-      "hf download stable-diffusion-v1-5/stable-diffusion-v1-5 --include '*.json' '*.txt' '*.fp16.safetensors'"},
-     {"stabilityai/sdxl-turbo", "sdxl-turbo", 6'940'000'000, "sai-nc-community",
-      "hf download stabilityai/sdxl-turbo --include '*.json' '*.txt' '*.fp16.safetensors'"},
-     {"stabilityai/stable-diffusion-2-inpainting", "sd2-inpaint", 2'580'000'000, "openrail++",
-      "it left the Hub; put a copy in diffusers layout into models/stable-diffusion-2-inpainting/"},
-     {"ddpm-cat-demo", "ddpm", 11'000'000, "mit", "comes with the program, in models/ddpm-cat-demo/"}}};
+/// The models of the study, then the demos.
+std::vector<KnownModel> known_models() {
+    std::vector<KnownModel> known, demos;
+    for (const auto& experiment : study_experiments()) {
+        KnownModel model{
+            .command = experiment.name, .download = experiment.download, .how_to_get = how_to_get(experiment.model())};
+        for (const auto& hub_id : experiment.hub_ids) model.names.push_back(hub_id.id);
+        model.names.push_back(experiment.model_folder());
+        known.push_back(model);
+        if (const auto& demo = experiment.demo)
+            demos.push_back({{demo->name},
+                             experiment.name,
+                             demo->download,
+                             "comes with the program, in models/" + demo->name + "/"});
+    }
+    known.insert(known.end(), demos.begin(), demos.end());
+    return known;
+}
 
 /// The size of a folder's files. Links to files count as the file (the Hub's snapshots are made of them); links to
 /// folders are not followed.
@@ -70,16 +78,32 @@ std::string licence_of(const fs::path& folder) {
     return "";
 }
 
-/// The command that runs a model with this UNet; a model whose config cannot be read is run by none.
+/// What tells apart the UNets that the experiments take.
+struct UNetKind {
+    std::string class_name;
+    bool text_time = false, inpaints = false;
+    bool operator==(const UNetKind&) const = default;
+};
+
+UNetKind kind_of(const nlohmann::json& unet_config, const std::string& where) {
+    UNetKind kind{.class_name = config_class_name(unet_config)};
+    if (kind.class_name != "UNet2DConditionModel") return kind;
+    const auto config = UNet2DConditionConfig::from_json(JsonFields(unet_config, where));
+    kind.text_time = config.text_time.has_value();
+    kind.inpaints = config.in_channels > config.out_channels;
+    return kind;
+}
+
+/// The command that runs a model with this UNet: that of the experiment whose own model has a UNet of the same kind. A
+/// model whose config cannot be read is run by none.
 std::string command_for(const Checkpoint& checkpoint) {
     try {
         const Component unet = checkpoint.component("unet");
-        const std::string kind = config_class_name(unet.config);
-        if (kind == "UNet2DModel") return "ddpm";
-        if (kind != "UNet2DConditionModel") return "";
-        const auto config = UNet2DConditionConfig::from_json(JsonFields(unet.config, unet.where()));
-        if (config.text_time) return "sdxl-turbo";
-        return config.in_channels > config.out_channels ? "sd2-inpaint" : "sd15";
+        const UNetKind kind = kind_of(unet.config, unet.where());
+        for (const auto& experiment : study_experiments())
+            if (kind == kind_of(parse_json(experiment.config("unet"), experiment.name), experiment.name))
+                return experiment.name;
+        return "";
     } catch (const Error&) {
         return "";
     }
@@ -94,13 +118,8 @@ ModelEntry describe(const Checkpoint& checkpoint) {
             .licence = licence_of(checkpoint.folder)};
 }
 
-/// "ddpm-cat-256" of "google/ddpm-cat-256": the folder's name under models/.
-std::string short_name(const std::string& name) {
-    return name.substr(name.rfind('/') + 1);
-}
-
 bool is_known_as(const KnownModel& known, const ModelEntry& entry) {
-    return entry.name == known.name || entry.name == short_name(known.name);
+    return std::find(known.names.begin(), known.names.end(), entry.name) != known.names.end();
 }
 
 }  // namespace
@@ -109,17 +128,17 @@ std::vector<ModelEntry> list_models() {
     std::vector<ModelEntry> found;
     for (const auto& checkpoint : list_checkpoints()) found.push_back(describe(checkpoint));
     std::vector<ModelEntry> entries;
-    for (const auto& known : known_models) {
+    for (const auto& known : known_models()) {
         const auto others = std::stable_partition(found.begin(), found.end(),
                                                   [&](const ModelEntry& entry) { return is_known_as(known, entry); });
         if (others == found.begin())
-            entries.push_back({.name = known.name,
+            entries.push_back({.name = known.names.front(),
                                .command = known.command,
-                               .bytes = known.bytes,
-                               .licence = known.licence,
+                               .bytes = known.download.bytes,
+                               .licence = known.download.licence,
                                .how_to_get = known.how_to_get});
         for (auto entry = found.begin(); entry != others; ++entry) {
-            if (entry->licence.empty()) entry->licence = known.licence;
+            if (entry->licence.empty()) entry->licence = known.download.licence;
             entries.push_back(*entry);
         }
         found.erase(found.begin(), others);

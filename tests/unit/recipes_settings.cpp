@@ -1,4 +1,4 @@
-// The grid of batches that a run's lists make, and the study's kinds of experiments.
+// The grid of batches that a run's lists make.
 #include <gtest/gtest.h>
 
 #include "diffapple/core/error.h"
@@ -60,12 +60,6 @@ TEST(ExpandBatches, OneFileOfLatentsIsForOneBatch) {
     settings.steps = {5};
     settings.guidance = {2};
     EXPECT_EQ(expand_batches(settings, "ddim").size(), 1U);  // of two prompts
-}
-
-TEST(ExperimentKind, FoundByTheNameOfTheCommand) {
-    for (const char* const name : {"ddpm", "sd15", "sdxl-turbo", "sd2-inpaint"})
-        EXPECT_EQ(find_experiment_kind(name).name, name);
-    EXPECT_THROW(find_experiment_kind("sd3"), Error);
 }
 
 }  // namespace

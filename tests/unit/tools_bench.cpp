@@ -1,7 +1,6 @@
 // The plan and the run of bench: what is measured, what cannot be and says so, what a step costs.
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -9,12 +8,9 @@
 #include "diffapple/io/json_fields.h"
 #include "diffapple/tools/bench/bench.h"
 #include "diffapple/tools/bench/budget.h"
-#include "diffapple/tools/study_configs.h"
 
 namespace diffapple {
 namespace {
-
-namespace fs = std::filesystem;
 
 BenchSettings tiny_settings() {
     return {.experiments = {"ddpm"},
@@ -26,25 +22,8 @@ BenchSettings tiny_settings() {
             .random = true};
 }
 
-void expect_config(const std::string& built_in, const std::string& file) {
-    const fs::path data = fs::path(__FILE__).parent_path().parent_path() / "data";
-    EXPECT_EQ(parse_json(built_in, "built-in"), read_json_file(data / file)) << file;
-}
-
-TEST(BenchModel, ConfigsAreTheCheckpoints) {
-    expect_config(ddpm_cat_config(), "ddpm-cat-256/config.json");
-    const std::vector<std::pair<std::string, StudyConfigs>> models{
-        {"sd-v1-5", sd15_configs()}, {"sd-v2-inpainting", sd2_inpaint_configs()}, {"sdxl-turbo", sdxl_turbo_configs()}};
-    for (const auto& [model, configs] : models) {
-        expect_config(configs.unet, model + "/unet/config.json");
-        expect_config(configs.vae, model + "/vae/config.json");
-        expect_config(configs.text_encoders.at(0), model + "/text_encoder/config.json");
-    }
-    expect_config(sdxl_turbo_configs().text_encoders.at(1), "sdxl-turbo/text_encoder_2/config.json");
-}
-
 TEST(BenchModel, IsTheFullSizeModel) {
-    const BenchExperiment ddpm = ddpm_bench();
+    const BenchExperiment ddpm = ddpm_bench(find_study_experiment("ddpm"));
     EXPECT_EQ(ddpm.parameters, 113'673'219);
     EXPECT_EQ(ddpm.study_shape, (BenchShape{1, 256, 256}));
     EXPECT_EQ(ddpm.size_factor, 32);
@@ -92,33 +71,31 @@ TEST(BenchModel, FlopsOfTheAutoencoderAreTorchs) {
 }
 
 /// The study's models in miniature: what an experiment does is the same.
-StableDiffusionStudy small_study(const std::string& name) {
-    for (auto study : stable_diffusion_studies()) {
-        if (study.name != name) continue;
-        const bool is_xl = study.configs.text_encoders.size() > 1;
-        auto unet = parse_json(study.configs.unet, "unet"), vae = parse_json(study.configs.vae, "vae");
-        constexpr int64_t channels = 32, heads = 4, text_width = 16;
-        unet.update({{"block_out_channels", std::vector<int64_t>(unet["down_block_types"].size(), channels)},
-                     {"attention_head_dim", heads},
-                     {"layers_per_block", 1},
-                     {"cross_attention_dim", text_width * static_cast<int64_t>(study.configs.text_encoders.size())}});
-        if (is_xl) unet["projection_class_embeddings_input_dim"] = int64_t{6} * 256 + text_width;
-        vae["block_out_channels"] = {channels, channels, channels, channels};
-        study.configs.unet = unet.dump();
-        study.configs.vae = vae.dump();
-        for (auto& config : study.configs.text_encoders) {
-            auto text = parse_json(config, "text");
-            text.update({{"hidden_size", text_width},
-                         {"intermediate_size", 2 * text_width},
-                         {"num_hidden_layers", 2},
-                         {"num_attention_heads", 2},
-                         {"vocab_size", 100},
-                         {"projection_dim", text_width}});
-            config = text.dump();
-        }
-        return study;
+StudyExperiment small_study(const std::string& name) {
+    StudyExperiment study = find_study_experiment(name);
+    const bool is_xl = study.configs.contains("text_encoder_2");
+    auto unet = parse_json(study.config("unet"), "unet"), vae = parse_json(study.config("vae"), "vae");
+    constexpr int64_t channels = 32, heads = 4, text_width = 16;
+    unet.update({{"block_out_channels", std::vector<int64_t>(unet["down_block_types"].size(), channels)},
+                 {"attention_head_dim", heads},
+                 {"layers_per_block", 1},
+                 {"cross_attention_dim", text_width * (is_xl ? 2 : 1)}});
+    if (is_xl) unet["projection_class_embeddings_input_dim"] = int64_t{6} * 256 + text_width;
+    vae["block_out_channels"] = {channels, channels, channels, channels};
+    study.configs["unet"] = unet.dump();
+    study.configs["vae"] = vae.dump();
+    for (auto& [component, config] : study.configs) {
+        if (!component.starts_with("text_encoder")) continue;
+        auto text = parse_json(config, component);
+        text.update({{"hidden_size", text_width},
+                     {"intermediate_size", 2 * text_width},
+                     {"num_hidden_layers", 2},
+                     {"num_attention_heads", 2},
+                     {"vocab_size", 100},
+                     {"projection_dim", text_width}});
+        config = text.dump();
     }
-    throw std::out_of_range(name);
+    return study;
 }
 
 class StableDiffusionBenchTest : public testing::TestWithParam<const char*> {};
@@ -141,7 +118,7 @@ INSTANTIATE_TEST_SUITE_P(Study, StableDiffusionBenchTest, testing::Values("sd15"
 
 /// The counts of torch.utils.flop_counter.FlopCounterMode for diffusers' UNet2DModel of this config.
 TEST(BenchModel, FlopsAreTorchs) {
-    const BenchExperiment ddpm = ddpm_bench();
+    const BenchExperiment ddpm = ddpm_bench(find_study_experiment("ddpm"));
     EXPECT_EQ(ddpm.flop_per_step({1, 256, 256}), 497'027'514'368);
     EXPECT_EQ(ddpm.flop_per_step({1, 128, 128}), 124'137'635'840);
     EXPECT_EQ(ddpm.flop_per_step({1, 64, 96}), 46'548'459'520);
@@ -185,7 +162,7 @@ TEST(BenchPlan, RefusesWrongCalls) {
 TEST(BenchPlan, StudyQuotesItsFigures) {
     BenchSettings settings{.devices = {"cpu"}, .dtypes = {"fp32"}, .random = true, .study = true};
     const auto rows = plan_bench(settings, bench_experiments());
-    ASSERT_EQ(rows.size(), study_figures().size());
+    ASSERT_EQ(rows.size(), study_experiments().size());
     for (const auto& row : rows) ASSERT_TRUE(row.quoted) << row.experiment;
     EXPECT_EQ(rows.front().shape, (BenchShape{1, 256, 256}));
     EXPECT_EQ(rows.front().quoted->rtx_a5000_it_per_s, 42);

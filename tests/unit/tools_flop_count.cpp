@@ -1,24 +1,18 @@
-// Parameters and operations of the study's UNets, built from their own configs without weights.
+// Operations of the study's UNets, built from their own configs without weights.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "diffapple/models/state_loading.h"
+#include "diffapple/io/json_fields.h"
+#include "diffapple/study/study.h"
 #include "diffapple/tools/bench/flop_count.h"
 
 namespace diffapple {
 namespace {
 
-std::shared_ptr<UNet2DConditionModel> make_unet(const std::string& name) {
-    const auto file = std::filesystem::path(__FILE__).parent_path().parent_path() / "data" / name / "unet/config.json";
-    const auto config = read_json_file(file);
-    return std::make_shared<UNet2DConditionModel>(UNet2DConditionConfig::from_json(JsonFields(config, name)));
-}
-
-TEST(UNet2DCondition, ParametersOfTheStudysModels) {
-    EXPECT_EQ(parameter_count(*make_unet("sd-v1-5")), 859'520'964);
-    EXPECT_EQ(parameter_count(*make_unet("sd-v2-inpainting")), 865'925'124);
-    EXPECT_EQ(parameter_count(*make_unet("sdxl-turbo")), 2'567'463'684);
+std::shared_ptr<UNet2DConditionModel> make_unet(const std::string& experiment) {
+    const auto config = parse_json(find_study_experiment(experiment).config("unet"), experiment);
+    return std::make_shared<UNet2DConditionModel>(UNet2DConditionConfig::from_json(JsonFields(config, experiment)));
 }
 
 /// Attentions of one level: to all pixels and to 77 tokens, by channel, two products of two operations each.
@@ -31,7 +25,7 @@ double attention_flop(double attentions, double channels, double pixels) {
 TEST(UNet2DCondition, OperationsOfTheStudysModels) {
     const double attention_of_v1 = attention_flop(5, 320, 4096) + attention_flop(5, 640, 1024) +
                                    attention_flop(5, 1280, 256) + attention_flop(1, 1280, 64);
-    EXPECT_NEAR(count_flop(*make_unet("sd-v1-5"), 2, 64, 64), 1354e9 - 5.9e9 + 2 * attention_of_v1, 1e9);
+    EXPECT_NEAR(count_flop(*make_unet("sd15"), 2, 64, 64), 1354e9 - 5.9e9 + 2 * attention_of_v1, 1e9);
     const double attention_of_xl = attention_flop(10, 640, 1024) + attention_flop(60, 1280, 256);
     EXPECT_NEAR(count_flop(*make_unet("sdxl-turbo"), 1, 64, 64), 1534e9 - 52.5e9 + attention_of_xl, 1e9);
 }

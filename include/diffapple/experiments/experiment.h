@@ -38,7 +38,7 @@ public:
 
 /// The experiment of a kind with a run's settings. Throws Error for all that is wrong with them or with the model and
 /// can be known before its weights are loaded.
-std::unique_ptr<Experiment> open_experiment(const ExperimentKind& kind, const RunSettings& settings);
+std::unique_ptr<Experiment> open_experiment(const StudyExperiment& kind, const RunSettings& settings);
 
 /// Runs every batch that is not made already: plans first (all errors that can be known are raised before anything is
 /// loaded), saves each batch's pictures as soon as they are done. A single batch is made again when its files exist

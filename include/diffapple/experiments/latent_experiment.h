@@ -9,6 +9,6 @@
 namespace diffapple {
 
 /// Throws Error for whatever about the settings or the model does not fit.
-std::unique_ptr<Experiment> open_latent_experiment(const ExperimentKind& kind, const RunSettings& settings);
+std::unique_ptr<Experiment> open_latent_experiment(const StudyExperiment& kind, const RunSettings& settings);
 
 }  // namespace diffapple

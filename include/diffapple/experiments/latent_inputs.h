@@ -17,7 +17,7 @@ class LatentInputs {
 public:
     /// Reads --image and --mask. Throws Error for files that are missing or damaged, and for options and a checkpoint
     /// that do not go together.
-    LatentInputs(const ExperimentKind& kind, const RunSettings& settings, const StableDiffusionConfig& config);
+    LatentInputs(const StudyExperiment& kind, const RunSettings& settings, const StableDiffusionConfig& config);
 
     LatentTask task() const { return task_; }
     /// Size of the pictures where the user names none, as diffusers' pipeline of that kind.
@@ -40,7 +40,7 @@ public:
     std::optional<Image> compare(const Image& result) const;
 
 private:
-    void check(const ExperimentKind& kind) const;
+    void check(const StudyExperiment& kind) const;
     void read_mask();
     void encode(StableDiffusion& model, const std::vector<int64_t>& latents_shape, PictureSize size);
 

@@ -20,7 +20,7 @@
 namespace diffapple {
 
 struct RunContext {
-    const ExperimentKind& kind;
+    const StudyExperiment& kind;
     RunSettings settings;
     Placement placement;
     Checkpoint checkpoint;
@@ -40,7 +40,7 @@ struct RunContext {
 };
 
 /// Finds device, dtype, checkpoint and scheduler config. Throws Error for what is wrong or absent.
-RunContext open_run(const ExperimentKind& kind, const RunSettings& settings);
+RunContext open_run(const StudyExperiment& kind, const RunSettings& settings);
 
 /// Says on stderr when the demo stands in for the study's model.
 void explain_demo(const RunContext& context, Reporter& reporter);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "diffapple/io/weights.h"
+#include "diffapple/study/study.h"
 
 namespace diffapple {
 
@@ -36,7 +37,7 @@ struct Checkpoint {
     std::vector<std::string> component_names() const;
     /// scheduler_config.json, from scheduler/ or the root. Throws Error when it is missing or not a JSON object.
     nlohmann::json scheduler_config() const;
-    /// True for the demo checkpoints that come with the program.
+    /// True for the study's demo models, which come with the program.
     bool is_demo() const;
 };
 
@@ -53,7 +54,14 @@ std::optional<Checkpoint> find_named_checkpoint(const std::string& name);
 /// As find_checkpoint; a missing one is an Error that says where it was looked for and how to get it.
 Checkpoint require_checkpoint(const std::string& model);
 
-/// How a user gets a model of the Hub and where to put it: "download it ...".
+/// The model of an experiment whose user names none: the first of its Hub ids that is here, else its demo (is_demo()),
+/// which is small and not the study's model. Absent when none of them is here; Errors as of find_checkpoint.
+std::optional<Checkpoint> find_study_checkpoint(const StudyExperiment& experiment);
+
+/// The same; a missing one is an Error that says how to get the study's model.
+Checkpoint require_study_checkpoint(const StudyExperiment& experiment);
+
+/// How a user gets a model of the Hub and where to put it: "download it with ...".
 std::string how_to_get(const std::string& hub_id);
 
 /// Every model under models/ and in the Hub cache.

@@ -9,7 +9,7 @@ namespace diffapple {
 /// The run of one batch that a recipe describes, and the picture's place in it. A recipe names no files, only their
 /// digests.
 struct RecipeRun {
-    const ExperimentKind& kind;
+    const StudyExperiment& kind;
     RunSettings settings;
     BatchSettings batch;
     int64_t index;

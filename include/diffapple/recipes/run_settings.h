@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "diffapple/study/experiment_kind.h"
 #include "diffapple/models/placement.h"
+#include "diffapple/study/study.h"
 
 namespace diffapple {
 

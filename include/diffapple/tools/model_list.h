@@ -13,7 +13,7 @@ namespace diffapple {
 /// A line of `diffapple models`.
 struct ModelEntry {
     std::string name;
-    std::string command;  ///< the command that can run it ("ddpm"), "" where none can yet
+    std::string command;  ///< the command that can run it, "" where none can yet
     bool found = false;
     std::filesystem::path folder;  ///< where it was found
     uint64_t bytes = 0;            ///< on disk where found, else of the download

@@ -1,19 +1,17 @@
-// The DDPM experiment for bench: google/ddpm-cat-256.
+// The experiment without prompts for bench: pixel DDPM.
+#include "diffapple/pipelines/ddpm.h"
+
 #include <ATen/ATen.h>
 
 #include <nlohmann/json.hpp>
 
 #include "diffapple/io/png.h"
-#include "diffapple/pipelines/ddpm.h"
 #include "diffapple/pipelines/image_processor.h"
-#include "diffapple/tools/bench/model.h"
 #include "diffapple/tools/bench/flop_count.h"
-#include "diffapple/tools/study_configs.h"
+#include "diffapple/tools/bench/model.h"
 
 namespace diffapple {
 namespace {
-
-constexpr const char* model_name = "google/ddpm-cat-256";
 
 class DDPMBench final : public BenchModel {
 public:
@@ -40,32 +38,32 @@ private:
     at::Tensor sample_;
 };
 
-std::shared_ptr<UNet2DModel> make_unet() {
-    const auto config = parse_json(ddpm_cat_config(), "built-in config of google/ddpm-cat-256");
-    return std::make_shared<UNet2DModel>(UNet2DConfig::from_json(JsonFields(config, model_name)));
+std::shared_ptr<UNet2DModel> make_unet(const StudyExperiment& study) {
+    const std::string where = "built-in config of " + study.model();
+    const auto config = parse_json(study.config("unet"), where);
+    return std::make_shared<UNet2DModel>(UNet2DConfig::from_json(JsonFields(config, where)));
 }
 
-std::unique_ptr<BenchModel> load(const Placement& placement, bool random) {
-    if (!random) return std::make_unique<DDPMBench>(DDPMPipeline(require_checkpoint(model_name), placement));
-    auto unet = make_unet();
+std::unique_ptr<BenchModel> load(const StudyExperiment& study, const Placement& placement, bool random) {
+    if (!random) return std::make_unique<DDPMBench>(DDPMPipeline(require_study_checkpoint(study), placement));
+    auto unet = make_unet(study);
     load_random_state(*unet, /*seed=*/0, placement);
     return std::make_unique<DDPMBench>(DDPMPipeline(std::move(unet), placement));
 }
 
 }  // namespace
 
-BenchExperiment ddpm_bench() {
-    const auto unet = make_unet();  // takes no memory until weights are loaded
-    const UNet2DConfig& config = unet->config();
-    return {.name = "ddpm",
-            .model = model_name,
-            .study_shape = {.batch_size = 1, .width = *config.sample_width, .height = *config.sample_height},
-            .size_factor = config.size_factor(),
+BenchExperiment ddpm_bench(const StudyExperiment& study) {
+    const auto unet = make_unet(study);  // takes no memory until weights are loaded
+    return {.name = study.name,
+            .model = study.model(),
+            .study_shape = study_shape(study),
+            .size_factor = unet->config().size_factor(),
             .parameters = parameter_count(*unet),
             .flop_per_step = [unet](const BenchShape& s) { return count_flop(*unet, s.batch_size, s.height, s.width); },
             .flop_to_encode = [](const BenchShape&) { return 0.0; },
             .flop_to_decode = [](const BenchShape&) { return 0.0; },
-            .load = load};
+            .load = [study](const Placement& placement, bool random) { return load(study, placement, random); }};
 }
 
 }  // namespace diffapple

@@ -65,12 +65,6 @@ void judge(BenchResult& row, const BenchExperiment& experiment) {
     }
 }
 
-std::optional<StudyFigures> figures_of(const std::string& experiment) {
-    for (const auto& figures : study_figures())
-        if (figures.experiment == experiment) return figures;
-    return std::nullopt;
-}
-
 }  // namespace
 
 std::vector<BenchResult> plan_bench(const BenchSettings& settings, const std::vector<BenchExperiment>& experiments) {
@@ -91,7 +85,7 @@ std::vector<BenchResult> plan_bench(const BenchSettings& settings, const std::ve
                                     .steps = settings.steps,
                                     .repeats = settings.repeats,
                                     .flop_per_step = experiment.flop_per_step(shape)};
-                    if (settings.study) row.quoted = figures_of(experiment.name);
+                    if (settings.study) row.quoted = find_study_experiment(experiment.name).figures;
                     judge(row, experiment);
                     rows.push_back(row);
                 }

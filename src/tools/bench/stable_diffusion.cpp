@@ -1,4 +1,4 @@
-// Stable Diffusion's experiments for bench: SD v1.5, SD v2 inpainting and SDXL Turbo.
+// The experiments with prompts for bench: those of Stable Diffusion.
 #include <ATen/ATen.h>
 
 #include <map>
@@ -9,34 +9,33 @@
 #include "diffapple/pipelines/image_processor.h"
 #include "diffapple/pipelines/inpaint.h"
 #include "diffapple/pipelines/text_to_image.h"
-#include "diffapple/tools/bench/model.h"
 #include "diffapple/tools/bench/flop_count.h"
+#include "diffapple/tools/bench/model.h"
 
 namespace diffapple {
 namespace {
 
 template <typename Config>
-Config read(const std::string& text, const std::string& where) {
-    const auto json = parse_json(text, where);
+Config config_of(const StudyExperiment& study, const std::string& component) {
+    const std::string where = concat("built-in config of ", study.model(), "'s ", component);
+    const auto json = parse_json(study.config(component), where);
     return Config::from_json(JsonFields(json, where));
 }
 
 /// The configs of a study's model as a checkpoint would have them.
-StableDiffusionConfig config_of(const StableDiffusionStudy& study) {
-    StableDiffusionConfig config{
-        .unet = read<UNet2DConditionConfig>(study.configs.unet, "built-in config of " + study.model + "'s UNet"),
-        .vae = read<AutoencoderKLConfig>(study.configs.vae, "built-in config of " + study.model + "'s VAE")};
-    config.text_encoders = {"text_encoder"};
-    if (study.configs.text_encoders.size() > 1) config.text_encoders.emplace_back("text_encoder_2");
+StableDiffusionConfig config_of(const StudyExperiment& study) {
+    StableDiffusionConfig config{.unet = config_of<UNet2DConditionConfig>(study, "unet"),
+                                 .vae = config_of<AutoencoderKLConfig>(study, "vae")};
+    for (const char* const name : {"text_encoder", "text_encoder_2"})
+        if (study.configs.contains(name)) config.text_encoders.emplace_back(name);
     return config;
 }
 
 /// Without weights, which takes no memory.
-std::vector<std::shared_ptr<ClipTextModel>> make_text_encoders(const StableDiffusionStudy& study) {
+std::vector<std::shared_ptr<ClipTextModel>> make_text_encoders(const StudyExperiment& study) {
     std::vector<std::shared_ptr<ClipTextModel>> models;
-    for (const auto& text : study.configs.text_encoders)
-        models.push_back(std::make_shared<ClipTextModel>(
-            read<ClipTextConfig>(text, "built-in config of " + study.model + "'s text encoder")));
+    for (const auto& name : config_of(study).text_encoders)
+        models.push_back(std::make_shared<ClipTextModel>(config_of<ClipTextConfig>(study, name)));
     return models;
 }
 
@@ -53,7 +52,7 @@ auto any_ids(const ClipTextConfig& config) {
 }
 
 /// The full-size components with random weights.
-StableDiffusionComponents random_components(const StableDiffusionStudy& study, const StableDiffusionConfig& config) {
+StableDiffusionComponents random_components(const StudyExperiment& study, const StableDiffusionConfig& config) {
     const auto with_weights = [](auto model, uint64_t seed, const Placement& placement) {
         load_random_state(*model, seed, placement);
         return model;
@@ -161,21 +160,21 @@ private:
     at::Tensor latents_;
 };
 
-std::unique_ptr<BenchModel> load(const StableDiffusionStudy& study, const Placement& placement, bool random) {
+std::unique_ptr<BenchModel> load(const StudyExperiment& study, const Placement& placement, bool random) {
     const auto from = [&](const StableDiffusionComponents& source, const StableDiffusionConfig& config) {
         const StableDiffusion unloaded(source, config, placement);
         return std::make_unique<StableDiffusionBench>(
-            StableDiffusion(keep(source, placement, unloaded.vae_dtype()), config, placement), study.guidance_scale);
+            StableDiffusion(keep(source, placement, unloaded.vae_dtype()), config, placement), study.guidance);
     };
     if (random) return from(random_components(study, config_of(study)), config_of(study));
-    const Checkpoint checkpoint = require_checkpoint(study.model);
+    const Checkpoint checkpoint = require_study_checkpoint(study);
     const auto config = StableDiffusionConfig::read(checkpoint);
     return from(StableDiffusionComponents::of(checkpoint, config), config);
 }
 
 }  // namespace
 
-BenchExperiment stable_diffusion_bench(const StableDiffusionStudy& study) {
+BenchExperiment stable_diffusion_bench(const StudyExperiment& study) {
     const auto config = config_of(study);
     const auto unet = std::make_shared<UNet2DConditionModel>(config.unet);
     const auto vae = std::make_shared<AutoencoderKL>(config.vae);
@@ -184,12 +183,12 @@ BenchExperiment stable_diffusion_bench(const StableDiffusionStudy& study) {
         text_parameters += parameter_count(*encoder);
         text_length = encoder->config().max_position_embeddings;
     }
-    const bool guided = Guidance{.scale = study.guidance_scale}.active();
+    const bool guided = Guidance{.scale = study.guidance}.active();
     const bool inpaints = config.unet.in_channels != config.vae.latent_channels;
     const int64_t factor = config.vae_scale_factor();
     return {.name = study.name,
-            .model = study.model,
-            .study_shape = study.shape,
+            .model = study.model(),
+            .study_shape = study_shape(study),
             .size_factor = config.size_factor(),
             .parameters = parameter_count(*unet) + parameter_count(*vae) + text_parameters,
             .flop_per_step =
@@ -208,13 +207,6 @@ BenchExperiment stable_diffusion_bench(const StableDiffusionStudy& study) {
                     return static_cast<double>(s.batch_size) * count_decode_flop(*vae, s.height, s.width);
                 },
             .load = [study](const Placement& placement, bool random) { return load(study, placement, random); }};
-}
-
-std::vector<StableDiffusionStudy> stable_diffusion_studies() {
-    const BenchShape two_prompts{.batch_size = 2, .width = 512, .height = 512};
-    return {{"sd15", "stable-diffusion-v1-5/stable-diffusion-v1-5", sd15_configs(), 7.5, two_prompts},
-            {"sdxl-turbo", "stabilityai/sdxl-turbo", sdxl_turbo_configs(), 0, two_prompts},
-            {"sd2-inpaint", "stabilityai/stable-diffusion-2-inpainting", sd2_inpaint_configs(), 7.5, two_prompts}};
 }
 
 }  // namespace diffapple

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "diffapple/models/state_loading.h"
-#include "diffapple/tools/study_configs.h"
+#include "diffapple/study/study.h"
 
 namespace diffapple {
 
@@ -31,20 +31,9 @@ public:
     virtual void decode(const BenchShape& shape) = 0;
 };
 
-/// The study's own figures: they were measured by others, with another program.
-struct StudyFigures {
-    std::string experiment, model;
-    double memory_bytes;
-    double m2_it_per_s;  ///< MacBook with an M2 and 16 GB
-    double rtx_a5000_it_per_s;
-};
-
-/// The study's table.
-std::vector<StudyFigures> study_figures();
-
 /// One experiment of the study.
 struct BenchExperiment {
-    std::string name;   ///< as on the command line: "ddpm"
+    std::string name;   ///< of the command
     std::string model;  ///< Hub id
     BenchShape study_shape;
     int64_t size_factor;  ///< width and height are multiples of it
@@ -59,24 +48,17 @@ struct BenchExperiment {
     bool weights_here() const;
 };
 
-/// All experiments. A new one adds its function to this list (bench_model.cpp) and is a file of its own.
+/// All experiments of the study.
 std::vector<BenchExperiment> bench_experiments();
 
-/// google/ddpm-cat-256 (bench_ddpm.cpp).
-BenchExperiment ddpm_bench();
+/// The bench of an experiment without prompts (ddpm.cpp).
+BenchExperiment ddpm_bench(const StudyExperiment& study);
 
-/// An experiment with a Stable Diffusion model.
-struct StableDiffusionStudy {
-    std::string name, model;  ///< as in BenchExperiment
-    StudyConfigs configs;
-    double guidance_scale;
-    BenchShape shape;
-};
+/// The bench of an experiment with a Stable Diffusion model (stable_diffusion.cpp): inpainting where the UNet reads a
+/// mask, else text to image.
+BenchExperiment stable_diffusion_bench(const StudyExperiment& study);
 
-/// Its bench (bench_stable_diffusion.cpp): inpainting where the UNet reads a mask, else text to image.
-BenchExperiment stable_diffusion_bench(const StableDiffusionStudy& study);
-
-/// The study's three: sd15, sd2-inpaint, sdxl-turbo.
-std::vector<StableDiffusionStudy> stable_diffusion_studies();
+/// What bench measures of an experiment where its user names no shape.
+BenchShape study_shape(const StudyExperiment& study);
 
 }  // namespace diffapple
