@@ -5,5 +5,5 @@
 
 # A picture depends on the batch that its noise was drawn for, so each batch size has a folder of its own.
 for batch_size in 1 2 4; do
-    "$diffapple" ddpm "${settings[@]}" --out "$out/batch_$batch_size" --steps 100 --batch-size "$batch_size" "$@"
+    "$diffapple" ddpm "${settings[@]}" --out "$out/batch_$batch_size" --batch-size "$batch_size" "$@"
 done

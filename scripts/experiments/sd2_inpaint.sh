@@ -78,7 +78,6 @@ if [ -z "$image" ] || [ -z "$mask" ]; then
 fi
 
 for steps in 100 50; do
-    "$diffapple" sd2-inpaint "${settings[@]}" --out "$out" --image "$image" --mask "$mask" --steps "$steps" --guidance 3 \
-        --prompt 'a bench' --prompt 'a cat, sitting on a bench' \
-        --negative-prompt 'low quality, bad quality' "$@"
+    "$diffapple" sd2-inpaint "${settings[@]}" --out "$out" --image "$image" --mask "$mask" --steps "$steps" \
+        --guidance 3 "$@"
 done

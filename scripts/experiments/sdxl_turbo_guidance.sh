@@ -7,8 +7,5 @@
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
 for guidance in 0 2 4 8; do
-    "$diffapple" sdxl-turbo "${settings[@]}" --out "$out" --steps 4 --guidance "$guidance" \
-        --prompt 'a cat, fat, with brown fur, with short legs' \
-        --prompt 'a cat, fat, with white fur, with short legs' \
-        --negative-prompt 'low quality, bad quality' "$@"
+    "$diffapple" sdxl-turbo "${settings[@]}" --out "$out" --steps 4 --guidance "$guidance" "$@"
 done

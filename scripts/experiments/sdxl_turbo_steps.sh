@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# The study's third experiment, second part: SDXL Turbo in 1, 2, 4, 8 and 16 steps without guidance. In one command:
+# The study's third experiment, second part: SDXL Turbo in 1, 2, 4, 8 and 16 steps without guidance (the default). In
+# one command:
 #
-#     build/diffapple sdxl-turbo --steps 1,2,4,8,16 --guidance 0
+#     build/diffapple sdxl-turbo --steps 1,2,4,8,16
 #
 # Settings: DEVICE DTYPE SEED MODEL OUT (see common.sh).
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
 for steps in 1 2 4 8 16; do
-    "$diffapple" sdxl-turbo "${settings[@]}" --out "$out" --steps "$steps" --guidance 0 \
-        --prompt 'a cat, fat, with brown fur, with short legs' \
-        --prompt 'a cat, fat, with white fur, with short legs' "$@"
+    "$diffapple" sdxl-turbo "${settings[@]}" --out "$out" --steps "$steps" "$@"
 done

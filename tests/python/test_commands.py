@@ -112,6 +112,15 @@ def test_models_knows_the_studys(diffapple):
     assert licences["stabilityai/stable-diffusion-2-inpainting"] == ("sd2-inpaint", "openrail++")
 
 
+@pytest.mark.parametrize("place", ["sd2-community/stable-diffusion-2-inpainting", "stable-diffusion-2-inpainting"])
+def test_models_knows_a_copy_of_the_studys(diffapple, place):
+    """One that has another Hub id, or none: the study's model is not missing then."""
+    make_sd2(diffapple.folder / "models" / place)
+    listed = models(diffapple)
+    assert "stabilityai/stable-diffusion-2-inpainting" not in listed
+    assert (listed[place]["command"], listed[place]["licence"]) == ("sd2-inpaint", "openrail++")
+
+
 def test_models_names_the_command_of_each_found(diffapple):
     """By the UNet alone: its config is all that is read."""
     for name, make in [("a", make_sd15), ("b", make_sd2), ("c", make_sdxl)]:

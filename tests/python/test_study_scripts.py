@@ -65,6 +65,13 @@ def test_arguments_are_passed_on(tmp_path):
     assert not list(tmp_path.rglob("sheet_*"))
 
 
+def test_a_prompt_replaces_the_studys(tmp_path):
+    model = make_sd15(tmp_path / "models" / "m")
+    result = run_script(tmp_path, "sd15_guidance", "--prompt", "a dog", "--steps", 2, MODEL=str(model))
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 4 and all("/a_dog/" in path for path in result.stdout.splitlines())
+
+
 def test_example_of_the_inpainting_script(tmp_path):
     """Its own image and mask, as Pillow reads them."""
     run_script(tmp_path, "sd2_inpaint", DIFFAPPLE="true")
