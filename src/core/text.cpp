@@ -4,13 +4,6 @@
 
 namespace diffapple {
 
-std::string csv_quoted(const std::string& text) {
-    if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-    std::string quoted = "\"";
-    for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-    return quoted + '"';
-}
-
 std::string escape_markup(std::string_view text) {
     std::string escaped;
     for (const char c : text) {

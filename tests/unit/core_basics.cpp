@@ -1,9 +1,10 @@
-// Devices and dtypes by name, noise, the stop flag, text.
+// Devices and dtypes by name, noise, the stop flag, text, CSV files.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <csignal>
 
+#include "diffapple/core/csv.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
@@ -63,6 +64,20 @@ TEST(Noise, IsOneFp32StreamPerSeed) {
     EXPECT_TRUE(at::equal(first, other.normal({2, 3, 8, 8}, at::kCPU, at::kFloat)));
     EXPECT_FALSE(at::equal(first, one.normal({2, 3, 8, 8}, at::kCPU, at::kFloat)));
     EXPECT_TRUE(at::equal(first.to(at::kHalf), half.normal({2, 3, 8, 8}, at::kCPU, at::kHalf)));
+}
+
+TEST(Csv, QuotesWhatItMust) {
+    EXPECT_EQ(csv_line({"a", "", "b c", "\u00e4"}), "a,,b c,\u00e4\n");
+    EXPECT_EQ(csv_line({"a, b", "a \"b\"", "a\nb", "a\rb"}), "\"a, b\",\"a \"\"b\"\"\",\"a\nb\",\"a\rb\"\n");
+}
+
+TEST(Csv, FormulasAreTextsAndNumbersStayNumbers) {
+    for (const std::string formula : {"=1+1", "+1", "-1+1", "-cmd", "-inf", "--1", "-", "@sum", "\t1", "-1 "})
+        EXPECT_EQ(csv_line({formula}), "'" + formula + "\n");
+    EXPECT_EQ(csv_line({"\r=1", "=\"a\""}), "\"'\r=1\",\"'=\"\"a\"\"\"\n");
+    for (const std::string number : {"-1.5", "-1", "-0.25e-05", "-1E+2", "1.5", "0"})
+        EXPECT_EQ(csv_line({number}), number + "\n");
+    EXPECT_EQ(csv_line({"a=1", "a-1"}), "a=1,a-1\n");
 }
 
 TEST(Text, IsShortenedBetweenCharacters) {

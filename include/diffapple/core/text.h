@@ -19,9 +19,6 @@ std::string join(const Parts& parts, std::string_view separator) {
     return joined;
 }
 
-/// `text` as a field of a CSV file (RFC 4180): in quotes where it must be.
-std::string csv_quoted(const std::string& text);
-
 /// `text` with the markup characters of HTML and XML (& < > " ') as entities.
 std::string escape_markup(std::string_view text);
 
