@@ -34,7 +34,7 @@ public:
         } catch (const Error& error) {
             if (error.code() == ExitCode::interrupted) throw;
             ++failed_;
-            print_message("diffapple: " + printable(concat("prompt '", prompt, "': ", error.what())));
+            print_message(concat("diffapple: prompt '", prompt, "': ", error.what()));
         }
     }
 

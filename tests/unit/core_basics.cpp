@@ -95,6 +95,18 @@ TEST(Text, ForeignTextIsOneSafeLine) {
     EXPECT_EQ(quote(std::string(200, '\x80')), "'...'");
 }
 
+TEST(Text, WhatCouldDeceiveOnATerminalBecomesVisible) {
+    EXPECT_EQ(printable("a\x1b[31mb\r\x7f\n\tc"), "a\\x1b[31mb\\x0d\\x7f\n\tc");
+    EXPECT_EQ(printable("\u009b31m"), "\\x9b31m");              // escape and "[" in one, to some terminals
+    EXPECT_EQ(printable("\x9b\xe7\x8cz"), "\\x9b\\xe7\\x8cz");  // no UTF-8
+    EXPECT_EQ(printable("a\u202eb\u2066\u2069"), "a\\u{202e}b\\u{2066}\\u{2069}");  // from right to left
+    EXPECT_EQ(printable("\u200e\u200f\ufeff\u2028"), "\\u{200e}\\u{200f}\\u{feff}\\u{2028}");
+    EXPECT_EQ(printable("\U000e0041"), "\\u{e0041}");
+    const std::string plain = "\u00e4\u732b\u0643\u200c \u2764\ufe0f \U0001f468\u200d\U0001f469 \\x1b";
+    EXPECT_EQ(printable(plain), plain);
+    EXPECT_EQ(printable(printable("\x1b\u202e")), printable("\x1b\u202e"));
+}
+
 TEST(Stop, SignalSetsTheFlag) {
     EXPECT_EXIT(
         {

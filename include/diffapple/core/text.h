@@ -30,4 +30,9 @@ std::string shorten(const std::string& utf8, size_t most);
 /// found instead.)
 std::string quote(std::string_view text);
 
+/// Foreign text as it may go to a terminal: what could move the cursor, change colours, turn the direction of writing
+/// or hide becomes visible, as \x1b or \u{202e}, and so do bytes that are no UTF-8 (\xff). Line ends and tabs stay,
+/// and the joiners without which emoji and some scripts fall apart.
+std::string printable(std::string_view text);
+
 }  // namespace diffapple
