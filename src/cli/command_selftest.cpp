@@ -58,7 +58,7 @@ json to_json(const CheckResult& result) {
 void print_table(const std::vector<CheckResult>& results) {
     std::vector<std::vector<std::string>> rows{{"check", "dtype", "error", "limit", ""}};
     for (const auto& result : results) rows.push_back(to_row(result));
-    print_result(printable(format_table(rows)));
+    print_result(format_table(rows));
 }
 
 double total_seconds(const std::vector<CheckResult>& results) {

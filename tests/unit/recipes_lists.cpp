@@ -44,8 +44,8 @@ TEST(Output, TablesCountCharacters) {
     EXPECT_EQ(format_table({{"a", "b"}, {"\xc3\xa4xy", "c"}}), "a    b\n\xc3\xa4xy  c");
 }
 
-TEST(Output, EscapeSequencesBecomeVisible) {
-    EXPECT_EQ(printable("a\x1b[31mb\n"), "a\\x1b[31mb\n");
+TEST(Output, TablesFitWhatTheyShow) {
+    EXPECT_EQ(format_table({{"a\x1b", "b"}, {"x", "c"}}), "a\\x1b  b\nx      c");
 }
 
 }  // namespace
