@@ -386,10 +386,11 @@ void add_negative_prompt_row(std::vector<Setting>& rows) {
             batch.negative_prompt = bounded_text(fields, "negative_prompt");
     };
     negative.suffix = [](const BatchSettings& batch, const Circumstances& now) {
+        if (!batch.negative_prompt) return std::string();  // no guidance, or zeros, where nothing was given
         const bool study = batch.prompts == now.experiment.prompts;
-        const std::string text = batch.negative_prompt.value_or("");
-        const bool usual = text == (study ? now.experiment.negative_prompt : "");
-        return !batch.is_guided() || usual ? "" : "neg-" + digits(sha256(text));
+        const bool usual = *batch.negative_prompt == (study ? now.experiment.negative_prompt : "") &&
+                           (study || !now.traits.zeros_for_no_prompt);
+        return usual ? "" : "neg-" + digits(sha256(*batch.negative_prompt));
     };
     rows.push_back(negative);
 }

@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include "diffapple/recipes/lists.h"
-#include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
 
 namespace diffapple {
@@ -38,14 +37,6 @@ TEST(Lists, AnythingElseIsAUsageError) {
 TEST(Lists, Choices) {
     EXPECT_EQ(parse_choices("--scheduler", "b,a,b", {"a", "b"}), (std::vector<std::string>{"b", "a"}));
     EXPECT_THROW(parse_choices("--scheduler", "c", {"a", "b"}), Error);
-}
-
-TEST(Output, TablesCountCharacters) {
-    EXPECT_EQ(format_table({{"a", "b"}, {"\xc3\xa4xy", "c"}}), "a    b\n\xc3\xa4xy  c");
-}
-
-TEST(Output, TablesFitWhatTheyShow) {
-    EXPECT_EQ(format_table({{"a\x1b", "b"}, {"x", "c"}}), "a\\x1b  b\nx      c");
 }
 
 }  // namespace

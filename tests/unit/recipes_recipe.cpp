@@ -14,7 +14,7 @@ namespace {
 using nlohmann::json;
 
 Recipe recipe(int steps) {
-    return {.determining = {{"schema", 1},
+    return {.determining = {{"schema", recipe_schema},
                             {"model", {{"name", "a, b"}, {"weights", {{"unet", "00"}}}}},
                             {"scheduler", {{"name", "ddpm"}, {"config", json::object()}}},
                             {"settings", {{"seed", 3}, {"steps", steps}, {"width", 8}, {"height", 4}}}}};
