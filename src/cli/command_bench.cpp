@@ -8,12 +8,12 @@
 #include <sstream>
 
 #include "diffapple/cli/commands.h"
-#include "diffapple/recipes/lists.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/numbers.h"
 #include "diffapple/io/files.h"
+#include "diffapple/recipes/lists.h"
 #include "diffapple/tools/bench/bench.h"
 #include "diffapple/tools/bench/compare.h"
 

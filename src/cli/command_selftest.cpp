@@ -5,13 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/cli/commands.h"
-#include "diffapple/recipes/lists.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
 #include "diffapple/core/numbers.h"
+#include "diffapple/recipes/lists.h"
 #include "diffapple/tools/selftest/selftest.h"
 
 namespace diffapple {

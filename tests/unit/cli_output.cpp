@@ -1,7 +1,7 @@
 // Tables that commands print.
-#include "diffapple/cli/output.h"
-
 #include <gtest/gtest.h>
+
+#include "diffapple/cli/output.h"
 
 namespace diffapple {
 namespace {

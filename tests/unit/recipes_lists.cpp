@@ -1,8 +1,8 @@
 // Lists on the command line, and what is printed.
 #include <gtest/gtest.h>
 
-#include "diffapple/recipes/lists.h"
 #include "diffapple/core/error.h"
+#include "diffapple/recipes/lists.h"
 
 namespace diffapple {
 namespace {

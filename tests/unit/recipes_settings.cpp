@@ -203,7 +203,8 @@ TEST(Settings, ThatNoNameShowsAreThese) {
     EXPECT_EQ(hidden, (std::set<std::string>{"batch", "batch_size", "device"}));
 }
 
-RunSettings run_of(const std::string& study, const std::vector<std::pair<std::string, std::vector<std::string>>>& options) {
+RunSettings run_of(const std::string& study,
+                   const std::vector<std::pair<std::string, std::vector<std::string>>>& options) {
     std::vector<GivenOption> given;
     for (const Setting& row : settings())
         for (const auto& [option, texts] : options)
