@@ -27,15 +27,16 @@ constexpr const char* scheduler_file = "scheduler_config.json";
 
 std::unique_ptr<Pipeline> open_pipeline_of(const StudyExperiment& study, const Checkpoint& checkpoint,
                                            const BatchSettings& settings) {
+    if (has_prompts(checkpoint) != study.has_prompts()) {
+        const Component unet = checkpoint.component("unet");
+        JsonFields(unet.config, unet.where())
+            .reject("_class_name", study.has_prompts() ? "is that of a model without prompts: use `diffapple ddpm`"
+                                                       : "is that of a model with prompts: use `diffapple sd15` or "
+                                                         "`diffapple sdxl-turbo`");
+    }
     const c10::Device device = find_device(settings.device);
-    auto pipeline = open_pipeline(checkpoint, {device, find_dtype(settings.dtype, device), settings.weights},
-                                  settings.safety.value_or(true));
-    if (pipeline->traits().has_prompts == study.has_prompts()) return pipeline;
-    fail("model ", checkpoint.name, ": ",
-         study.has_prompts() ? concat("makes pictures without prompts, and `diffapple ", study.name,
-                                      "` makes pictures of prompts; use `diffapple ddpm`")
-                             : concat("makes pictures of prompts, and `diffapple ", study.name,
-                                      "` makes pictures without; use `diffapple sd15` or `diffapple sdxl-turbo`"));
+    return open_pipeline(checkpoint, {device, find_dtype(settings.dtype, device), settings.weights},
+                         settings.safety.value_or(true));
 }
 
 Circumstances find_circumstances(const StudyExperiment& study, const Checkpoint& checkpoint, const Pipeline& pipeline,
@@ -246,11 +247,10 @@ BatchRequest Experiment::request(const BatchSettings& batch) const {
     return request;
 }
 
-Denoised Experiment::denoise(const BatchSettings& batch, bool last, Reporter& reporter) {
+Denoised Experiment::denoise(const BatchSettings& batch, Reporter& reporter) {
     require_memory(reporter);
-    const Keep wanted = run_.keep_loaded ? Keep::all : last ? Keep::none : Keep::loop;
     pipeline_->components().set_residency(
-        std::min(wanted, plan_.keep), [&reporter](const std::string& component, double seconds) {
+        plan_.keep, [&reporter](const std::string& component, double seconds) {
             reporter.detail(concat("loaded ", component, " in ", seconds, " s; resident memory is now ",
                                    resident_memory() / 1'000'000, " MB"));
         });

@@ -183,7 +183,7 @@ Replay replay_picture(const ReplaySettings& wanted, Reporter& reporter) {
     const Image original_image = to_rgb(read_image(wanted.picture));  // before the work: it may be damaged
     reporter.begin_run(1, experiment.new_scheduler(batch)->timesteps().size());
     const BatchProgress progress(reporter, batch);
-    const Denoised denoised = experiment.denoise(batch, /*last=*/true, reporter);
+    const Denoised denoised = experiment.denoise(batch, reporter);
     FinishedPictures finished = experiment.finish(batch, denoised, reporter);
     experiment.record_what_is_known(denoised, recipe);
     Replay replay{.image = std::move(finished.images[static_cast<size_t>(found.index)]), .recipe = recipe};

@@ -47,8 +47,9 @@ PlannedBatch plan_batch(const Experiment& experiment, size_t number) {
     const bool sweep = experiment.batch_count() > 1;
     for (int64_t index = 0; index < batch.settings.pictures(); ++index) {
         Picture picture{experiment.path(batch.settings, index), experiment.recipe(batch.settings, index)};
-        const auto existing = find_same_picture(picture.path, picture.recipe, experiment.run().force);
-        picture.skipped = existing && sweep;
+        const bool force = experiment.run().force;
+        const auto existing = find_same_picture(picture.path, picture.recipe, force);
+        picture.skipped = existing && sweep && !force;
         if (picture.skipped) picture.recipe = *existing;
         batch.pictures.push_back(std::move(picture));
     }
@@ -118,8 +119,8 @@ FinishedPictures finish_batch(Experiment& experiment, const PlannedBatch& batch,
     }
 }
 
-void make_batch(Experiment& experiment, PlannedBatch& batch, bool last, Reporter& reporter) {
-    const Denoised denoised = experiment.denoise(batch.settings, last, reporter);
+void make_batch(Experiment& experiment, PlannedBatch& batch, Reporter& reporter) {
+    const Denoised denoised = experiment.denoise(batch.settings, reporter);
     if (!experiment.run().save_latents.empty()) save_latents(experiment.run().save_latents, denoised);
     const FinishedPictures finished = finish_batch(experiment, batch, denoised, reporter);
     for (size_t i = 0; i < finished.images.size(); ++i) {
@@ -211,13 +212,12 @@ void run_experiment(Experiment& experiment, Reporter& reporter) {
     tidy_folders(plan);
     announce(experiment, plan, reporter);
 
-    auto left = std::count_if(plan.begin(), plan.end(), [](const PlannedBatch& batch) { return !batch.skipped(); });
     size_t batches_done = 0;
     try {
         for (PlannedBatch& batch : plan) {
             if (!batch.skipped()) {
                 const BatchProgress progress(reporter, batch.settings);
-                make_batch(experiment, batch, /*last=*/--left == 0, reporter);
+                make_batch(experiment, batch, reporter);
             }
             ++batches_done;
             for (const Picture& picture : batch.pictures) reporter.picture(make_report(experiment, batch, picture));

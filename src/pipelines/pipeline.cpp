@@ -30,23 +30,26 @@ Denoised Pipeline::sample(const BatchRequest& request, Scheduler& scheduler, Noi
 
 namespace {
 
-/// Where the config names none, a VAE tells the two apart.
-std::string unet_class(const Checkpoint& checkpoint) {
-    const Component unet = checkpoint.component("unet");
-    const auto names = checkpoint.component_names();
-    const bool has_vae = std::find(names.begin(), names.end(), "vae") != names.end();
-    return JsonFields(unet.config, unet.where()).text("_class_name", has_vae ? "UNet2DConditionModel" : "UNet2DModel");
-}
+/// The UNets of both kinds of pipeline.
+constexpr const char* pixel_unet = "UNet2DModel";
+constexpr const char* prompted_unet = "UNet2DConditionModel";
 
 }  // namespace
 
+/// Where the config names no class, a VAE tells the two apart.
+bool has_prompts(const Checkpoint& checkpoint) {
+    const Component unet = checkpoint.component("unet");
+    const auto names = checkpoint.component_names();
+    const bool has_vae = std::find(names.begin(), names.end(), "vae") != names.end();
+    return JsonFields(unet.config, unet.where())
+               .choice("_class_name", {pixel_unet, prompted_unet}, has_vae ? prompted_unet : pixel_unet) ==
+           prompted_unet;
+}
+
 std::unique_ptr<Pipeline> open_pipeline(const Checkpoint& checkpoint, const Placement& placement,
                                         bool with_safety_checker) {
-    const std::string name = unet_class(checkpoint);
-    if (name == "UNet2DModel") return PixelPipeline::open(checkpoint, placement);
-    if (name == "UNet2DConditionModel") return StableDiffusion::open(checkpoint, placement, with_safety_checker);
-    fail("model ", checkpoint.name, ": its UNet is a ", quote(name),
-         ", but this program runs UNet2DModel and UNet2DConditionModel; give another --model");
+    if (has_prompts(checkpoint)) return StableDiffusion::open(checkpoint, placement, with_safety_checker);
+    return PixelPipeline::open(checkpoint, placement);
 }
 
 }  // namespace diffapple

@@ -352,7 +352,9 @@ void add_prompt_row(std::vector<Setting>& rows) {
     prompt.read = [](const Texts& texts, RunSettings& run) {
         for (const auto& text : texts) run.batch.prompts.push_back(valid_utf8(text));
     };
-    prompt.write = [](const BatchSettings& batch, json& recipe) { put(recipe, "batch", batch.prompts); };
+    prompt.write = [](const BatchSettings& batch, json& recipe) {
+        if (!batch.prompts.empty()) put(recipe, "batch", batch.prompts);
+    };
     prompt.restore = [](const JsonFields& recipe, BatchSettings& batch) {
         const JsonFields fields = settings_of(recipe);
         batch.prompts = fields.texts("batch");

@@ -106,6 +106,9 @@ public:
     Denoised sample(const BatchRequest& request, Scheduler& scheduler, NoiseSource& noise, const OnTurn& on_turn);
 };
 
+/// Whether a checkpoint makes pictures of prompts, by the class of its UNet. Throws Error for another class.
+bool has_prompts(const Checkpoint& checkpoint);
+
 /// The pipeline of a checkpoint, by the class of its UNet. Reads configs and the headers of weights, and throws Error
 /// for whatever about them is missing, wrong or does not belong together. `with_safety_checker`: where it has one.
 std::unique_ptr<Pipeline> open_pipeline(const Checkpoint& checkpoint, const Placement& placement,
