@@ -34,14 +34,14 @@ std::vector<int64_t> PixelPipeline::latents_shape(int64_t pictures, Size size) c
 }
 
 std::vector<MemoryStage> PixelPipeline::memory_stages(const MemoryRequest& request) const {
-    // Measured on the CPU in fp32 and bf16, from one picture of 64x64 to a batch of 32 and to 512x512: beside a share of
-    // the weights (packing, scratch memory), what the highest level holds, which is the skips of its down block and
+    // Measured on the CPU in fp32 and bf16, from one picture of 64x64 to a batch of 32 and to 512x512: beside a share
+    // of the weights (packing, scratch memory), what the highest level holds, which is the skips of its down block and
     // several copies of what its up block joins them with.
     constexpr double weights_share = 0.16, copies = 3.4;
     const auto& channels = config_.block_out_channels;
     const int64_t highest = channels.front(), next = channels[std::min<size_t>(1, channels.size() - 1)];
-    const double values_of_pixel = static_cast<double>((config_.layers_per_block + 1) * highest) +
-                                   copies * static_cast<double>(highest + next);
+    const double values_of_pixel =
+        static_cast<double>((config_.layers_per_block + 1) * highest) + copies * static_cast<double>(highest + next);
     const auto pixels = static_cast<double>(request.pictures * request.size.width * request.size.height);
     const auto element = static_cast<double>(c10::elementSize(request.placement.dtype));
     const uint64_t weights = unet_size_.bytes(request.placement);

@@ -37,11 +37,6 @@ struct ModelTraits {
     std::optional<int64_t> tile;  ///< side of the VAE's tiles, in pixels: larger pictures may be made in tiles
 };
 
-/// Size of a picture: what is asked for, else `usual`. Throws Error (exit code 2) for a size that the model cannot
-/// make, or where there is none.
-Size picture_size(const ModelTraits& traits, const std::optional<Size>& usual, std::optional<int64_t> width,
-                  std::optional<int64_t> height);
-
 /// SDXL's conditioning on sizes (Podell et al. 2023, section 2.2), in pixels.
 struct SizeConditioning {
     Size original, target;

@@ -1,10 +1,11 @@
 // The experiments with prompts for bench: those of Stable Diffusion.
+#include "diffapple/pipelines/stable_diffusion.h"
+
 #include <nlohmann/json.hpp>
 
 #include "diffapple/io/json_fields.h"
 #include "diffapple/models/clip_text.h"
 #include "diffapple/models/component_descriptions.h"
-#include "diffapple/pipelines/stable_diffusion.h"
 #include "diffapple/tools/bench/flop_count.h"
 #include "diffapple/tools/bench/model.h"
 #include "random_model.h"

@@ -1,9 +1,10 @@
 // AutoencoderKL on the device, against itself in double precision on the CPU.
+#include "diffapple/models/autoencoder_kl.h"
+
 #include <ATen/ATen.h>
 
 #include <nlohmann/json.hpp>
 
-#include "diffapple/models/autoencoder_kl.h"
 #include "parts.h"
 
 namespace diffapple::selftest {

@@ -1,9 +1,10 @@
 // ClipTextModel in several shapes on the device, against itself in double precision on the CPU.
+#include "diffapple/models/clip_text.h"
+
 #include <ATen/ATen.h>
 
 #include <nlohmann/json.hpp>
 
-#include "diffapple/models/clip_text.h"
 #include "parts.h"
 
 namespace diffapple::selftest {

@@ -1,9 +1,10 @@
 // The safety checker's image encoder on the device, against itself in double precision on the CPU.
+#include "diffapple/models/safety_checker.h"
+
 #include <ATen/ATen.h>
 
 #include <nlohmann/json.hpp>
 
-#include "diffapple/models/safety_checker.h"
 #include "parts.h"
 
 namespace diffapple::selftest {

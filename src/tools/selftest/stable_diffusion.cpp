@@ -1,12 +1,13 @@
 // Short runs of Stable Diffusion's pipelines, text and noise to picture, against the same runs in double precision on
 // the CPU.
+#include "diffapple/pipelines/stable_diffusion.h"
+
 #include <ATen/ATen.h>
 
 #include <nlohmann/json.hpp>
 
 #include "diffapple/models/clip_text.h"
 #include "diffapple/models/component_descriptions.h"
-#include "diffapple/pipelines/stable_diffusion.h"
 #include "parts.h"
 
 namespace diffapple::selftest {
@@ -112,8 +113,7 @@ std::shared_ptr<const PictureInputs> half_masked_picture() {
     auto& levels = inputs.image.pixels;
     for (size_t i = 0; i < levels.size(); ++i) levels[i] = static_cast<uint8_t>(255 * i / (levels.size() - 1));
     constexpr auto width = static_cast<size_t>(full_size.width);
-    for (size_t i = 0; i < inputs.mask->pixels.size(); ++i)
-        inputs.mask->pixels[i] = i % width < width / 2 ? 255 : 0;
+    for (size_t i = 0; i < inputs.mask->pixels.size(); ++i) inputs.mask->pixels[i] = i % width < width / 2 ? 255 : 0;
     return std::make_shared<PictureInputs>(std::move(inputs));
 }
 

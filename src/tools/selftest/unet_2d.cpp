@@ -1,9 +1,10 @@
 // UNet2DModel in several shapes on the device, against itself in double precision on the CPU.
+#include "diffapple/models/unet_2d.h"
+
 #include <ATen/ATen.h>
 
 #include <nlohmann/json.hpp>
 
-#include "diffapple/models/unet_2d.h"
 #include "parts.h"
 
 namespace diffapple::selftest {

@@ -31,8 +31,8 @@ public:
     virtual void decode(const BenchShape& shape) = 0;
 };
 
-/// Loads all components of a pipeline and keeps them. `guidance_scale`: of models with prompts. A UNet that reads a mask
-/// gets one, and a picture.
+/// Loads all components of a pipeline and keeps them. `guidance_scale`: of models with prompts. A UNet that reads a
+/// mask gets one, and a picture.
 std::unique_ptr<BenchModel> load_pipeline(std::unique_ptr<Pipeline> pipeline, double guidance_scale);
 
 /// One experiment of the study.
