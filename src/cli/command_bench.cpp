@@ -8,12 +8,12 @@
 #include <sstream>
 
 #include "diffapple/cli/commands.h"
-#include "diffapple/recipes/lists.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/numbers.h"
 #include "diffapple/io/files.h"
+#include "diffapple/recipes/lists.h"
 #include "diffapple/tools/bench/bench.h"
 #include "diffapple/tools/bench/compare.h"
 
@@ -120,24 +120,24 @@ void print_table(const BenchReport& report) {
     const Columns columns(report.results);
     std::vector<std::vector<std::string>> rows{header_row(columns)};
     for (const auto& result : report.results) rows.push_back(to_row(result, columns));
-    print_result(printable(format_table(rows)));
+    print_result(format_table(rows));
     if (columns.quoted)
         print_result("* quoted from the study (it/s on a MacBook M2 16 GB and on an RTX A5000), not measured here");
     const BenchMachine& machine = report.machine;
-    print_result(printable(concat(machine.cpu, ", ", machine.cores, " cores, ", machine.threads, " threads",
-                                  machine.gpu.empty() ? "" : ", " + machine.gpu, "; ", machine.os, "; LibTorch ",
-                                  machine.libtorch)));
+    print_result(concat(machine.cpu, ", ", machine.cores, " cores, ", machine.threads, " threads",
+                        machine.gpu.empty() ? "" : ", " + machine.gpu, "; ", machine.os, "; LibTorch ",
+                        machine.libtorch));
 }
 
 void write_reports(const BenchReport& report, const Options& options) {
-    const auto replace = nlohmann::ordered_json::error_handler_t::replace;  // names of processors may hold anything
-    const std::string json = to_json(report).dump(2, ' ', /*ensure_ascii=*/false, replace);
+    const auto json = to_json(report);
     if (options.json_file == standard_output)
-        print_result(json);
+        print_indented_json(json);
     else
         print_table(report);
+    const auto replace = nlohmann::ordered_json::error_handler_t::replace;  // names of processors may hold anything
     if (!options.json_file.empty() && options.json_file != standard_output)
-        write_file_atomically(options.json_file, json + "\n");
+        write_file_atomically(options.json_file, json.dump(2, ' ', /*ensure_ascii=*/false, replace) + "\n");
     if (!options.csv_file.empty()) write_file_atomically(options.csv_file, to_csv(report));
 }
 
@@ -193,7 +193,7 @@ void require_writable(const std::string& file) {
 void measure(const Options& options) {
     for (const auto& file : {options.json_file, options.csv_file}) require_writable(file);
     const Tell tell = [&](const std::string& line) {
-        if (!options.quiet) print_message("bench: " + printable(line));
+        if (!options.quiet) print_message("bench: " + line);
     };
     const BenchReport report = run_bench(read_settings(options), tell);
     write_reports(report, options);
@@ -204,9 +204,9 @@ void measure(const Options& options) {
 
 void compare(const Options& options) {
     const BenchComparison comparison = compare_benches(options.compared);
-    print_result(printable(format_table(comparison.table())));
+    print_result(format_table(comparison.table()));
     write_file_atomically(options.svg_file, comparison.svg());
-    print_result(options.svg_file);
+    print_path(options.svg_file);
 }
 
 }  // namespace

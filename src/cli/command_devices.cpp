@@ -54,8 +54,7 @@ void print_devices_table(const std::vector<DeviceInfo>& devices) {
     std::vector<std::vector<std::string>> advices{{"device", "dtype", "good for"}};
     for (const auto& device : devices) {
         rows.push_back({device.name, device.available ? "yes" : "no", show_bytes(device.total_memory),
-                        show_bytes(device.free_memory), show_bytes(device.recommended_memory),
-                        printable(device.description)});
+                        show_bytes(device.free_memory), show_bytes(device.recommended_memory), device.description});
         if (!device.available) continue;
         for (const auto& advice : dtype_advice(find_device(device.name)))
             advices.push_back({device.name, advice.dtype, advice.good_for});

@@ -43,9 +43,10 @@ void add_option(CLI::App* command, const StudyExperiment& study, GivenOption& gi
     std::string help = row.help;
     if (const std::string usual = row.usual ? row.usual(study) : ""; !usual.empty()) help += " [" + usual + "]";
     if (row.value.empty()) {
-        option = command->add_flag_callback(row.option, [&given] { given.texts = {"true"}; }, help);
+        option = command->add_flag_callback(
+            row.option, [&given] { given.texts = {"true"}; }, help);
     } else {
-        option = command->add_option(row.option, given.texts, help)->allow_extra_args(false)->type_name(row.value);
+        option = command->add_option(row.option, given.texts, help)->allow_extra_args(false)->option_text(row.value);
     }
     option->group(topic_title(row.topic));
 }

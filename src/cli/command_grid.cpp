@@ -25,9 +25,9 @@ void run(const Options& options) {
                                                                            .columns = options.columns,
                                                                            .cell = options.cell,
                                                                            .force = options.force});
-    print_result(sheet.path.string());
-    for (const auto& note : sheet.notes) print_message(printable(note));
-    for (const auto& problem : sheet.problems) print_message(printable(problem));
+    print_path(sheet.path);
+    for (const auto& note : sheet.notes) print_message(note);
+    for (const auto& problem : sheet.problems) print_message(problem);
     if (!sheet.problems.empty())
         fail(sheet.problems.size(), " of ", options.files.size(),
              " files could not be read; the sheet holds the other ", sheet.pictures);

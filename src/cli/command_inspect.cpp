@@ -61,7 +61,7 @@ void print_tensors(const ComponentSummary& component) {
     std::vector<std::vector<std::string>> rows{{component.name + " tensor", "dtype", "shape"}};
     for (const auto& tensor : component.tensors)
         rows.push_back({tensor.name, dtype_name(tensor.dtype), show_shape(tensor.shape)});
-    print_result("\n" + printable(format_table(rows)));
+    print_result("\n" + format_table(rows));
 }
 
 void print_summary(const ModelSummary& model, bool with_tensors) {
@@ -71,7 +71,7 @@ void print_summary(const ModelSummary& model, bool with_tensors) {
                         show_dtypes(component), format_bytes(component.bytes), join(component.files, ", ")});
     if (!model.scheduler.empty()) rows.push_back({"scheduler", model.scheduler, "", "", "", ""});
     rows.push_back({"total", "", format_grouped(model.total_parameters), "", format_bytes(model.total_bytes), ""});
-    print_result(printable(model.name + "\n" + format_table(rows)));
+    print_result(model.name + "\n" + format_table(rows));
     if (!with_tensors) return;
     for (const auto& component : model.components) print_tensors(component);
 }

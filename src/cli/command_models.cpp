@@ -11,6 +11,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
+#include "diffapple/core/text.h"
 #include "diffapple/tools/model_list.h"
 
 namespace diffapple {
@@ -46,7 +47,7 @@ void print_models_table(const std::vector<ModelEntry>& models) {
         rows.push_back({model.name, model.command.empty() ? "not yet" : model.command, format_bytes(model.bytes),
                         model.licence.empty() ? "?" : model.licence,
                         model.found ? model.folder.string() : "not here: " + model.how_to_get});
-    print_result(printable(format_table(rows)));
+    print_result(format_table(rows));
 }
 
 /// Asks on the terminal. Throws Error where nobody can be asked.
@@ -72,7 +73,7 @@ void remove(const Options& options) {
     if (options.as_json)
         print_json({{"removed", removal.name}, {"path", removal.folder.string()}, {"bytes", removal.bytes}});
     else
-        print_result(printable("removed " + removal.folder.string()));
+        print_result("removed " + removal.folder.string());
 }
 
 void run(const Options& options) {

@@ -53,7 +53,7 @@ void run(const Options& options, const CLI::App& command) {
     ConsoleReporter reporter(options.verbosity);
     const Replay replay = replay_picture(settings, reporter);
     if (!options.save.empty()) save_picture(options.save, replay.image, replay.recipe);
-    options.verbosity.json ? print_json(to_json(file, replay)) : print_result(printable(describe(file, replay)));
+    options.verbosity.json ? print_json(to_json(file, replay)) : print_result(describe(file, replay));
     if (!replay.same())
         throw Error(file + ": the picture made again differs from the file; `diffapple selftest` checks this machine",
                     ExitCode::differs);

@@ -7,8 +7,8 @@
 #include "diffapple/cli/commands.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
-#include "diffapple/sheets/report.h"
 #include "diffapple/io/files.h"
+#include "diffapple/sheets/report.h"
 
 namespace diffapple {
 namespace {
@@ -24,7 +24,7 @@ void print_table(const Report& report) {
     rows.insert(rows.end(), report.rows.begin(), report.rows.end());
     for (auto& row : rows)
         for (auto& value : row) std::replace(value.begin(), value.end(), '\n', ' ');
-    print_result(printable(report.shared + "\n\n" + format_table(rows)));
+    print_result(report.shared + "\n\n" + format_table(rows));
 }
 
 void run(const Options& options) {
@@ -39,7 +39,7 @@ void run(const Options& options) {
         print_table(report);
     if (report.without_recipe > 0)
         print_message(concat(report.without_recipe, " pictures without a recipe are left out"));
-    for (const auto& problem : list.problems) print_message(printable(problem));
+    for (const auto& problem : list.problems) print_message(problem);
     if (!list.problems.empty())
         fail(list.problems.size(), list.problems.size() == 1 ? " file" : " files", " could not be read",
              report.rows.empty() ? "" : "; the report holds the others");

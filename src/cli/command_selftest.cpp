@@ -5,13 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/cli/commands.h"
-#include "diffapple/recipes/lists.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
 #include "diffapple/core/numbers.h"
+#include "diffapple/recipes/lists.h"
 #include "diffapple/tools/selftest/selftest.h"
 
 namespace diffapple {
@@ -58,7 +58,7 @@ json to_json(const CheckResult& result) {
 void print_table(const std::vector<CheckResult>& results) {
     std::vector<std::vector<std::string>> rows{{"check", "dtype", "error", "limit", ""}};
     for (const auto& result : results) rows.push_back(to_row(result));
-    print_result(printable(format_table(rows)));
+    print_result(format_table(rows));
 }
 
 double total_seconds(const std::vector<CheckResult>& results) {

@@ -43,7 +43,7 @@ void print_texts_json(const std::string& file, const PictureText& picture) {
 }
 
 void print_text(const std::string& title, const std::string& text) {
-    print_result(printable("\n" + title + ":\n" + text));
+    print_result("\n" + title + ":\n" + text);
 }
 
 /// Of a picture that another program made.
@@ -57,7 +57,7 @@ void print_generation(const GenerationText& text) {
 }
 
 void print_texts(const std::string& file, const PictureText& picture) {
-    print_result(printable(concat(file, ": ", picture.width, "x", picture.height)));
+    print_result(concat(file, ": ", picture.width, "x", picture.height));
     const bool taken_apart = picture.generation && !picture.recipe;
     if (taken_apart) print_generation(*picture.generation);
     for (const auto& [keyword, text] : picture.chunks) {

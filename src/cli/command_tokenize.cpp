@@ -24,8 +24,8 @@ struct Options {
 
 void warn_about_loss(const ClipTokenizer& tokenizer, const std::string& text, size_t count) {
     if (count <= static_cast<size_t>(tokenizer.max_length())) return;
-    print_message(printable(concat("the model reads ", tokenizer.max_length(), " of these ", count,
-                                   " tokens; it would lose: ", tokenizer.encode_padded(text).lost)));
+    print_message(concat("the model reads ", tokenizer.max_length(), " of these ", count,
+                         " tokens; it would lose: ", tokenizer.encode_padded(text).lost));
 }
 
 void print_tokens(const ClipTokenizer& tokenizer, const std::string& text, bool as_json) {
@@ -36,7 +36,7 @@ void print_tokens(const ClipTokenizer& tokenizer, const std::string& text, bool 
         std::vector<std::vector<std::string>> rows{{"id", "piece"}};
         const std::vector<std::string> pieces = tokenizer.pieces(ids);
         for (size_t i = 0; i < ids.size(); ++i) rows.push_back({std::to_string(ids[i]), pieces[i]});
-        print_result(printable(format_table(rows)));
+        print_result(format_table(rows));
     }
     warn_about_loss(tokenizer, text, ids.size());
 }

@@ -18,7 +18,7 @@ using diffapple::ExitCode;
 int report(const std::string& message, ExitCode code) {
     std::string line = message;
     std::replace(line.begin(), line.end(), '\n', ' ');
-    diffapple::print_message("diffapple: " + diffapple::printable(line));
+    diffapple::print_message("diffapple: " + line);
     return static_cast<int>(code);
 }
 

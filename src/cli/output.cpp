@@ -1,5 +1,7 @@
 #include "diffapple/cli/output.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -7,29 +9,55 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/error.h"
-#include "diffapple/core/numbers.h"
+#include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
 
 namespace diffapple {
 
-void print_result(const std::string& line) {
+namespace {
+
+void write_line(const std::string& line) {
     const bool written = std::fwrite(line.data(), 1, line.size(), stdout) == line.size() &&
                          std::fputc('\n', stdout) != EOF && std::fflush(stdout) == 0;
     if (!written) fail("standard output cannot be written: ", std::strerror(errno));
 }
 
+bool is_terminal() {
+    return isatty(STDOUT_FILENO) != 0;
+}
+
+template <typename Json>
+void write_json(const Json& object, int indent) {
+    write_line(object.dump(indent, ' ', /*ensure_ascii=*/is_terminal(), Json::error_handler_t::replace));
+}
+
+}  // namespace
+
+void print_result(const std::string& text) {
+    write_line(printable(text));
+}
+
+void print_path(const std::filesystem::path& path) {
+    write_line(is_terminal() ? printable(path.string()) : path.string());
+}
+
 void print_json(const nlohmann::json& object) {
-    print_result(object.dump(-1, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace));
+    write_json(object, -1);
 }
 
-void print_message(const std::string& line) {
-    std::fprintf(stderr, "%s\n", line.c_str());
+void print_indented_json(const nlohmann::ordered_json& object) {
+    write_json(object, 2);
 }
 
-std::string format_table(const std::vector<std::vector<std::string>>& rows) {
+void print_message(const std::string& text) {
+    std::fprintf(stderr, "%s\n", printable(text).c_str());
+}
+
+std::string format_table(std::vector<std::vector<std::string>> rows) {
     std::vector<size_t> widths;
-    for (const auto& row : rows)
+    for (auto& row : rows)
         for (size_t i = 0; i < row.size(); ++i) {
+            row[i] = printable(row[i]);
             if (i >= widths.size()) widths.push_back(0);
             widths[i] = std::max(widths[i], count_characters(row[i]));
         }
@@ -43,19 +71,6 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows) {
         table += (table.empty() ? "" : "\n") + line;
     }
     return table;
-}
-
-std::string printable(const std::string& text) {
-    std::string shown;
-    for (size_t i = 0; i < text.size(); ++i) {
-        auto byte = static_cast<unsigned char>(text[i]);
-        // U+0080 to U+009F, C2 80 to C2 9F in UTF-8: some terminals take U+009B for the start of an escape sequence.
-        const bool c1 = byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
-        if (c1) byte = static_cast<unsigned char>(text[++i]);
-        const bool control = c1 || (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f;
-        shown += control ? "\\x" + format_hex(byte, 2) : std::string(1, text[i]);
-    }
-    return shown;
 }
 
 }  // namespace diffapple

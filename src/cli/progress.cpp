@@ -11,6 +11,8 @@
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/numbers.h"
+#include "diffapple/core/text.h"
+#include "diffapple/core/utf8.h"
 
 namespace diffapple {
 namespace {
@@ -92,11 +94,14 @@ std::string ConsoleReporter::status(size_t done, size_t total) const {
 
 /// The bar shows the whole run.
 void ConsoleReporter::draw_bar(const std::string& text) const {
-    const size_t room = terminal_width() > text.size() + 4 ? terminal_width() - text.size() - 4 : 0;
-    const size_t cells = std::min<size_t>(room, 30), filled = cells * turns_done_ / turns_;
+    constexpr size_t margin = 5;
+    const size_t width = std::max(terminal_width(), 2 * margin) - margin;
+    const std::string shown = shorten(printable(text), width);
+    const size_t cells = std::min<size_t>(width - std::min(width, count_characters(shown)), 30);
+    const size_t filled = cells * turns_done_ / turns_;
     std::string bar;
     for (size_t i = 0; i < cells; ++i) bar += i < filled ? "\u2588" : "\u2591";
-    std::fprintf(stderr, "\r\x1b[K%s  %s", bar.c_str(), text.substr(0, terminal_width() - 4).c_str());
+    std::fprintf(stderr, "\r\x1b[K%s  %s", bar.c_str(), shown.c_str());
     std::fflush(stderr);
 }
 
@@ -118,7 +123,7 @@ void ConsoleReporter::picture(const nlohmann::json& report) {
     if (verbosity_.json)
         print_json(report);
     else
-        print_result(report.at("path").get<std::string>());
+        print_path(report.at("path").get<std::string>());
     if (report.at("skipped").get<bool>()) detail(report.at("path").get<std::string>() + ": made already, skipped");
 }
 

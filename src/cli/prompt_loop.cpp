@@ -36,7 +36,7 @@ public:
             const Failure failure = describe_failure(error);
             if (failure.code == ExitCode::interrupted) throw;
             ++failed_;
-            print_message("diffapple: " + printable(concat("prompt '", prompt, "': ", failure.message)));
+            print_message(concat("diffapple: prompt '", prompt, "': ", failure.message));
         }
     }
 

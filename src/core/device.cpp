@@ -67,6 +67,23 @@ DeviceInfo describe(c10::Device device) {
     return info;
 }
 
+/// Highest resident memory of this process so far, in bytes.
+uint64_t peak_resident_memory() {
+#ifdef __APPLE__
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<uint64_t>(usage.ru_maxrss);
+#else
+    // getrusage's mark outlives exec: it would be that of a large parent.
+    std::ifstream status("/proc/self/status");
+    for (std::string key; status >> key;) {
+        uint64_t kibibytes = 0;
+        if (key == "VmHWM:" && status >> kibibytes) return kibibytes * 1024;
+    }
+    return 0;
+#endif
+}
+
 }  // namespace
 
 c10::Device find_device(const std::string& name) {
@@ -122,22 +139,6 @@ uint64_t peak_memory(c10::Device device) {
     if (!device.is_cpu())
         if (const auto peak = libtorch::memory(device).peak) return *peak;
     return peak_resident_memory();
-}
-
-uint64_t peak_resident_memory() {
-#ifdef __APPLE__
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    return static_cast<uint64_t>(usage.ru_maxrss);
-#else
-    // getrusage's mark outlives exec: it would be that of a large parent.
-    std::ifstream status("/proc/self/status");
-    for (std::string key; status >> key;) {
-        uint64_t kibibytes = 0;
-        if (key == "VmHWM:" && status >> kibibytes) return kibibytes * 1024;
-    }
-    return 0;
-#endif
 }
 
 uint64_t physical_memory() {

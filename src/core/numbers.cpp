@@ -49,7 +49,7 @@ std::string format_percent(double share, int decimals) {
 std::string format_grouped(int64_t count) {
     std::string digits = std::to_string(count);
     const ptrdiff_t first = count < 0 ? 1 : 0;
-    for (auto i = std::ssize(digits) - 3; i > first; i -= 3) digits.insert(static_cast<size_t>(i), ",");
+    for (auto i = std::ssize(digits) - 3; i > first; i -= 3) digits.insert(static_cast<size_t>(i), 1, ',');
     return digits;
 }
 

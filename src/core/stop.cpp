@@ -30,12 +30,8 @@ void install_stop_handlers() {
     std::signal(SIGXFSZ, SIG_IGN);  // a write beyond `ulimit -f` then fails as on a full disk, and is cleaned up
 }
 
-bool stop_requested() noexcept {
-    return stop_flag != 0;
-}
-
 void check_stop() {
-    if (stop_requested()) throw Interrupted();
+    if (stop_flag != 0) throw Interrupted();
 }
 
 }  // namespace diffapple

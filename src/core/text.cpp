@@ -1,15 +1,12 @@
 #include "diffapple/core/text.h"
 
+#include <utf8proc.h>
+
+#include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/utf8.h"
 
 namespace diffapple {
-
-std::string csv_quoted(const std::string& text) {
-    if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-    std::string quoted = "\"";
-    for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-    return quoted + '"';
-}
 
 std::string escape_markup(std::string_view text) {
     std::string escaped;
@@ -51,6 +48,42 @@ std::string quote(std::string_view text) {
         result += byte < 0x20 || byte == 0x7f ? '?' : character;
     }
     return result + (shown.size() < text.size() ? "...'" : "'");
+}
+
+namespace {
+
+/// Control and format characters (escape, U+009B, direction marks, U+FEFF) and Unicode's own line ends.
+bool is_control(char32_t c) {
+    if (c == U'\n' || c == U'\t' || c == U'\u200c' || c == U'\u200d') return false;
+    switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
+        case UTF8PROC_CATEGORY_CC:
+        case UTF8PROC_CATEGORY_CF:
+        case UTF8PROC_CATEGORY_ZL:
+        case UTF8PROC_CATEGORY_ZP:
+            return true;
+        default:
+            return false;
+    }
+}
+
+}  // namespace
+
+std::string printable(std::string_view text) {
+    std::string shown;
+    while (!text.empty()) {
+        const Utf8Character character = first_character(text);
+        const std::string_view bytes = text.substr(0, character.bytes);
+        text.remove_prefix(character.bytes);
+        if (character.malformed)
+            for (const char byte : bytes) shown += concat("\\x", format_hex(static_cast<unsigned char>(byte), 2));
+        else if (!is_control(character.code_point))
+            shown += bytes;
+        else if (character.code_point < 0xa0)
+            shown += concat("\\x", format_hex(character.code_point, 2));
+        else
+            shown += concat("\\u{", format_hex(character.code_point, 2), '}');
+    }
+    return shown;
 }
 
 }  // namespace diffapple

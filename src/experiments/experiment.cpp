@@ -165,9 +165,9 @@ MemoryRequest Experiment::memory_request() const {
             .pictures = first.pictures(),
             .guided = any_guided(),
             .encodes_picture = inputs_ != nullptr,
-            .keep = run_.keep_loaded      ? Keep::all
-                    : batch_count() > 1   ? Keep::loop
-                                          : Keep::none};
+            .keep = run_.keep_loaded    ? Keep::all
+                    : batch_count() > 1 ? Keep::loop
+                                        : Keep::none};
 }
 
 void Experiment::make_memory_plan() {
@@ -237,15 +237,12 @@ BatchRequest Experiment::request(const BatchSettings& batch) const {
                          .size = batch.size(),
                          .negative_prompt = negative_prompt(batch),
                          .guidance = {.scale = batch.guidance.value_or(1.0), .rescale = batch.guidance_rescale},
+                         .options = batch,
                          .inputs = inputs_,
                          .strength = batch.strength.value_or(1.0),
                          .start_noise = start_latents_};
     for (int64_t index = 0; index < batch.pictures() && !batch.prompts.empty(); ++index)
         request.prompts.push_back(prompt(batch, index));
-    if (circumstances_.traits.is_xl)
-        request.sizes = {.original = batch.original_size.value_or(batch.size()),
-                         .target = batch.target_size.value_or(batch.size()),
-                         .crop = batch.crop.value_or(Point{})};
     return request;
 }
 

@@ -8,12 +8,12 @@
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
 #include "diffapple/experiments/run.h"
-#include "diffapple/recipes/picture_file.h"
-#include "diffapple/recipes/settings.h"
 #include "diffapple/io/image.h"
 #include "diffapple/io/png.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/models/checkpoint.h"
+#include "diffapple/recipes/picture_file.h"
+#include "diffapple/recipes/settings.h"
 
 namespace diffapple {
 
@@ -46,8 +46,7 @@ void choose_device(const ReplaySettings& wanted, BatchSettings& settings, Report
         try {
             find_device(settings.device);
         } catch (const Error&) {
-            reporter.note("The picture was made on " + made_on +
-                          ", which this machine lacks: another device is used.");
+            reporter.note("The picture was made on " + made_on + ", which this machine lacks: another device is used.");
             settings.device = "auto";
         }
     }

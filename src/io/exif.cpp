@@ -1,6 +1,8 @@
-// A reader of the first directory of a TIFF structure, every offset checked.
+// A reader of the first directory of a TIFF structure, every offset checked; turning a picture as it says.
 #include "exif.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 
 namespace diffapple {
@@ -53,6 +55,25 @@ int exif_orientation(std::string_view tiff) {
         return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
     }
     return 1;
+}
+
+Image oriented(Image image, int orientation) {
+    if (orientation < 2 || orientation > 8) return image;
+    const bool transpose = orientation >= 5;
+    const bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+    const bool from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+    const auto [width, height, channels] = std::array{image.width, image.height, image.channels};
+    Image turned = blank_image(transpose ? height : width, transpose ? width : height, channels);
+    uint8_t* target = turned.pixels.data();
+    for (int64_t y = 0; y < turned.height; ++y) {
+        for (int64_t x = 0; x < turned.width; ++x, target += channels) {
+            const int64_t column = transpose ? y : x, row = transpose ? x : y;
+            const int64_t from_x = from_right ? width - 1 - column : column;
+            const int64_t from_y = from_bottom ? height - 1 - row : row;
+            std::copy_n(&image.pixels[(from_y * width + from_x) * channels], channels, target);
+        }
+    }
+    return turned;
 }
 
 }  // namespace diffapple

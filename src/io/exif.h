@@ -4,10 +4,15 @@
 
 #include <string_view>
 
+#include "diffapple/io/image.h"
+
 namespace diffapple {
 
 /// The orientation, 1 to 8, in an EXIF block (a TIFF file: "II" or "MM", 42, the first directory). 1 where there is
 /// none, or where the block is malformed: then Pillow shows the picture as it is stored, too.
 int exif_orientation(std::string_view tiff);
+
+/// Turns and mirrors a picture as the orientation says it is to be shown.
+Image oriented(Image image, int orientation);
 
 }  // namespace diffapple

@@ -7,6 +7,7 @@
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/files.h"
+#include "hub_folders.h"
 
 namespace diffapple {
 namespace {

@@ -2,7 +2,6 @@
 #include "diffapple/io/image.h"
 
 #include <algorithm>
-#include <array>
 
 #include "diffapple/core/error.h"
 
@@ -30,25 +29,6 @@ Image to_grey(const Image& image) {
         grey.pixels[i] = static_cast<uint8_t>((p[0] * 19595U + p[1] * 38470U + p[2] * 7471U + 0x8000U) >> 16);
     }
     return grey;
-}
-
-Image oriented(Image image, int orientation) {
-    if (orientation < 2 || orientation > 8) return image;
-    const bool transpose = orientation >= 5;
-    const bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
-    const bool from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
-    const auto [width, height, channels] = std::array{image.width, image.height, image.channels};
-    Image turned = blank_image(transpose ? height : width, transpose ? width : height, channels);
-    uint8_t* target = turned.pixels.data();
-    for (int64_t y = 0; y < turned.height; ++y) {
-        for (int64_t x = 0; x < turned.width; ++x, target += channels) {
-            const int64_t column = transpose ? y : x, row = transpose ? x : y;
-            const int64_t from_x = from_right ? width - 1 - column : column;
-            const int64_t from_y = from_bottom ? height - 1 - row : row;
-            std::copy_n(&image.pixels[(from_y * width + from_x) * channels], channels, target);
-        }
-    }
-    return turned;
 }
 
 Image crop(const Image& image, int64_t left, int64_t top, int64_t right, int64_t bottom) {

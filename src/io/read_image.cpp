@@ -7,6 +7,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/image.h"
+#include "exif.h"
 #include "image_formats.h"
 #include "png_chunks.h"
 

@@ -166,10 +166,8 @@ at::Tensor read_tensor(const std::shared_ptr<MappedFile>& file, uint64_t offset,
 }
 
 /// The header of a file that will hold these tensors in this order, padded so that the data starts aligned.
-std::string make_header(const std::vector<std::pair<std::string, at::Tensor>>& tensors,
-                        const std::map<std::string, std::string>& metadata, const std::string& where) {
+std::string make_header(const std::vector<std::pair<std::string, at::Tensor>>& tensors, const std::string& where) {
     json header = json::object();
-    if (!metadata.empty()) header[metadata_key] = metadata;
     uint64_t offset = 0;
     for (const auto& [name, tensor] : tensors) {
         const c10::ScalarType type = tensor.scalar_type();
@@ -186,7 +184,7 @@ std::string make_header(const std::vector<std::pair<std::string, at::Tensor>>& t
         std::string text = header.dump();
         return text.append((8 - text.size() % 8) % 8, ' ');
     } catch (const json::exception&) {
-        fail(where, ": a tensor's name or the metadata is not UTF-8 text");
+        fail(where, ": a tensor's name is not UTF-8 text");
     }
 }
 
@@ -207,13 +205,12 @@ StoredTensors open_safetensors(const std::filesystem::path& path) {
     return tensors;
 }
 
-void save_safetensors(const std::filesystem::path& path, const std::map<std::string, at::Tensor>& tensors,
-                      const std::map<std::string, std::string>& metadata) {
+void save_safetensors(const std::filesystem::path& path, const std::map<std::string, at::Tensor>& tensors) {
     std::vector<std::pair<std::string, at::Tensor>> sorted(tensors.begin(), tensors.end());
     // Wide types first: so each tensor starts at a multiple of its element size.
     std::stable_sort(sorted.begin(), sorted.end(),
                      [](const auto& a, const auto& b) { return a.second.element_size() > b.second.element_size(); });
-    const std::string header = make_header(sorted, metadata, path.string());
+    const std::string header = make_header(sorted, path.string());
     write_file_atomically(path, [&](std::ostream& out) {
         const uint64_t size = header.size();
         out.write(reinterpret_cast<const char*>(&size), sizeof size);

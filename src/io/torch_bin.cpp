@@ -1,5 +1,7 @@
 // Reading of state dicts written by torch.save: the restricted unpickler finds the tensors, the
 // mapped file holds them (a zip archive whose records are not compressed).
+#include "torch_bin.h"
+
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
@@ -12,7 +14,6 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
 #include "diffapple/core/text.h"
-#include "diffapple/io/weights.h"
 #include "foreign_files.h"
 #include "unpickler.h"
 

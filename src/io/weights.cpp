@@ -9,6 +9,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/text.h"
 #include "diffapple/io/json_fields.h"
+#include "torch_bin.h"
 
 namespace diffapple {
 namespace {

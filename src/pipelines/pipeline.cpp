@@ -10,6 +10,18 @@
 
 namespace diffapple {
 
+Size picture_size(const ModelTraits& traits, const std::optional<Size>& usual, std::optional<int64_t> width,
+                  std::optional<int64_t> height) {
+    if (!usual && !(width && height))
+        fail_usage("--width and --height: the UNet's config has no sample_size, so both must be given");
+    const Size size{.width = width ? *width : usual->width, .height = height ? *height : usual->height};
+    const int64_t factor = traits.size_factor;
+    for (const auto& [option, side] : {std::pair{"--width", size.width}, std::pair{"--height", size.height}})
+        if (side < factor || side % factor != 0)
+            fail_usage(option, ' ', side, ": this model makes sizes that are multiples of ", factor);
+    return size;
+}
+
 Denoised Pipeline::sample(const BatchRequest& request, Scheduler& scheduler, NoiseSource& noise,
                           const OnTurn& on_turn) {
     const Start begin = start(request, scheduler, noise);

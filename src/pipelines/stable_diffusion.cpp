@@ -144,8 +144,9 @@ const nn::TextContext& StableDiffusion::context_of(const Prompt& prompt, UNet2DC
 at::Tensor StableDiffusion::embed_sizes(const BatchRequest& request, const std::vector<Prompt>& prompts,
                                         UNet2DConditionModel& unet) const {
     if (!config_.unet.text_time) return {};
-    const auto [original, target, crop] =
-        request.sizes.value_or(SizeConditioning{.original = request.size, .target = request.size});
+    const Size original = request.options.original_size.value_or(request.size);
+    const Size target = request.options.target_size.value_or(request.size);
+    const Point crop = request.options.crop.value_or(Point{});
     const std::vector<int64_t> values{original.height, original.width, crop.y, crop.x, target.height, target.width};
     std::vector<at::Tensor> pooled;
     for (const auto& prompt : prompts) pooled.push_back(embeddings_.at(prompt).pooled);

@@ -50,8 +50,7 @@ bool shares_folder(const BatchSettings& batch, int64_t index) {
 }
 
 std::string study_name(const BatchSettings& batch, int64_t index, StemStyle style) {
-    const bool with_index =
-        style != StemStyle::steps_guidance || batch.batch_size > 1 || shares_folder(batch, index);
+    const bool with_index = style != StemStyle::steps_guidance || batch.batch_size > 1 || shares_folder(batch, index);
     std::string name = concat("seed", batch.seed);
     if (with_index) name += concat("_i", index);
     name += concat("_n", batch.steps);

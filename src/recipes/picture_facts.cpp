@@ -7,12 +7,11 @@
 #include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/core/text.h"
+#include "diffapple/io/image.h"
+#include "diffapple/io/sha256.h"
 #include "diffapple/recipes/output_names.h"
 #include "diffapple/recipes/picture_file.h"
 #include "diffapple/recipes/settings.h"
-#include "diffapple/io/image.h"
-#include "diffapple/io/sha256.h"
-#include "diffapple/recipes/picture_file.h"
 
 namespace diffapple {
 

@@ -7,12 +7,12 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
+#include "diffapple/core/utf8.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/recipes/lists.h"
 #include "diffapple/recipes/output_names.h"
 #include "diffapple/recipes/settings.h"
 #include "diffapple/schedulers/scheduler.h"
-#include "diffapple/core/utf8.h"
 
 namespace diffapple {
 namespace {
@@ -99,7 +99,7 @@ void read_as_list(Setting& row, Member member, Parse parse) {
 }
 
 /// A number from 0 to `maximum`; 0 means nothing.
-Setting number_row(Setting row, double BatchSettings::* member, double maximum, const std::string& name) {
+Setting number_row(Setting row, double BatchSettings::*member, double maximum, const std::string& name) {
     row.value = "NUMBER";
     row.usual = [](const auto&) { return "0"; };
     row.read = [option = row.option, member, maximum](const Texts& texts, RunSettings& run) {
@@ -118,7 +118,7 @@ Setting number_row(Setting row, double BatchSettings::* member, double maximum, 
 }
 
 /// A text that may be absent; a name has its digest's first digits.
-Setting text_row(Setting row, std::optional<std::string> BatchSettings::* member, const std::string& name) {
+Setting text_row(Setting row, std::optional<std::string> BatchSettings::*member, const std::string& name) {
     row.value = "TEXT";
     row.topic = Topic::prompts;
     row.with_prompts = true;
@@ -137,7 +137,7 @@ Setting text_row(Setting row, std::optional<std::string> BatchSettings::* member
 }
 
 /// A file; recipe and name have its digest.
-Setting file_row(Setting row, InputFile BatchSettings::* member) {
+Setting file_row(Setting row, InputFile BatchSettings::*member) {
     row.value = "FILE";
     row.read = [option = row.option, member](const Texts& texts, RunSettings& run) {
         if (texts.front().empty()) fail_usage(option, ": the name of the file is empty");
@@ -158,7 +158,7 @@ Setting file_row(Setting row, InputFile BatchSettings::* member) {
 
 /// SDXL's conditioning on a pair of numbers. `Pair` is Size or Point; `own` is the value that is no news.
 template <typename Pair, typename Own>
-Setting pair_row(Setting row, std::optional<Pair> BatchSettings::* member, char separator, int64_t minimum,
+Setting pair_row(Setting row, std::optional<Pair> BatchSettings::*member, char separator, int64_t minimum,
                  const std::string& name, Own own) {
     const auto numbers = [](const Pair& pair) {
         const auto& [first, second] = pair;
@@ -193,23 +193,16 @@ Setting pair_row(Setting row, std::optional<Pair> BatchSettings::* member, char 
     return row;
 }
 
-/// One of the two sides of a picture. The width's row names the size.
-Setting side_row(Setting row, std::optional<int64_t> BatchSettings::* member, int64_t Size::* side) {
+/// One of the two sides of a picture. The width's row decides and names the size.
+Setting side_row(Setting row, std::optional<int64_t> BatchSettings::*member) {
     row.value = "N";
     row.usual = [](const auto&) { return "the model's"; };
     row.read = [option = row.option, member](const Texts& texts, RunSettings& run) {
         run.batch.*member = one_integer(option, texts.front(), 1, max_size);
     };
-    row.settle = [option = row.option, member, side](BatchSettings& batch, const Circumstances& now) {
-        auto& length = batch.*member;
-        if (!length && !now.default_size)
-            fail_usage("--width and --height: the UNet's config has no sample_size, so both must be given");
-        if (!length) length = *now.default_size.*side;
-        const int64_t factor = now.traits.size_factor;
-        if (*length < factor || *length % factor != 0)
-            fail_usage(option, ' ', *length, ": this model makes sizes that are multiples of ", factor);
+    row.write = [key = row.key, member](const BatchSettings& batch, json& recipe) {
+        put(recipe, key, *(batch.*member));
     };
-    row.write = [key = row.key, member](const BatchSettings& batch, json& recipe) { put(recipe, key, *(batch.*member)); };
     row.restore = [key = row.key, member](const JsonFields& recipe, BatchSettings& batch) {
         batch.*member = settings_of(recipe).integer(key, 1, max_recipe_size);
     };
@@ -221,15 +214,15 @@ void require_mask(Setting& row, bool (*is_given)(const BatchSettings&)) {
     row.with_prompts = true;
     row.topic = Topic::pictures;
     row.settle = [option = row.option, is_given](BatchSettings& batch, const Circumstances&) {
-        if (is_given(batch) && !batch.mask.given())
-            fail_usage(option, ": belongs to a mask; give --image and --mask");
+        if (is_given(batch) && !batch.mask.given()) fail_usage(option, ": belongs to a mask; give --image and --mask");
     };
 }
 
 // --- the rows
 
 void add_model_rows(std::vector<Setting>& rows) {
-    Setting model{.key = "model", .option = "--model", .value = "ID|DIR", .help = "Folder, name under models/ or Hub id"};
+    Setting model{
+        .key = "model", .option = "--model", .value = "ID|DIR", .help = "Folder, name under models/ or Hub id"};
     model.topic = Topic::model;
     model.speed = -5;
     model.usual = [](const StudyExperiment& experiment) { return experiment.model(); };
@@ -287,19 +280,25 @@ void add_scheduler_row(std::vector<Setting>& rows) {
 }
 
 void add_size_rows(std::vector<Setting>& rows) {
-    Setting width = side_row({.key = "width", .option = "--width", .help = "Width of a picture"},
-                             &BatchSettings::width, &Size::width);
+    Setting width =
+        side_row({.key = "width", .option = "--width", .help = "Width of a picture"}, &BatchSettings::width);
     width.speed = 2;
+    width.settle = [](BatchSettings& batch, const Circumstances& now) {
+        const Size size = picture_size(now.traits, now.default_size, batch.width, batch.height);
+        batch.width = size.width;
+        batch.height = size.height;
+    };
     width.suffix = [](const BatchSettings& batch, const Circumstances& now) {
         return batch.size() == now.default_size ? "" : concat("size-", *batch.width, 'x', *batch.height);
     };
     rows.push_back(width);
-    Setting height = side_row({.key = "height", .option = "--height", .help = "Height of a picture"},
-                              &BatchSettings::height, &Size::height);
+    Setting height =
+        side_row({.key = "height", .option = "--height", .help = "Height of a picture"}, &BatchSettings::height);
     height.speed = 2;
     rows.push_back(height);
 
-    Setting count{.key = "batch_size", .option = "--batch-size", .value = "N", .help = "Pictures made together, of each prompt"};
+    Setting count{
+        .key = "batch_size", .option = "--batch-size", .value = "N", .help = "Pictures made together, of each prompt"};
     count.in_name = false;
     count.usual = [](const auto&) { return "1"; };
     count.read = [](const Texts& texts, RunSettings& run) {
@@ -336,7 +335,8 @@ void add_dtype_row(std::vector<Setting>& rows) {
 }
 
 void add_latents_row(std::vector<Setting>& rows) {
-    Setting row = file_row({.key = "latents", .option = "--latents",
+    Setting row = file_row({.key = "latents",
+                            .option = "--latents",
                             .help = "Start noise instead of the seed's: safetensors, fp32, tensor `latents`"},
                            &BatchSettings::latents);
     row.topic = Topic::pictures;
@@ -373,7 +373,8 @@ void add_negative_prompt_row(std::vector<Setting>& rows) {
     negative.settle = [](BatchSettings& batch, const Circumstances& now) {
         if (!batch.is_guided()) batch.negative_prompt.reset();
         // None at all is an empty text, except where it is an embedding of zeros (SDXL).
-        else if (!batch.negative_prompt && !now.traits.zeros_for_no_prompt) batch.negative_prompt = "";
+        else if (!batch.negative_prompt && !now.traits.zeros_for_no_prompt)
+            batch.negative_prompt = "";
     };
     negative.write = [](const BatchSettings& batch, json& recipe) {
         if (!batch.is_guided()) return;
@@ -386,10 +387,11 @@ void add_negative_prompt_row(std::vector<Setting>& rows) {
             batch.negative_prompt = bounded_text(fields, "negative_prompt");
     };
     negative.suffix = [](const BatchSettings& batch, const Circumstances& now) {
+        if (!batch.negative_prompt) return std::string();  // no guidance, or zeros, where nothing was given
         const bool study = batch.prompts == now.experiment.prompts;
-        const std::string text = batch.negative_prompt.value_or("");
-        const bool usual = text == (study ? now.experiment.negative_prompt : "");
-        return !batch.is_guided() || usual ? "" : "neg-" + digits(sha256(text));
+        const bool usual = *batch.negative_prompt == (study ? now.experiment.negative_prompt : "") &&
+                           (study || !now.traits.zeros_for_no_prompt);
+        return usual ? "" : "neg-" + digits(sha256(*batch.negative_prompt));
     };
     rows.push_back(negative);
 }
@@ -403,38 +405,44 @@ void settle_with_guidance(Setting& row, std::function<void(BatchSettings&)> take
 }
 
 /// A text of SDXL's second encoder.
-void require_second_encoder(Setting& row, std::optional<std::string> BatchSettings::* member) {
+void require_second_encoder(Setting& row, std::optional<std::string> BatchSettings::*member) {
     row.settle = [option = row.option, member](BatchSettings& batch, const Circumstances& now) {
         if (batch.*member && !now.traits.is_xl) fail_usage(option, ": this model has one text encoder");
     };
 }
 
 void add_guidance_rows(std::vector<Setting>& rows) {
-    Setting negative_2 = text_row({.key = "negative_prompt_2", .option = "--negative-prompt-2",
-                                   .help = "For the second text encoder (SDXL)"},
-                                  &BatchSettings::negative_prompt_2, "neg2");
+    Setting negative_2 = text_row(
+        {.key = "negative_prompt_2", .option = "--negative-prompt-2", .help = "For the second text encoder (SDXL)"},
+        &BatchSettings::negative_prompt_2, "neg2");
     negative_2.speed = -7;
     negative_2.usual = [](const auto&) { return "--negative-prompt"; };
     require_second_encoder(negative_2, &BatchSettings::negative_prompt_2);
     settle_with_guidance(negative_2, [](BatchSettings& batch) { batch.negative_prompt_2.reset(); });
     rows.push_back(negative_2);
 
-    Setting rescale = number_row({.key = "guidance_rescale", .option = "--guidance-rescale",
-                                  .help = "Rescaling of guidance, 0 to 1", .with_prompts = true},
+    Setting rescale = number_row({.key = "guidance_rescale",
+                                  .option = "--guidance-rescale",
+                                  .help = "Rescaling of guidance, 0 to 1",
+                                  .with_prompts = true},
                                  &BatchSettings::guidance_rescale, 1, "rescale");
     settle_with_guidance(rescale, [](BatchSettings& batch) { batch.guidance_rescale = 0; });
     rows.push_back(rescale);
 }
 
 void add_text_encoder_rows(std::vector<Setting>& rows) {
-    Setting prompt_2 = text_row({.key = "prompt_2", .option = "--prompt-2", .help = "For the second text encoder (SDXL)"},
-                                &BatchSettings::prompt_2, "prompt2");
+    Setting prompt_2 =
+        text_row({.key = "prompt_2", .option = "--prompt-2", .help = "For the second text encoder (SDXL)"},
+                 &BatchSettings::prompt_2, "prompt2");
     prompt_2.speed = -9;
     prompt_2.usual = [](const auto&) { return "--prompt"; };
     require_second_encoder(prompt_2, &BatchSettings::prompt_2);
     rows.push_back(prompt_2);
 
-    Setting skip{.key = "clip_skip", .option = "--clip-skip", .value = "N", .help = "Last layers of the text encoder to leave out"};
+    Setting skip{.key = "clip_skip",
+                 .option = "--clip-skip",
+                 .value = "N",
+                 .help = "Last layers of the text encoder to leave out"};
     skip.topic = Topic::prompts;
     skip.with_prompts = true;
     skip.usual = [](const auto&) { return "0"; };
@@ -459,7 +467,10 @@ void add_text_encoder_rows(std::vector<Setting>& rows) {
 }
 
 void add_weights_row(std::vector<Setting>& rows) {
-    Setting row{.key = "weights", .option = "--weights", .value = "NAME", .help = "Of UNet and text encoders: as-is, or int8 (less memory)"};
+    Setting row{.key = "weights",
+                .option = "--weights",
+                .value = "NAME",
+                .help = "Of UNet and text encoders: as-is, or int8 (less memory)"};
     row.topic = Topic::model;
     row.with_prompts = true;
     row.label_name = "weight storage";  // "weights" are the digests of the model's
@@ -484,7 +495,10 @@ void add_weights_row(std::vector<Setting>& rows) {
 }
 
 void add_tiling_row(std::vector<Setting>& rows) {
-    Setting row{.key = "vae_tiling", .option = "--vae-tiling", .value = "NAME", .help = "auto (where memory is short), on or off"};
+    Setting row{.key = "vae_tiling",
+                .option = "--vae-tiling",
+                .value = "NAME",
+                .help = "auto (where memory is short), on or off"};
     row.topic = Topic::model;
     row.with_prompts = true;
     row.usual = [](const auto&) { return "auto"; };
@@ -510,8 +524,8 @@ void add_tiling_row(std::vector<Setting>& rows) {
 }
 
 void add_eta_row(std::vector<Setting>& rows) {
-    Setting row = number_row({.key = "eta", .option = "--eta", .help = "Noise of DDIM, 0 to 1"}, &BatchSettings::eta,
-                             1, "eta");
+    Setting row =
+        number_row({.key = "eta", .option = "--eta", .help = "Noise of DDIM, 0 to 1"}, &BatchSettings::eta, 1, "eta");
     row.settle = [](BatchSettings& batch, const Circumstances&) {
         if (!scheduler_reads_eta(batch.scheduler)) batch.eta = 0;
     };
@@ -524,9 +538,9 @@ void add_size_conditioning_rows(std::vector<Setting>& rows) {
                                   &BatchSettings::original_size, 'x', 1, "original", own_size));
     rows.push_back(pair_row<Size>({.key = "target_size", .option = "--target-size", .help = "SDXL's conditioning"},
                                   &BatchSettings::target_size, 'x', 1, "target", own_size));
-    rows.push_back(pair_row<Point>(
-        {.key = "crop_top_left", .option = "--crop", .help = "SDXL's conditioning: the crop's corner"},
-        &BatchSettings::crop, ',', 0, "crop-at", [](const BatchSettings&) { return Point{}; }));
+    rows.push_back(
+        pair_row<Point>({.key = "crop_top_left", .option = "--crop", .help = "SDXL's conditioning: the crop's corner"},
+                        &BatchSettings::crop, ',', 0, "crop-at", [](const BatchSettings&) { return Point{}; }));
     for (size_t i = rows.size() - 3; i < rows.size(); ++i)
         rows[i].usual = [i, last = rows.size() - 1](const auto&) { return i == last ? "0,0" : "the picture's"; };
 }
@@ -540,9 +554,8 @@ void add_strength_row(std::vector<Setting>& rows) {
     row.topic = Topic::pictures;
     row.with_prompts = true;
     row.speed = 3;
-    read_as_list(row, &BatchSettings::strength, [](const std::string& option, const std::string& text) {
-        return parse_numbers(option, text, 0, 1);
-    });
+    read_as_list(row, &BatchSettings::strength,
+                 [](const std::string& option, const std::string& text) { return parse_numbers(option, text, 0, 1); });
     row.settle = [](BatchSettings& batch, const Circumstances& now) {
         if (batch.strength && !batch.image.given())
             fail_usage("--strength: says how far to leave a picture; give --image");
@@ -586,12 +599,13 @@ void add_picture_rows(std::vector<Setting>& rows) {
     leave_out_of_study_names(image);
     rows.push_back(image);
 
-    Setting mask = file_row({.key = "mask", .option = "--mask", .help = "What of it to paint anew: white"},
-                            &BatchSettings::mask);
+    Setting mask =
+        file_row({.key = "mask", .option = "--mask", .help = "What of it to paint anew: white"}, &BatchSettings::mask);
     mask.topic = Topic::pictures;
     mask.with_prompts = true;
     mask.settle = [](BatchSettings& batch, const Circumstances&) {
-        if (batch.mask.given() && !batch.image.given()) fail_usage("--mask: belongs to a picture; give it with --image");
+        if (batch.mask.given() && !batch.image.given())
+            fail_usage("--mask: belongs to a picture; give it with --image");
     };
     leave_out_of_study_names(mask);
     rows.push_back(mask);
@@ -603,7 +617,9 @@ void add_mask_rows(std::vector<Setting>& rows) {
     require_mask(blur, [](const BatchSettings& batch) { return batch.mask_blur > 0; });
     rows.push_back(blur);
 
-    Setting crop{.key = "padding_mask_crop", .option = "--padding-mask-crop", .value = "N",
+    Setting crop{.key = "padding_mask_crop",
+                 .option = "--padding-mask-crop",
+                 .value = "N",
                  .help = "Paint only the mask's surroundings, so many pixels wide, at full size"};
     crop.read = [](const Texts& texts, RunSettings& run) {
         run.batch.padding_mask_crop = one_integer("--padding-mask-crop", texts.front(), 0, max_size);
@@ -622,7 +638,8 @@ void add_mask_rows(std::vector<Setting>& rows) {
     };
     rows.push_back(crop);
 
-    Setting keep{.key = "keep_unmasked", .option = "--keep-unmasked", .help = "Put back the very pixels outside the mask"};
+    Setting keep{
+        .key = "keep_unmasked", .option = "--keep-unmasked", .help = "Put back the very pixels outside the mask"};
     keep.read = [](const Texts&, RunSettings& run) { run.batch.keep_unmasked = true; };
     require_mask(keep, [](const BatchSettings& batch) { return batch.keep_unmasked; });
     keep.write = [](const BatchSettings& batch, json& recipe) {
@@ -638,7 +655,8 @@ void add_mask_rows(std::vector<Setting>& rows) {
 }
 
 void add_safety_row(std::vector<Setting>& rows) {
-    Setting row{.key = "safety", .option = "--safety", .value = "NAME", .help = "on or off: the model's safety checker"};
+    Setting row{
+        .key = "safety", .option = "--safety", .value = "NAME", .help = "on or off: the model's safety checker"};
     row.topic = Topic::results;
     row.with_prompts = true;
     row.usual = [](const auto&) { return "on where it has one"; };
@@ -697,8 +715,7 @@ void add_study_rows(std::vector<Setting>& rows) {
     });
     seed.write = [](const BatchSettings& batch, json& recipe) { put(recipe, "seed", batch.seed); };
     seed.restore = [](const JsonFields& recipe, BatchSettings& batch) {
-        batch.seed =
-            static_cast<uint64_t>(settings_of(recipe).integer("seed", 0, std::numeric_limits<int64_t>::max()));
+        batch.seed = static_cast<uint64_t>(settings_of(recipe).integer("seed", 0, std::numeric_limits<int64_t>::max()));
     };
     for (const Setting& row : {steps, guidance, seed}) rows.push_back(row);
 }
@@ -716,38 +733,54 @@ Shard parse_shard(const std::string& text) {
 }
 
 /// A setting of the run that changes no picture.
-Setting run_row(Setting row, std::function<void(const std::string&, RunSettings&)> read, const std::string& usual = "") {
+Setting run_row(Setting row, std::function<void(const std::string&, RunSettings&)> read,
+                const std::string& usual = "") {
     row.read = [read](const Texts& texts, RunSettings& run) { read(texts.front(), run); };
     if (!usual.empty()) row.usual = [usual](const auto&) { return usual; };
     return row;
 }
 
 void add_run_rows(std::vector<Setting>& rows) {
-    rows.push_back(run_row({.option = "--prompts", .value = "FILE", .help = "File of prompts, one a line, - for stdin; each is a run",
-                            .topic = Topic::prompts, .with_prompts = true},
+    rows.push_back(run_row({.option = "--prompts",
+                            .value = "FILE",
+                            .help = "File of prompts, one a line, - for stdin; each is a run",
+                            .topic = Topic::prompts,
+                            .with_prompts = true},
                            [](const std::string& text, RunSettings& run) { run.prompts_file = text; }));
-    rows.push_back(run_row({.option = "--interactive", .help = "Read prompts from stdin, with the models loaded once",
-                            .topic = Topic::prompts, .with_prompts = true},
+    rows.push_back(run_row({.option = "--interactive",
+                            .help = "Read prompts from stdin, with the models loaded once",
+                            .topic = Topic::prompts,
+                            .with_prompts = true},
                            [](const std::string&, RunSettings& run) { run.interactive = true; }));
-    rows.push_back(run_row({.option = "--keep-loaded", .help = "Keep all components in memory after their use", .topic = Topic::model},
-                           [](const std::string&, RunSettings& run) { run.keep_loaded = true; }));
-    rows.push_back(run_row({.option = "--out", .value = "DIR", .help = "Folder of all results", .topic = Topic::results},
-                           [](const std::string& text, RunSettings& run) { run.out = text; }, "out"));
-    rows.push_back(run_row({.option = "--force", .help = "Make pictures that exist, replace those of other recipes",
+    rows.push_back(run_row(
+        {.option = "--keep-loaded", .help = "Keep all components in memory after their use", .topic = Topic::model},
+        [](const std::string&, RunSettings& run) { run.keep_loaded = true; }));
+    rows.push_back(run_row(
+        {.option = "--out", .value = "DIR", .help = "Folder of all results", .topic = Topic::results},
+        [](const std::string& text, RunSettings& run) { run.out = text; }, "out"));
+    rows.push_back(run_row({.option = "--force",
+                            .help = "Make pictures that exist, replace those of other recipes",
                             .topic = Topic::results},
                            [](const std::string&, RunSettings& run) { run.force = true; }));
-    rows.push_back(run_row({.option = "--save-latents", .value = "FILE", .help = "Where the final sample goes (safetensors)",
+    rows.push_back(run_row({.option = "--save-latents",
+                            .value = "FILE",
+                            .help = "Where the final sample goes (safetensors)",
                             .topic = Topic::results},
                            [](const std::string& text, RunSettings& run) { run.save_latents = text; }));
-    rows.push_back(run_row({.option = "--shard", .value = "I/N", .help = "Part I of N of a sweep, as 1/8: every N-th batch, for job arrays",
+    rows.push_back(run_row({.option = "--shard",
+                            .value = "I/N",
+                            .help = "Part I of N of a sweep, as 1/8: every N-th batch, for job arrays",
                             .topic = Topic::results},
                            [](const std::string& text, RunSettings& run) { run.shard = parse_shard(text); }));
-    rows.push_back(run_row({.option = "--sheet", .value = "NAME", .help = "on or off: a contact sheet at the end of a sweep",
-                            .topic = Topic::results},
-                           [](const std::string& text, RunSettings& run) {
-                               run.sheet = one_choice("--sheet", text, {"on", "off"}) == "on";
-                           },
-                           "on"));
+    rows.push_back(run_row(
+        {.option = "--sheet",
+         .value = "NAME",
+         .help = "on or off: a contact sheet at the end of a sweep",
+         .topic = Topic::results},
+        [](const std::string& text, RunSettings& run) {
+            run.sheet = one_choice("--sheet", text, {"on", "off"}) == "on";
+        },
+        "on"));
 }
 
 }  // namespace

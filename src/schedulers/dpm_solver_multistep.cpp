@@ -55,24 +55,20 @@ private:
     std::deque<at::Tensor> outputs_;  ///< converted, the newest first
 };
 
-SigmaSteps make_multistep_steps(const JsonFields& config, const SchedulerRequest& request,
-                                const TrainingSigmas& training) {
+SigmaSteps multistep_steps(const JsonFields& config, const SchedulerRequest& request) {
+    const TrainingSigmas training(config, NoiseSchedule::from_json(config, ZeroTerminalSnr::finite));
     const auto timesteps = solver_timesteps(read_timestep_spacing(config, "linspace"), request.steps, training.count(),
                                             timesteps_above_lambda(config, training), read_steps_offset(config));
     const bool cosine = config.text("beta_schedule", "linear") == "squaredcos_cap_v2";
-    return respaced(config, request, training, steps_at(timesteps, training),
-                    {.limits = training.limits(),
-                     .knows_lu = true,
-                     .timesteps = cosine ? Respacing::Timesteps::cut : Respacing::Timesteps::whole});
+    return solver_steps(
+        config, request, training, timesteps,
+        {.knows_lu = true, .timesteps = cosine ? Respacing::Timesteps::cut : Respacing::Timesteps::whole});
 }
 
 }  // namespace
 
 std::unique_ptr<Scheduler> make_dpm_solver_multistep(const JsonFields& config, const SchedulerRequest& request) {
-    const TrainingSigmas training(config, NoiseSchedule::from_json(config, ZeroTerminalSnr::finite));
-    SigmaSteps steps = make_multistep_steps(config, request, training);
-    steps.sigmas.push_back(final_sigma(config, training.smallest()));
-    return std::make_unique<DPMSolverMultistep>(config, request, std::move(steps));
+    return std::make_unique<DPMSolverMultistep>(config, request, multistep_steps(config, request));
 }
 
 }  // namespace diffapple

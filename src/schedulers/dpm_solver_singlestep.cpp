@@ -65,21 +65,17 @@ private:
     at::Tensor start_;                ///< sample at the start of the step
 };
 
-SigmaSteps make_singlestep_steps(const JsonFields& config, const SchedulerRequest& request,
-                                 const TrainingSigmas& training) {
+SigmaSteps singlestep_steps(const JsonFields& config, const SchedulerRequest& request) {
+    const TrainingSigmas training(config, NoiseSchedule::from_json(config, ZeroTerminalSnr::ignored));
     const auto timesteps = solver_timesteps(TimestepSpacing::linspace, request.steps, training.count(),
                                             timesteps_above_lambda(config, training), /*steps_offset=*/0);
-    return respaced(config, request, training, steps_at(timesteps, training),
-                    {.limits = training.limits(), .timesteps = Respacing::Timesteps::whole});
+    return solver_steps(config, request, training, timesteps, {.timesteps = Respacing::Timesteps::whole});
 }
 
 }  // namespace
 
 std::unique_ptr<Scheduler> make_dpm_solver_singlestep(const JsonFields& config, const SchedulerRequest& request) {
-    const TrainingSigmas training(config, NoiseSchedule::from_json(config, ZeroTerminalSnr::ignored));
-    SigmaSteps steps = make_singlestep_steps(config, request, training);
-    steps.sigmas.push_back(final_sigma(config, training.smallest()));
-    return std::make_unique<DPMSolverSinglestep>(config, request, std::move(steps));
+    return std::make_unique<DPMSolverSinglestep>(config, request, singlestep_steps(config, request));
 }
 
 }  // namespace diffapple

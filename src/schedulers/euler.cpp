@@ -33,7 +33,7 @@ std::vector<float> log_linear_sigmas(const TrainingSigmas& training, int64_t ste
     return {begin, begin + sigmas.numel()};
 }
 
-SigmaSteps make_euler_steps(const JsonFields& config, const SchedulerRequest& request) {
+SigmaSteps euler_steps(const JsonFields& config, const SchedulerRequest& request) {
     const TrainingSigmas training(config, NoiseSchedule::from_json(config, ZeroTerminalSnr::finite));
     SigmaSteps steps = steps_by_timesteps(config, request, training);
     if (config.choice("interpolation_type", {"linear", "log_linear"}, "linear") == "log_linear")
@@ -49,8 +49,7 @@ SigmaSteps make_euler_steps(const JsonFields& config, const SchedulerRequest& re
 }  // namespace
 
 std::unique_ptr<Scheduler> make_euler(const JsonFields& config, const SchedulerRequest& request) {
-    return std::make_unique<EulerScheduler>(config, request, read_prediction(config),
-                                            make_euler_steps(config, request));
+    return std::make_unique<EulerScheduler>(config, request, read_prediction(config), euler_steps(config, request));
 }
 
 }  // namespace diffapple

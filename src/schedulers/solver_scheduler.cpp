@@ -6,6 +6,14 @@
 
 namespace diffapple {
 
+SigmaSteps solver_steps(const JsonFields& config, const SchedulerRequest& request, const TrainingSigmas& training,
+                        const std::vector<double>& timesteps, Respacing how) {
+    how.limits = training.limits();
+    SigmaSteps steps = respaced(config, request, training, steps_at(timesteps, training), how);
+    steps.sigmas.push_back(final_sigma(config, training.smallest()));
+    return steps;
+}
+
 SolverScheduler::SolverScheduler(const SchedulerRequest& request, SigmaSteps steps)
     : TurnScheduler(std::move(steps.timesteps), request), sigmas_(std::move(steps.sigmas)) {
     std::vector<float> signals, noises;

@@ -8,6 +8,11 @@
 
 namespace diffapple {
 
+/// The whole schedule of a solver: by the given timesteps, or respaced between the limits of training, as `how` says;
+/// with its last sigma, by final_sigmas_type 0 or the smallest of training.
+SigmaSteps solver_steps(const JsonFields& config, const SchedulerRequest& request, const TrainingSigmas& training,
+                        const std::vector<double>& timesteps, Respacing how);
+
 class SolverScheduler : public TurnScheduler {
 public:
     SolverScheduler(const SchedulerRequest& request, SigmaSteps steps);

@@ -119,21 +119,21 @@ private:
     size_t order_ = 1;                ///< of that prediction
 };
 
-SigmaSteps make_unipc_steps(const JsonFields& config, const SchedulerRequest& request) {
+SigmaSteps unipc_steps(const JsonFields& config, const SchedulerRequest& request) {
     const TrainingSigmas training(config, NoiseSchedule::from_json(config, ZeroTerminalSnr::finite));
     const auto timesteps = solver_timesteps(read_timestep_spacing(config, "linspace"), request.steps, training.count(),
                                             training.count(), read_steps_offset(config));
-    SigmaSteps steps = respaced(config, request, training, steps_at(timesteps, training),
-                                {.limits = training.limits(), .timesteps = Respacing::Timesteps::whole});
-    const bool by_timesteps = read_sigma_spacing(config) == SigmaSpacing::timesteps;
-    steps.sigmas.push_back(final_sigma(config, by_timesteps ? training.smallest() : steps.sigmas.back()));
+    auto steps = solver_steps(config, request, training, timesteps, {.timesteps = Respacing::Timesteps::whole});
+    // as in diffusers: respaced sigmas repeat their last, not the smallest of training
+    if (read_sigma_spacing(config) != SigmaSpacing::timesteps)
+        steps.sigmas.back() = final_sigma(config, *(steps.sigmas.end() - 2));
     return steps;
 }
 
 }  // namespace
 
 std::unique_ptr<Scheduler> make_unipc(const JsonFields& config, const SchedulerRequest& request) {
-    return std::make_unique<UniPCScheduler>(config, request, make_unipc_steps(config, request));
+    return std::make_unique<UniPCScheduler>(config, request, unipc_steps(config, request));
 }
 
 }  // namespace diffapple

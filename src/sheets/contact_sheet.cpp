@@ -3,10 +3,10 @@
 #include <algorithm>
 
 #include "diffapple/core/error.h"
-#include "diffapple/recipes/picture_facts.h"
-#include "diffapple/recipes/picture_file.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/sha256.h"
+#include "diffapple/recipes/picture_facts.h"
+#include "diffapple/recipes/picture_file.h"
 
 namespace diffapple {
 

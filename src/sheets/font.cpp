@@ -1,5 +1,5 @@
 // Which font labels are drawn with, and what all fonts have in common.
-#include "diffapple/sheets/font.h"
+#include "font.h"
 
 #include <algorithm>
 #include <array>

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <array>
 
-#include "diffapple/sheets/font.h"
+#include "font.h"
 #include "font_drawing.h"
 
 namespace diffapple {

@@ -1,7 +1,7 @@
 // What the fonts have in common. Private to the contact sheet's fonts.
 #pragma once
 
-#include "diffapple/sheets/font.h"
+#include "font.h"
 
 namespace diffapple {
 

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "diffapple/sheets/font.h"
+#include "font.h"
 #include "font_drawing.h"
 
 namespace diffapple {

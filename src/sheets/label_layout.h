@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "diffapple/sheets/font.h"
+#include "font.h"
 
 namespace diffapple {
 

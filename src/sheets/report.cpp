@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "diffapple/core/csv.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
@@ -113,17 +114,6 @@ std::vector<fs::path> find_pictures(const std::vector<fs::path>& places) {
 }
 
 namespace {
-
-std::string csv_field(std::string text) {
-    if (!text.empty() && std::string("=+@\t\r").find(text[0]) != std::string::npos) text.insert(text.begin(), '\'');
-    return csv_quoted(text);
-}
-
-std::string csv_line(const std::vector<std::string>& fields) {
-    std::vector<std::string> quoted;
-    std::transform(fields.begin(), fields.end(), std::back_inserter(quoted), csv_field);
-    return join(quoted, ",") + "\n";
-}
 
 /// A path as a relative URL: everything but plain characters as %xx.
 std::string to_url(const fs::path& path) {

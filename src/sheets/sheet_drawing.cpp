@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "diffapple/core/stop.h"
-#include "diffapple/sheets/contact_sheet.h"
 #include "diffapple/io/resample.h"
+#include "diffapple/sheets/contact_sheet.h"
 #include "font_drawing.h"
 #include "label_layout.h"
 #include "sheet_layout.h"

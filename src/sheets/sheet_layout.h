@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "diffapple/sheets/font.h"
 #include "diffapple/sheets/sheet_plan.h"
+#include "font.h"
 
 namespace diffapple {
 

@@ -135,9 +135,9 @@ ClipTokenizer::Padded ClipTokenizer::encode_padded(const std::string& text) cons
 }
 
 std::vector<std::string> ClipTokenizer::pieces(const std::vector<int64_t>& ids) const {
+    const auto count = static_cast<int64_t>(state_->tokens.size());  // with added tokens
     std::vector<std::string> texts;
-    for (const int64_t id : ids)
-        texts.push_back(id >= 0 && id < vocabulary_size() ? state_->tokens[static_cast<size_t>(id)] : "");
+    for (const int64_t id : ids) texts.push_back(id >= 0 && id < count ? state_->tokens[static_cast<size_t>(id)] : "");
     return texts;
 }
 
@@ -151,24 +151,8 @@ void ClipTokenizer::save_model(const std::filesystem::path& file) const {
     write_file_atomically(file, state_->bpe.serialized());
 }
 
-int64_t ClipTokenizer::start_token_id() const {
-    return state_->start;
-}
-
-int64_t ClipTokenizer::end_token_id() const {
-    return state_->end;
-}
-
-int64_t ClipTokenizer::pad_token_id() const {
-    return state_->pad;
-}
-
 int64_t ClipTokenizer::max_length() const {
     return state_->max_length;
-}
-
-int64_t ClipTokenizer::vocabulary_size() const {
-    return static_cast<int64_t>(state_->tokens.size());
 }
 
 }  // namespace diffapple

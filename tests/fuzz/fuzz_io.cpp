@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "../../src/io/torch_bin.h"
 #include "diffapple/core/error.h"
 #include "diffapple/io/image.h"
 #include "diffapple/io/json_fields.h"

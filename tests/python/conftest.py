@@ -136,10 +136,11 @@ def one_line_error(result: Result, code: int, *parts: str) -> None:
         assert part in result.err
 
 
-def run_on_terminal(command: list[str], cwd: Path, env: dict) -> tuple[int, str]:
-    """Exit code and all that the program writes on a terminal that is its stderr."""
+def run_on_terminal(command: list[str], cwd: Path, env: dict, with_stdout: bool = False) -> tuple[int, str]:
+    """Exit code and all that the program writes on a terminal that is its stderr (and its stdout)."""
     leader, follower = pty.openpty()
-    with subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=follower) as process:
+    stdout = follower if with_stdout else subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=cwd, env=env, stdout=stdout, stderr=follower) as process:
         os.close(follower)
         written = b""
         while select.select([leader], [], [], 60)[0]:

@@ -81,6 +81,30 @@ def test_quiet_draws_no_bar(diffapple, tiny):
     assert run_on_terminal(command, diffapple.folder, diffapple.variables()) == (0, "")
 
 
+EVIL, SHOWN = "\x1b[31m\u202e", "\\x1b[31m\\u{202e}"
+
+
+def test_notes_show_escape_sequences_instead_of_sending_them(ddpm):
+    result = ddpm("--steps", 1, "--seed", "0,1", "--out", f"a{EVIL}b")
+    assert result.code == 0, result.err
+    assert f"contact sheet: a{SHOWN}b/" in result.err
+    assert not set(EVIL[0] + EVIL[-1]) & set(result.err)
+    assert len(result.paths) == 2 and all((ddpm.folder / path).is_file() for path in result.paths), "for scripts"
+
+
+def test_terminals_get_no_escape_sequences_of_others(diffapple, tiny):
+    options = ("--steps", 1, "--seed", "0,1", "--out", f"a{EVIL}b")
+    command = diffapple.command("ddpm", "--model", tiny, *options)
+    code, written = run_on_terminal(command, diffapple.folder, diffapple.variables(), with_stdout=True)
+    assert code == 0
+    assert f"\na{SHOWN}b/ddpm_cat/uncond/seed1" in written.replace("\r", "\n")
+    assert "\x1b[31m" not in written and "\u202e" not in written
+    command = diffapple.command("ddpm", "--model", tiny, *options, "--json")
+    code, written = run_on_terminal(command, diffapple.folder, diffapple.variables(), with_stdout=True)
+    assert code == 0 and r'"path":"a\u001b[31m\u202eb/' in written
+    assert "\x1b[31m" not in written and "\u202e" not in written
+
+
 # --- names
 
 

@@ -85,6 +85,13 @@ def test_no_file_of_prompts(diffapple, checkpoint, file):
     one_line_error(diffapple("sd15", "--model", checkpoint, "--prompts", file), 1, "--prompts", file)
 
 
+def test_prompts_send_no_escape_sequences(diffapple, checkpoint):
+    prompt = "cat " * 80 + "\x1b[31m\u202eend"
+    result = run(diffapple, checkpoint, "--interactive", lines=prompt + "\n")
+    (lost,) = [line for line in result.err.splitlines() if "left out" in line]
+    assert "cat" in lost and not set("\x1b\u202e") & set(result.err)
+
+
 def test_bytes_that_are_no_utf8(diffapple, checkpoint):
     """In a file, after a byte order mark, and as an argument."""
     file = diffapple.folder / "prompts.txt"

@@ -58,6 +58,14 @@ def test_table_csv_html_and_json(diffapple):
     assert reports[0]["known"] == known(1)
 
 
+def test_csv_runs_no_formula_and_keeps_numbers(diffapple):
+    save_sweep(diffapple.folder / "d", [dict(prompt=p, seed=s) for p, s in product(["-2+3", "-1.5"], [0, 1])])
+    diffapple.ok("report", "d", "--csv", "t.csv")
+    lines = (diffapple.folder / "t.csv").read_bytes().splitlines(keepends=True)
+    assert [line.split(b",")[0] for line in lines] == [b"prompt"] + [b"'-2+3"] * 2 + [b"-1.5"] * 2
+    assert all(line.endswith(b"\n") and b"\r" not in line for line in lines)
+
+
 def test_report_of_nothing_and_of_broken_files(diffapple):
     (diffapple.folder / "empty").mkdir()
     result = diffapple("report", "empty")

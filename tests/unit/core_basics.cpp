@@ -1,9 +1,10 @@
-// Devices and dtypes by name, noise, the stop flag, text.
+// Devices and dtypes by name, noise, the stop flag, text, CSV files.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <csignal>
 
+#include "diffapple/core/csv.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
@@ -42,7 +43,7 @@ TEST(Device, ListHasOneEntryForEachKind) {
 }
 
 TEST(Device, MemoryFiguresArePlausible) {
-    EXPECT_GT(peak_resident_memory(), 1'000'000U);
+    EXPECT_GT(peak_memory(c10::kCPU), 1'000'000U);
     EXPECT_LE(available_memory(), physical_memory());
 }
 
@@ -65,6 +66,20 @@ TEST(Noise, IsOneFp32StreamPerSeed) {
     EXPECT_TRUE(at::equal(first.to(at::kHalf), half.normal({2, 3, 8, 8}, at::kCPU, at::kHalf)));
 }
 
+TEST(Csv, QuotesWhatItMust) {
+    EXPECT_EQ(csv_line({"a", "", "b c", "\u00e4"}), "a,,b c,\u00e4\n");
+    EXPECT_EQ(csv_line({"a, b", "a \"b\"", "a\nb", "a\rb"}), "\"a, b\",\"a \"\"b\"\"\",\"a\nb\",\"a\rb\"\n");
+}
+
+TEST(Csv, FormulasAreTextsAndNumbersStayNumbers) {
+    for (const std::string formula : {"=1+1", "+1", "-1+1", "-cmd", "-inf", "--1", "-", "@sum", "\t1", "-1 "})
+        EXPECT_EQ(csv_line({formula}), "'" + formula + "\n");
+    EXPECT_EQ(csv_line({"\r=1", "=\"a\""}), "\"'\r=1\",\"'=\"\"a\"\"\"\n");
+    for (const std::string number : {"-1.5", "-1", "-0.25e-05", "-1E+2", "1.5", "0"})
+        EXPECT_EQ(csv_line({number}), number + "\n");
+    EXPECT_EQ(csv_line({"a=1", "a-1"}), "a=1,a-1\n");
+}
+
 TEST(Text, IsShortenedBetweenCharacters) {
     EXPECT_EQ(shorten("a\u00e4b", 3), "a\u00e4b");
     EXPECT_EQ(shorten("a\u00e4bc", 2), "a\u00e4\u2026");
@@ -80,11 +95,23 @@ TEST(Text, ForeignTextIsOneSafeLine) {
     EXPECT_EQ(quote(std::string(200, '\x80')), "'...'");
 }
 
+TEST(Text, WhatCouldDeceiveOnATerminalBecomesVisible) {
+    EXPECT_EQ(printable("a\x1b[31mb\r\x7f\n\tc"), "a\\x1b[31mb\\x0d\\x7f\n\tc");
+    EXPECT_EQ(printable("\u009b31m"), "\\x9b31m");              // escape and "[" in one, to some terminals
+    EXPECT_EQ(printable("\x9b\xe7\x8cz"), "\\x9b\\xe7\\x8cz");  // no UTF-8
+    EXPECT_EQ(printable("a\u202eb\u2066\u2069"), "a\\u{202e}b\\u{2066}\\u{2069}");  // from right to left
+    EXPECT_EQ(printable("\u200e\u200f\ufeff\u2028"), "\\u{200e}\\u{200f}\\u{feff}\\u{2028}");
+    EXPECT_EQ(printable("\U000e0041"), "\\u{e0041}");
+    const std::string plain = "\u00e4\u732b\u0643\u200c \u2764\ufe0f \U0001f468\u200d\U0001f469 \\x1b";
+    EXPECT_EQ(printable(plain), plain);
+    EXPECT_EQ(printable(printable("\x1b\u202e")), printable("\x1b\u202e"));
+}
+
 TEST(Stop, SignalSetsTheFlag) {
     EXPECT_EXIT(
         {
             install_stop_handlers();
-            const bool before = stop_requested();
+            const bool before = exit_code_of(check_stop) != ExitCode::ok;
             std::raise(SIGINT);
             std::exit(!before && exit_code_of(check_stop) == ExitCode::interrupted ? 0 : 1);
         },

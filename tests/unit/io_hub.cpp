@@ -1,4 +1,5 @@
 // The local Hub cache: snapshots by id and revision.
+#include "../../src/io/hub_folders.h"
 #include "diffapple/io/hub.h"
 #include "io_support.h"
 

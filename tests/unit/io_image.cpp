@@ -1,5 +1,6 @@
 // Picture files of every kind read, and pictures turned, cropped, resized and blurred. (Values are compared with
 // Pillow's in tests/python/test_images.py.)
+#include "../../src/io/exif.h"
 #include "diffapple/io/image.h"
 #include "diffapple/io/png.h"
 #include "diffapple/io/resample.h"

@@ -5,7 +5,7 @@
 
 #include <limits>
 
-#include "diffapple/io/weights.h"
+#include "../../src/io/torch_bin.h"
 #include "io_support.h"
 #include "io_torch_bin_fixtures.h"
 

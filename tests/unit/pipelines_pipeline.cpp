@@ -244,6 +244,17 @@ TEST_F(StableDiffusionTest, AVaeMakesRgbPictures) {
     EXPECT_ERROR(make(*pipeline, from_picture), "in_channels");
 }
 
+TEST(PictureSize, FollowsTheModel) {
+    const ModelTraits traits{.size_factor = 4};
+    const Size usual{.width = 32, .height = 16};
+    EXPECT_EQ(picture_size(traits, usual, {}, {}), usual);
+    EXPECT_EQ(picture_size(traits, usual, 8, {}), (Size{8, 16}));
+    EXPECT_EQ(picture_size(traits, {}, 8, 12), (Size{8, 12}));
+    for (const int64_t width : {0, 2, 30}) EXPECT_THROW(picture_size(traits, usual, width, {}), Error) << width;
+    EXPECT_THROW(picture_size(traits, usual, {}, 30), Error);
+    EXPECT_THROW(picture_size(traits, {}, 8, {}), Error);
+}
+
 TEST(PictureInputs, OnlyAMaskPutsAnythingBack) {
     const Image result{2, 1, 3, {9, 9, 9, 9, 9, 9}};
     PictureInputs inputs{.image = {2, 1, 3, {1, 2, 3, 4, 5, 6}}};

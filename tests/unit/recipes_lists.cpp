@@ -1,9 +1,8 @@
 // Lists on the command line, and what is printed.
 #include <gtest/gtest.h>
 
-#include "diffapple/recipes/lists.h"
-#include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
+#include "diffapple/recipes/lists.h"
 
 namespace diffapple {
 namespace {
@@ -38,14 +37,6 @@ TEST(Lists, AnythingElseIsAUsageError) {
 TEST(Lists, Choices) {
     EXPECT_EQ(parse_choices("--scheduler", "b,a,b", {"a", "b"}), (std::vector<std::string>{"b", "a"}));
     EXPECT_THROW(parse_choices("--scheduler", "c", {"a", "b"}), Error);
-}
-
-TEST(Output, TablesCountCharacters) {
-    EXPECT_EQ(format_table({{"a", "b"}, {"\xc3\xa4xy", "c"}}), "a    b\n\xc3\xa4xy  c");
-}
-
-TEST(Output, EscapeSequencesBecomeVisible) {
-    EXPECT_EQ(printable("a\x1b[31mb\n"), "a\\x1b[31mb\n");
 }
 
 }  // namespace

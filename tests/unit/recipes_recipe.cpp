@@ -14,7 +14,7 @@ namespace {
 using nlohmann::json;
 
 Recipe recipe(int steps) {
-    return {.determining = {{"schema", 1},
+    return {.determining = {{"schema", recipe_schema},
                             {"model", {{"name", "a, b"}, {"weights", {{"unet", "00"}}}}},
                             {"scheduler", {{"name", "ddpm"}, {"config", json::object()}}},
                             {"settings", {{"seed", 3}, {"steps", steps}, {"width", 8}, {"height", 4}}}}};
@@ -102,10 +102,19 @@ TEST(Names, AreSafeEverywhere) {
 }
 
 TEST(Names, PathOfAPicture) {
-    const BatchSettings batch{.model = "ddpm-cat-demo", .device = "cpu", .dtype = "bf16", .seed = 0, .steps = 5,
-                              .scheduler = "ddpm", .width = 8, .height = 8};
-    const Circumstances now{.experiment = find_study_experiment("ddpm"), .is_demo = true, .own_scheduler = "ddpm",
-                            .default_dtype = "fp32", .default_size = Size{64, 64}};
+    BatchSettings batch;
+    batch.model = "ddpm-cat-demo";
+    batch.device = "cpu";
+    batch.dtype = "bf16";
+    batch.seed = 0;
+    batch.steps = 5;
+    batch.scheduler = "ddpm";
+    batch.width = batch.height = 8;
+    const Circumstances now{.experiment = find_study_experiment("ddpm"),
+                            .is_demo = true,
+                            .own_scheduler = "ddpm",
+                            .default_dtype = "fp32",
+                            .default_size = Size{64, 64}};
     EXPECT_EQ(picture_path("out", batch, 0, now), "out/ddpm_cat_demo/uncond/seed0_i0_n5_size-8x8_dtype-bf16.png");
 }
 

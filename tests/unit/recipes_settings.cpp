@@ -119,7 +119,7 @@ fs::path path_of(const Kind& kind, const BatchSettings& batch) {
     return picture_path("out", batch, 0, circumstances_of(*kind.study, batch, kind.is_xl));
 }
 
-/// Random runs of every kind of experiment, some 200 each, all of them such as a user may start.
+/// Random runs of every kind of experiment, some 100 each or more, all of them such as a user may start.
 template <typename Check>
 void for_random_runs(const Inputs& inputs, Check check) {
     const auto texts = samples(inputs);
@@ -127,7 +127,7 @@ void for_random_runs(const Inputs& inputs, Check check) {
     const auto below = [&](size_t count) { return std::uniform_int_distribution<size_t>(0, count - 1)(random); };
     for (const Kind& kind : kinds()) {
         int accepted = 0;
-        for (int i = 0; i < 600; ++i) {
+        for (int i = 0; i < 4000; ++i) {
             Given given;
             for (const Setting& row : settings())
                 if (row.write && row.applies_to(*kind.study) && below(3) == 0)
@@ -203,7 +203,8 @@ TEST(Settings, ThatNoNameShowsAreThese) {
     EXPECT_EQ(hidden, (std::set<std::string>{"batch", "batch_size", "device"}));
 }
 
-RunSettings run_of(const std::string& study, const std::vector<std::pair<std::string, std::vector<std::string>>>& options) {
+RunSettings run_of(const std::string& study,
+                   const std::vector<std::pair<std::string, std::vector<std::string>>>& options) {
     std::vector<GivenOption> given;
     for (const Setting& row : settings())
         for (const auto& [option, texts] : options)

@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "../../src/sheets/font.h"
 #include "diffapple/core/error.h"
-#include "diffapple/sheets/font.h"
 
 namespace diffapple {
 namespace {

@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "diffapple/core/error.h"
-#include "diffapple/sheets/contact_sheet.h"
 #include "diffapple/recipes/picture_facts.h"
+#include "diffapple/sheets/contact_sheet.h"
 #include "diffapple/sheets/varying_settings.h"
 
 namespace diffapple {

@@ -50,16 +50,14 @@ TEST_F(ClipTokenizerTest, FindsTokensInTheText) {
     const auto clip = tokenizer();
     EXPECT_EQ(clip.encode("a!b"), (Ids{19, 5, 10, 6, 20})) << "! is a token here, not the piece !</w>";
     EXPECT_EQ(clip.encode("a <toy>b"), (Ids{19, 5, 21, 6, 20}));
-    EXPECT_EQ(clip.vocabulary_size(), 22);
     EXPECT_EQ(clip.pieces({21, 16, -1, 22}), (std::vector<std::string>{"<toy>", "abc</w>", "", ""}));
 }
 
 TEST_F(ClipTokenizerTest, CutsAndPads) {
     const auto clip = tokenizer();
     EXPECT_EQ(clip.max_length(), 6);
-    EXPECT_EQ(clip.start_token_id(), 19);
-    EXPECT_EQ(clip.end_token_id(), 20);
-    EXPECT_EQ(clip.pad_token_id(), 10);
+    EXPECT_EQ(clip.encode(""), (Ids{19, 20}));
+    EXPECT_EQ(clip.encode_padded("").ids, (Ids{19, 20, 10, 10, 10, 10}));
     EXPECT_EQ(clip.encode_padded("abc").ids, (Ids{19, 16, 20, 10, 10, 10}));
     EXPECT_EQ(clip.encode_padded("abc").lost, "");
     EXPECT_EQ(clip.encode_padded("a b c d").ids, (Ids{19, 5, 6, 7, 8, 20}));

@@ -106,6 +106,15 @@ TEST(BenchCsv, QuotesWhatItMust) {
     EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 3);
 }
 
+TEST(BenchCsv, RunsNoFormula) {
+    BenchResult result = measured();
+    result.note = "-1+1";
+    const std::string csv = to_csv({.machine = machine("=CPU"), .results = {result}});
+    EXPECT_NE(csv.find("\n'=CPU,"), std::string::npos) << csv;
+    EXPECT_NE(csv.find(",'-1+1,"), std::string::npos) << csv;
+    EXPECT_EQ(csv.find('\r'), std::string::npos) << csv;
+}
+
 class BenchCompare : public testing::Test {
 protected:
     void SetUp() override {

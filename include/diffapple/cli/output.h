@@ -1,25 +1,33 @@
-// What commands print: results on stdout, everything else on stderr, text tables.
+// What commands print: results on stdout, everything else on stderr, text tables. Nothing that a stranger wrote (a
+// prompt, a file's name) reaches a terminal but through printable().
 #pragma once
 
+#include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 namespace diffapple {
 
-/// Prints a line of results on stdout. Throws Error when stdout cannot take it (full disk).
-void print_result(const std::string& line);
+/// Prints text for people on stdout, made printable. Throws Error when stdout cannot take it (full disk), as the
+/// functions below do.
+void print_result(const std::string& text);
 
-/// Prints one JSON object as one line on stdout. Bytes that are no UTF-8 become U+FFFD.
+/// Prints a file's path as one line on stdout: as it is, for scripts; made printable where stdout is a terminal.
+void print_path(const std::filesystem::path& path);
+
+/// Prints one JSON object as one line on stdout. Bytes that are no UTF-8 become U+FFFD; on a terminal, characters
+/// beyond ASCII are escaped.
 void print_json(const nlohmann::json& object);
 
-/// Prints a message on stderr, above the progress bar if there is one.
-void print_message(const std::string& line);
+/// The same over several lines, with the keys in their order.
+void print_indented_json(const nlohmann::ordered_json& object);
 
-/// Rows as columns of equal width, two spaces apart, the first row being the header. Widths count characters.
-std::string format_table(const std::vector<std::vector<std::string>>& rows);
+/// Prints a message on stderr, made printable.
+void print_message(const std::string& text);
 
-/// Text from a file, safe to show on a terminal: control characters (escape sequences) become visible as \x1b.
-std::string printable(const std::string& text);
+/// Rows as columns of equal width, two spaces apart, the first row being the header. Cells are made printable; widths
+/// count characters.
+std::string format_table(std::vector<std::vector<std::string>> rows);
 
 }  // namespace diffapple

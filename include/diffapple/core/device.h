@@ -47,9 +47,6 @@ std::vector<DeviceInfo> list_devices();
 /// Highest memory use so far, in bytes: of the process (resident) on the CPU, of the device's allocator elsewhere.
 uint64_t peak_memory(c10::Device device);
 
-/// Highest resident memory of this process so far, in bytes.
-uint64_t peak_resident_memory();
-
 /// Bytes of memory this machine has, and bytes that a new program could use now without swapping.
 uint64_t physical_memory();
 uint64_t available_memory();

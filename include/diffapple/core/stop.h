@@ -14,9 +14,6 @@ public:
 /// Makes SIGINT and SIGTERM set the stop flag; a second signal ends the process at once.
 void install_stop_handlers();
 
-/// True once a stop was requested.
-bool stop_requested() noexcept;
-
 /// Throws Interrupted when a stop was requested.
 void check_stop();
 

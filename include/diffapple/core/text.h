@@ -19,9 +19,6 @@ std::string join(const Parts& parts, std::string_view separator) {
     return joined;
 }
 
-/// `text` as a field of a CSV file (RFC 4180): in quotes where it must be.
-std::string csv_quoted(const std::string& text);
-
 /// `text` with the markup characters of HTML and XML (& < > " ') as entities.
 std::string escape_markup(std::string_view text);
 
@@ -32,5 +29,10 @@ std::string shorten(const std::string& utf8, size_t most);
 /// control characters, cut after 100 bytes. (Not named "quoted": the standard library's function of that name would be
 /// found instead.)
 std::string quote(std::string_view text);
+
+/// Foreign text as it may go to a terminal: what could move the cursor, change colours, turn the direction of writing
+/// or hide becomes visible, as \x1b or \u{202e}, and so do bytes that are no UTF-8 (\xff). Line ends and tabs stay,
+/// and the joiners without which emoji and some scripts fall apart.
+std::string printable(std::string_view text);
 
 }  // namespace diffapple

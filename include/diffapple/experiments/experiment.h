@@ -46,8 +46,8 @@ public:
     Recipe recipe(const BatchSettings& batch, int64_t index) const;
     std::filesystem::path path(const BatchSettings& batch, int64_t index) const;
 
-    /// Runs the loop of a batch; loads what it needs and has not loaded yet. After the `last` one, nothing needs to stay
-    /// loaded. Tells the reporter of every turn.
+    /// Runs the loop of a batch; loads what it needs and has not loaded yet. After the `last` one, nothing needs to
+    /// stay loaded. Tells the reporter of every turn.
     Denoised denoise(const BatchSettings& batch, bool last, Reporter& reporter);
     /// Makes pictures of what the loop left, and checks them where the model has a safety checker.
     FinishedPictures finish(const BatchSettings& batch, const Denoised& denoised, Reporter& reporter);

@@ -7,8 +7,8 @@ namespace diffapple {
 
 /// Runs every batch that is not made already: plans first (all errors that can be known are raised before anything is
 /// loaded), saves each batch's pictures as soon as they are done. A single batch is made again when its files exist
-/// with the same recipe; in a sweep such batches are skipped. A whole sweep ends in a contact sheet of all its pictures.
-/// Where pictures cannot be finished after the loop, the batch's final latents are kept beside their place.
+/// with the same recipe; in a sweep such batches are skipped. A whole sweep ends in a contact sheet of all its
+/// pictures. Where pictures cannot be finished after the loop, the batch's final latents are kept beside their place.
 /// Throws Error; after a stop request with exit code 130, saying what is made and what is left.
 void run_experiment(Experiment& experiment, Reporter& reporter);
 

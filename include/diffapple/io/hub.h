@@ -8,9 +8,6 @@
 
 namespace diffapple {
 
-/// Folders that may hold the Hub's cache, in order: $HF_HUB_CACHE, $HF_HOME/hub, ~/.cache/huggingface/hub.
-std::vector<std::filesystem::path> hub_cache_folders();
-
 /// The snapshot folder of a Hub id ("org/name", optionally "org/name@revision") in the local cache: the revision that
 /// refs/<revision> (default main) points to, else the only or newest snapshot. Empty when it is not there.
 std::optional<std::filesystem::path> find_hub_snapshot(const std::string& id);

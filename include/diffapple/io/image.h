@@ -36,9 +36,6 @@ Image to_rgb(const Image& image);
 /// One channel: ITU-R 601-2 luma in Pillow's integers, (19595 R + 38470 G + 7471 B + 2^15) >> 16.
 Image to_grey(const Image& image);
 
-/// Turns and mirrors a picture as EXIF's orientation 1 to 8 says it is to be shown.
-Image oriented(Image image, int orientation);
-
 /// The part [left, right) x [top, bottom), which may reach beyond the picture: there it is black.
 Image crop(const Image& image, int64_t left, int64_t top, int64_t right, int64_t bottom);
 

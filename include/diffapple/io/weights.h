@@ -32,11 +32,6 @@ using StoredTensors = std::map<std::string, StoredTensor>;
 /// duplicate). Throws Error naming file and tensor.
 StoredTensors open_safetensors(const std::filesystem::path& path);
 
-/// Reads a state dict saved by torch.save (zip form). The unpickler can build tensors, dicts, lists, tuples, strings
-/// and numbers and nothing else; any other global, an overflow, a lying storage size, deep nesting or a legacy
-/// (pre-1.6) file is an Error that says what to do. Data is mapped into memory and borrowed as from safetensors.
-StoredTensors open_torch_bin(const std::filesystem::path& path);
-
 /// Files that hold one component's weights, all named in `files`; `index` is set when they are shards.
 struct WeightFiles {
     std::vector<std::filesystem::path> files;
@@ -55,9 +50,8 @@ WeightFiles find_weight_files(const std::filesystem::path& folder, const std::st
 /// is an Error.
 StoredTensors open_weights(const WeightFiles& files);
 
-/// Writes tensors as safetensors (atomically); `metadata` becomes __metadata__.
-void save_safetensors(const std::filesystem::path& path, const std::map<std::string, at::Tensor>& tensors,
-                      const std::map<std::string, std::string>& metadata = {});
+/// Writes tensors as safetensors (atomically).
+void save_safetensors(const std::filesystem::path& path, const std::map<std::string, at::Tensor>& tensors);
 
 /// Hex sha256 over a component's files. Taken from the Hub cache's blob name where a file is a link into `blobs/`
 /// (64 hex digits), else computed once and kept in <cache>/diffapple/sha256.json by path, size and modification time

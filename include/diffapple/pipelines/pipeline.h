@@ -37,10 +37,19 @@ struct ModelTraits {
     std::optional<int64_t> tile;  ///< side of the VAE's tiles, in pixels: larger pictures may be made in tiles
 };
 
-/// SDXL's conditioning on sizes (Podell et al. 2023, section 2.2), in pixels.
-struct SizeConditioning {
-    Size original, target;
-    Point crop;
+/// Size of a picture: what is asked for, else `usual`. Throws Error (exit code 2) for a size that the model cannot
+/// make, or where there is none.
+Size picture_size(const ModelTraits& traits, const std::optional<Size>& usual, std::optional<int64_t> width,
+                  std::optional<int64_t> height);
+
+/// Settings of a batch that pipelines read as they are. One more is a member here, a row in the table of settings
+/// (recipes/settings_table.cpp) and the code that uses it.
+struct PipelineOptions {
+    /// SDXL's conditioning on sizes (Podell et al. 2023, section 2.2), in pixels; absent: the picture's own, not
+    /// cropped.
+    std::optional<Size> original_size, target_size;
+    std::optional<Point> crop;
+    bool operator==(const PipelineOptions&) const = default;
 };
 
 /// What one batch asks of a pipeline. Its pictures are prompt-major, as with diffusers' num_images_per_prompt.
@@ -50,7 +59,7 @@ struct BatchRequest {
     std::vector<Prompt> prompts;  ///< one for each picture; empty for models without prompts
     Prompt negative_prompt;       ///< where there is guidance
     Guidance guidance;
-    std::optional<SizeConditioning> sizes;        ///< SDXL; absent: the size of the pictures
+    PipelineOptions options;
     std::shared_ptr<const PictureInputs> inputs;  ///< what to start from, encoded once for all batches; null: noise
     double strength = 1.0;                        ///< where there are inputs
     std::optional<at::Tensor> start_noise;        ///< unit noise [N, C, h, w] instead of a draw

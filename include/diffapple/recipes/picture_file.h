@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <optional>
 
-#include "diffapple/recipes/recipe.h"
 #include "diffapple/io/png.h"
+#include "diffapple/recipes/recipe.h"
 
 namespace diffapple {
 
@@ -29,8 +29,8 @@ std::string contact_sheet_text(const std::string& id, const nlohmann::json& pict
 bool is_contact_sheet(const PngInfo& png);
 
 /// Looks at the file in the place of a picture that a run wants to make: the recipe of what is there, where that is the
-/// picture wanted; absent where there is nothing. A file of another recipe (or none) may not be replaced: Error (exit code
-/// 1) naming what differs, unless `force`, which takes it for nothing.
+/// picture wanted; absent where there is nothing. A file of another recipe (or none) may not be replaced: Error (exit
+/// code 1) naming what differs, unless `force`, which takes it for nothing.
 std::optional<Recipe> find_same_picture(const std::filesystem::path& path, const Recipe& wanted, bool force);
 
 }  // namespace diffapple

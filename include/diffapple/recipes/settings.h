@@ -1,7 +1,7 @@
-// The settings of a run, as one table. A row says everything about its setting: what it is called, where it applies, how
-// it is read from the command line, what it becomes once the model is known, what it puts into a recipe, how it comes
-// back from one, and what it adds to a file's name. The command line, recipes, names, replay, sheets and reports go
-// through the table; nothing else lists settings. docs/adding.md shows how to add one.
+// The settings of a run, as one table. A row says everything about its setting: what it is called, where it applies,
+// how it is read from the command line, what it becomes once the model is known, what it puts into a recipe, how it
+// comes back from one, and what it adds to a file's name. The command line, recipes, names, replay, sheets and reports
+// go through the table; nothing else lists settings. docs/adding.md shows how to add one.
 #pragma once
 
 #include <cstdint>
@@ -29,9 +29,9 @@ struct InputFile {
     bool operator==(const InputFile& other) const { return sha256 == other.sha256; }
 };
 
-/// All that its user chooses of one batch: the pictures that share one draw of noise. What is absent is decided when the
-/// model is known (settle).
-struct BatchSettings {
+/// All that its user chooses of one batch: the pictures that share one draw of noise. What is absent is decided when
+/// the model is known (settle).
+struct BatchSettings : PipelineOptions {
     std::string model;  ///< as typed; settled: its name. "": the experiment's
     std::string device = "auto", dtype = "auto";
     WeightStorage weights = WeightStorage::as_is;  ///< of UNet and text encoders
@@ -48,8 +48,6 @@ struct BatchSettings {
 
     int64_t batch_size = 1;  ///< pictures per prompt
     std::optional<int64_t> width, height;
-    std::optional<Size> original_size, target_size;  ///< SDXL's conditioning; absent: the picture's own
-    std::optional<Point> crop;
     InputFile image, mask, latents;
     double mask_blur = 0;  ///< pixels
     std::optional<int64_t> padding_mask_crop;
@@ -166,9 +164,9 @@ struct GivenOption {
     std::vector<std::string> texts;
 };
 
-/// The run that these options ask for; what they leave open are the experiment's defaults (without a prompt, the study's
-/// prompts). Throws Error (exit code 2) for bad values and for options that do not go together, and 1 for files that
-/// cannot be read.
+/// The run that these options ask for; what they leave open are the experiment's defaults (without a prompt, the
+/// study's prompts). Throws Error (exit code 2) for bad values and for options that do not go together, and 1 for files
+/// that cannot be read.
 RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenOption>& given);
 
 /// Decides and cleans every setting of a batch (Setting::settle, row by row).

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "diffapple/sheets/sheet_plan.h"
 #include "diffapple/io/image.h"
+#include "diffapple/sheets/sheet_plan.h"
 
 namespace diffapple {
 

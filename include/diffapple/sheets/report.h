@@ -27,8 +27,7 @@ Report make_report(const std::vector<PictureFacts>& pictures);
 /// Every file named *.png below a folder, in the order of their paths; a name of something else stands for itself.
 std::vector<std::filesystem::path> find_pictures(const std::vector<std::filesystem::path>& places);
 
-/// As RFC 4180 has it, with the header first and "\n" at the end of lines. A text that a spreadsheet would run as a
-/// formula gets an apostrophe before it.
+/// As a CSV file (core/csv.h), with the header first.
 std::string to_csv(const Report& report);
 
 /// One page without scripts from elsewhere; pictures are referred to by paths relative to `folder`, where the page is

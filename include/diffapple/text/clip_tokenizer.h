@@ -42,11 +42,7 @@ public:
     /// tokenizer.model, with the other files beside it) read.
     void save_model(const std::filesystem::path& file) const;
 
-    int64_t start_token_id() const;
-    int64_t end_token_id() const;
-    int64_t pad_token_id() const;
-    int64_t max_length() const;       ///< model_max_length: 77 for CLIP
-    int64_t vocabulary_size() const;  ///< with added tokens: every id is below it
+    int64_t max_length() const;  ///< model_max_length: 77 for CLIP
 
 private:
     struct State;

@@ -5,8 +5,8 @@
 #include <optional>
 #include <vector>
 
-#include "diffapple/recipes/recipe.h"
 #include "diffapple/io/png.h"
+#include "diffapple/recipes/recipe.h"
 #include "diffapple/tools/generation_text.h"
 
 namespace diffapple {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "diffapple/core/csv.h"
 #include "diffapple/core/error.h"
-#include "diffapple/core/text.h"
 #include "diffapple/core/version.h"
 
 namespace diffapple {
@@ -140,11 +140,9 @@ ordered_json to_json(const BenchMachine& machine) {
             {"libtorch", machine.libtorch}};
 }
 
-/// One value of a CSV file: quoted where it must be.
-std::string csv_field(const ordered_json& value) {
+std::string csv_text(const ordered_json& value) {
     if (value.is_null()) return "";
-    if (!value.is_string()) return value.dump();
-    return csv_quoted(value.get<std::string>());
+    return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
 }  // namespace
@@ -165,13 +163,13 @@ std::string to_csv(const BenchReport& report) {
         ordered_json columns;
         for (const auto& key : {"cpu", "gpu", "os", "libtorch"}) columns[key] = machine.at(key);
         columns.update(to_json(result));
-        std::string names, values;
+        std::vector<std::string> names, values;
         for (const auto& [key, value] : columns.items()) {
-            names += key + ',';
-            values += csv_field(value) + ',';
+            names.push_back(key);
+            values.push_back(csv_text(value));
         }
-        header = names.substr(0, names.size() - 1) + "\r\n";
-        rows += values.substr(0, values.size() - 1) + "\r\n";
+        header = csv_line(names);
+        rows += csv_line(values);
     }
     return header + rows;
 }

@@ -83,7 +83,8 @@ struct BenchReport {
 /// {"schema", "program", "machine", "results"}; what was not measured is null.
 nlohmann::ordered_json to_json(const BenchReport& report);
 
-/// The results as CSV (RFC 4180), one column for each key of a result's JSON, a row's machine in the first columns.
+/// The results as a CSV file (core/csv.h), one column for each key of a result's JSON, a row's machine in the first
+/// columns.
 std::string to_csv(const BenchReport& report);
 
 }  // namespace diffapple
