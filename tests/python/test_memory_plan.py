@@ -66,7 +66,7 @@ def test_of_a_model_without_prompts(diffapple):
     assert fits.code == 0 and "memory plan: denoising" in fits.err and "VAE" not in fits.err, fits.err
     poor = sample(free=planned(fits) - 1_000_000)
     assert poor.code == 1 and "this would fit: --dtype bf16 (" in poor.err
-    poorer = sample(free=BASE + 21_000_000)
+    poorer = sample(free=BASE + 35_000_000)
     assert poorer.code == 1 and "this would fit: --batch-size 1 (" in poorer.err and "--prompt" not in poorer.err
 
 
