@@ -56,6 +56,20 @@ def test_falls_back_to_one_component_at_a_time(diffapple):
     assert "one component at a time is loaded" in poor.err and poor.err.count("loaded unet") == 2
 
 
+def test_of_a_model_without_prompts(diffapple):
+    """The demo; 8 pictures of it took 251 MB."""
+    def sample(free):
+        diffapple.environment = {"DIFFAPPLE_FREE_MEMORY": str(free)}
+        return diffapple("ddpm", "--steps", 1, "--batch-size", 8, "--dtype", "fp32", "--verbose")
+
+    fits = sample(free=BASE + 100_000_000)
+    assert fits.code == 0 and "memory plan: denoising" in fits.err and "VAE" not in fits.err, fits.err
+    poor = sample(free=planned(fits) - 1_000_000)
+    assert poor.code == 1 and "this would fit: --dtype bf16 (" in poor.err
+    poorer = sample(free=BASE + 35_000_000)
+    assert poorer.code == 1 and "this would fit: --batch-size 1 (" in poorer.err and "--prompt" not in poorer.err
+
+
 @pytest.mark.parametrize("value", ["much", "-1", "1e9"])
 def test_free_memory_must_be_a_number(diffapple, checkpoint, value):
     result = run(diffapple, checkpoint, free=value)
