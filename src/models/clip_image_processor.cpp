@@ -10,16 +10,15 @@
 namespace diffapple {
 namespace {
 
-using Size = ClipImageProcessorConfig::Size;
 constexpr int64_t max_side = 4096;
 
 Size read_size(const JsonFields& fields) {
-    return {.height = fields.integer("height", 1, max_side), .width = fields.integer("width", 1, max_side)};
+    return {.width = fields.integer("width", 1, max_side), .height = fields.integer("height", 1, max_side)};
 }
 
 /// A number, {"shortest_edge": number} or {"height": number, "width": number}.
 void read_resize(const JsonFields& fields, ClipImageProcessorConfig& config) {
-    config.size = {0, 0};
+    config.size = {};
     config.shortest_edge = 0;
     if (!fields.has("size") || !fields.value("size").is_object())
         config.shortest_edge = fields.integer("size", 1, max_side, 224);

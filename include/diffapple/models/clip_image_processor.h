@@ -6,6 +6,7 @@
 #include <array>
 #include <vector>
 
+#include "diffapple/core/size.h"
 #include "diffapple/io/json_fields.h"
 #include "diffapple/io/resample.h"
 
@@ -14,9 +15,6 @@ namespace diffapple {
 /// preprocessor_config.json of transformers' CLIPImageProcessor (also under its old name CLIPFeatureExtractor), with
 /// its defaults.
 struct ClipImageProcessorConfig {
-    struct Size {
-        int64_t height, width;
-    };
     bool do_resize, do_center_crop, do_rescale, do_normalize;
     int64_t shortest_edge;  ///< what the shorter side becomes; 0: `size` is given whole
     Size size;

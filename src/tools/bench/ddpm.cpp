@@ -1,13 +1,14 @@
 // The DDPM experiment for bench: google/ddpm-cat-256.
+#include "diffapple/pipelines/ddpm.h"
+
 #include <ATen/ATen.h>
 
 #include <nlohmann/json.hpp>
 
 #include "diffapple/io/png.h"
-#include "diffapple/pipelines/ddpm.h"
 #include "diffapple/pipelines/image_processor.h"
-#include "diffapple/tools/bench/model.h"
 #include "diffapple/tools/bench/flop_count.h"
+#include "diffapple/tools/bench/model.h"
 #include "diffapple/tools/study_configs.h"
 
 namespace diffapple {
@@ -25,7 +26,7 @@ public:
         const auto scheduler = make_scheduler("ddpm", nlohmann::json::object(), "bench", {.steps = turns});
         NoiseSource noise(/*seed=*/0);
         const DDPMPipeline::Request request{
-            .batch_size = shape.batch_size, .height = shape.height, .width = shape.width};
+            .batch_size = shape.batch_size, .height = shape.size.height, .width = shape.size.width};
         const Denoised denoised = pipeline_.sample(request, *scheduler, noise, [](size_t, size_t) {});
         sample_ = denoised.sample;
         return denoised.seconds;
@@ -59,10 +60,11 @@ BenchExperiment ddpm_bench() {
     const UNet2DConfig& config = unet->config();
     return {.name = "ddpm",
             .model = model_name,
-            .study_shape = {.batch_size = 1, .width = *config.sample_width, .height = *config.sample_height},
+            .study_shape = {.batch_size = 1, .size = {*config.sample_width, *config.sample_height}},
             .size_factor = config.size_factor(),
             .parameters = parameter_count(*unet),
-            .flop_per_step = [unet](const BenchShape& s) { return count_flop(*unet, s.batch_size, s.height, s.width); },
+            .flop_per_step =
+                [unet](const BenchShape& s) { return count_flop(*unet, s.batch_size, s.size.height, s.size.width); },
             .flop_to_encode = [](const BenchShape&) { return 0.0; },
             .flop_to_decode = [](const BenchShape&) { return 0.0; },
             .load = load};

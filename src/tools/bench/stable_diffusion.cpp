@@ -9,8 +9,8 @@
 #include "diffapple/pipelines/image_processor.h"
 #include "diffapple/pipelines/inpaint.h"
 #include "diffapple/pipelines/text_to_image.h"
-#include "diffapple/tools/bench/model.h"
 #include "diffapple/tools/bench/flop_count.h"
+#include "diffapple/tools/bench/model.h"
 
 namespace diffapple {
 namespace {
@@ -119,7 +119,7 @@ public:
         NoiseSource noise(/*seed=*/0);
         StableDiffusion::Request request{
             .prompts = prompts_of(shape), .negative_prompt = negative_prompt(), .guidance = guidance_};
-        const std::pair<int64_t, int64_t> size{shape.height, shape.width};
+        const std::pair<int64_t, int64_t> size{shape.size.height, shape.size.width};
         if (model_.config().is_xl()) request.sizes = {.original = size, .crop = {0, 0}, .target = size};
         const Start start =
             inpaints() ? start_inpainting(pictures_, /*noise_alone=*/true, latents_shape(shape), {}, *scheduler, noise)
@@ -145,14 +145,16 @@ private:
 
     std::vector<int64_t> latents_shape(const BenchShape& shape) const {
         const int64_t factor = model_.config().vae_scale_factor();
-        return {shape.batch_size, model_.config().vae.latent_channels, shape.height / factor, shape.width / factor};
+        return {shape.batch_size, model_.config().vae.latent_channels, shape.size.height / factor,
+                shape.size.width / factor};
     }
 
     /// A grey picture, all of which is painted anew.
     void encode_pictures(const BenchShape& shape) {
         const auto latents = latents_shape(shape);
         pictures_.mask = at::ones({1, 1, latents[2], latents[3]}, at::kFloat).to(model_.placement().device);
-        pictures_.masked_image = model_.encode_image(at::zeros({1, 3, shape.height, shape.width}, at::kFloat));
+        pictures_.masked_image =
+            model_.encode_image(at::zeros({1, 3, shape.size.height, shape.size.width}, at::kFloat));
     }
 
     StableDiffusion model_;
@@ -194,24 +196,24 @@ BenchExperiment stable_diffusion_bench(const StableDiffusionStudy& study) {
             .parameters = parameter_count(*unet) + parameter_count(*vae) + text_parameters,
             .flop_per_step =
                 [=](const BenchShape& s) {
-                    return count_flop(*unet, (guided ? 2 : 1) * s.batch_size, s.height / factor, s.width / factor,
-                                      text_length);
+                    return count_flop(*unet, (guided ? 2 : 1) * s.batch_size, s.size.height / factor,
+                                      s.size.width / factor, text_length);
                 },
             .flop_to_encode =
                 [=](const BenchShape& s) {
                     const auto tokens = static_cast<double>((s.batch_size + (guided ? 1 : 0)) * text_length);
                     return 2 * static_cast<double>(text_parameters) * tokens +
-                           (inpaints ? count_encode_flop(*vae, s.height, s.width) : 0);
+                           (inpaints ? count_encode_flop(*vae, s.size.height, s.size.width) : 0);
                 },
             .flop_to_decode =
                 [=](const BenchShape& s) {
-                    return static_cast<double>(s.batch_size) * count_decode_flop(*vae, s.height, s.width);
+                    return static_cast<double>(s.batch_size) * count_decode_flop(*vae, s.size.height, s.size.width);
                 },
             .load = [study](const Placement& placement, bool random) { return load(study, placement, random); }};
 }
 
 std::vector<StableDiffusionStudy> stable_diffusion_studies() {
-    const BenchShape two_prompts{.batch_size = 2, .width = 512, .height = 512};
+    const BenchShape two_prompts{.batch_size = 2, .size = {512, 512}};
     return {{"sd15", "stable-diffusion-v1-5/stable-diffusion-v1-5", sd15_configs(), 7.5, two_prompts},
             {"sdxl-turbo", "stabilityai/sdxl-turbo", sdxl_turbo_configs(), 0, two_prompts},
             {"sd2-inpaint", "stabilityai/stable-diffusion-2-inpainting", sd2_inpaint_configs(), 7.5, two_prompts}};
