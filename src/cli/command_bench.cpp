@@ -89,9 +89,9 @@ std::string remark(const BenchResult& result) {
 }
 
 std::vector<std::string> to_row(const BenchResult& result, const Columns& columns) {
-    const bool planned = result.shape.width > 0, measured = !result.step_seconds.empty();
+    const bool planned = result.shape.size.width > 0, measured = !result.step_seconds.empty();
     std::vector<std::string> row{result.experiment, planned ? result.device : "-", planned ? result.dtype : "-",
-                                 planned ? concat(result.shape.width, 'x', result.shape.height) : "-",
+                                 planned ? concat(result.shape.size.width, 'x', result.shape.size.height) : "-",
                                  planned ? concat(result.shape.batch_size) : "-"};
     add_timing(result, row);
     row.push_back(planned ? format_fixed(result.flop_per_step / 1e9, 1) : "-");

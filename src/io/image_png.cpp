@@ -1,11 +1,6 @@
 // PNG files before decoding. stb_image checks neither checksums nor how much a compressed stream unpacks to, and reads
 // palette entries that were never written; so the stream is unpacked once for counting, and stb_image gets a file with
 // the necessary chunks only.
-#include <zlib.h>
-
-#include <array>
-#include <memory>
-
 #include "diffapple/io/image.h"
 #include "exif.h"
 #include "image_formats.h"
@@ -69,23 +64,14 @@ PngHeader read_header(const std::filesystem::path& path, const PngChunks& chunks
 
 /// Unpacks the stream without keeping it; it must hold exactly `expected` bytes.
 void check_stream(const PngChunks& chunks, std::string_view packed, int64_t expected) {
-    z_stream stream{};
-    if (inflateInit(&stream) != Z_OK) chunks.reject("cannot be unpacked: out of memory?");
-    const auto end = std::unique_ptr<z_stream, int (*)(z_stream*)>(&stream, inflateEnd);
-    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
-    stream.avail_in = static_cast<uInt>(packed.size());
-    std::array<Bytef, 1 << 15> buffer;
     int64_t unpacked = 0;
-    for (int status = Z_OK; status != Z_STREAM_END;) {
-        stream.next_out = buffer.data();
-        stream.avail_out = buffer.size();
-        status = inflate(&stream, Z_NO_FLUSH);
-        if (status == Z_BUF_ERROR) chunks.reject("ends before the picture does");
-        if (status != Z_OK && status != Z_STREAM_END) chunks.reject("is damaged: its pixels cannot be unpacked");
-        unpacked += static_cast<int64_t>(buffer.size() - stream.avail_out);
+    const Unpacking result = unpack(packed, [&](std::string_view piece) {
+        unpacked += static_cast<int64_t>(piece.size());
         if (unpacked > expected) chunks.reject("is damaged: it holds more than its picture");
-    }
-    if (unpacked < expected) chunks.reject("ends before the picture does");
+    });
+    if (result == Unpacking::out_of_memory) chunks.reject("cannot be unpacked: out of memory?");
+    if (result == Unpacking::damaged) chunks.reject("is damaged: its pixels cannot be unpacked");
+    if (result == Unpacking::cut_off || unpacked < expected) chunks.reject("ends before the picture does");
 }
 
 /// A full palette, for indices beyond the stored one: black, as in Pillow.

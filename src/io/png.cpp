@@ -2,13 +2,9 @@
 #include "diffapple/io/png.h"
 
 #include <stb_image_write.h>
-#include <zlib.h>
 
 #include <algorithm>
-#include <array>
 #include <climits>
-#include <limits>
-#include <memory>
 #include <string_view>
 
 #include "diffapple/core/error.h"
@@ -140,24 +136,14 @@ private:
         return text;
     }
 
-    /// Decompresses piece by piece, so that a small chunk cannot fill the memory.
     std::string inflate(std::string_view data) {
-        z_stream stream{};
-        if (inflateInit(&stream) != Z_OK) chunks_.reject("has compressed text, which zlib cannot read");
-        const auto end = std::unique_ptr<z_stream, int (*)(z_stream*)>(&stream, inflateEnd);
-        stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(data.data()));
-        stream.avail_in = static_cast<uInt>(data.size());
         std::string text;
-        std::array<char, 1 << 14> buffer;
-        for (int status = Z_OK; status != Z_STREAM_END;) {
-            stream.next_out = reinterpret_cast<Bytef*>(buffer.data());
-            stream.avail_out = buffer.size();
-            status = ::inflate(&stream, Z_NO_FLUSH);
-            if (status != Z_OK && status != Z_STREAM_END) reject();
-            const size_t produced = buffer.size() - stream.avail_out;
-            count(produced);
-            text.append(buffer.data(), produced);
-        }
+        const Unpacking result = unpack(data, [&](std::string_view piece) {
+            count(piece.size());
+            text += piece;
+        });
+        if (result == Unpacking::out_of_memory) chunks_.reject("has compressed text, which zlib cannot read");
+        if (result != Unpacking::done) reject();
         return text;
     }
 

@@ -3,6 +3,9 @@
 
 #include <zlib.h>
 
+#include <array>
+#include <memory>
+
 #include "diffapple/core/error.h"
 #include "diffapple/core/text.h"
 
@@ -51,6 +54,24 @@ void append_png_chunk(std::string& png, std::string_view type, std::string_view 
     const size_t start = png.size();
     png.append(type).append(data);
     append_big_endian(png, crc_of(std::string_view(png).substr(start)));
+}
+
+Unpacking unpack(std::string_view packed, const std::function<void(std::string_view piece)>& use) {
+    z_stream stream{};
+    if (inflateInit(&stream) != Z_OK) return Unpacking::out_of_memory;
+    const auto end = std::unique_ptr<z_stream, int (*)(z_stream*)>(&stream, inflateEnd);
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
+    stream.avail_in = static_cast<uInt>(packed.size());
+    std::array<char, 1 << 15> buffer;
+    for (int status = Z_OK; status != Z_STREAM_END;) {
+        stream.next_out = reinterpret_cast<Bytef*>(buffer.data());
+        stream.avail_out = buffer.size();
+        status = inflate(&stream, Z_NO_FLUSH);
+        if (status == Z_BUF_ERROR) return Unpacking::cut_off;
+        if (status != Z_OK && status != Z_STREAM_END) return Unpacking::damaged;
+        use({buffer.data(), buffer.size() - stream.avail_out});
+    }
+    return Unpacking::done;
 }
 
 }  // namespace diffapple

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -34,5 +35,11 @@ private:
 
 /// Appends a chunk with its length and checksum.
 void append_png_chunk(std::string& png, std::string_view type, std::string_view data);
+
+/// What became of a compressed stream.
+enum class Unpacking { done, cut_off, damaged, out_of_memory };
+
+/// Unpacks a zlib stream and hands it on piece by piece, so that a small file cannot fill the memory.
+Unpacking unpack(std::string_view packed, const std::function<void(std::string_view piece)>& use);
 
 }  // namespace diffapple

@@ -55,4 +55,8 @@ std::string sha256_of_file(const std::filesystem::path& path) {
     return digest.hex();
 }
 
+bool is_sha256(const std::string& text) {
+    return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
 }  // namespace diffapple

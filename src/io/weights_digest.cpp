@@ -16,10 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-bool is_sha256(const std::string& text) {
-    return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
-}
-
 /// The Hub's cache names each large file by its sha256 and links to it from the snapshot.
 std::optional<std::string> digest_from_blob_name(const fs::path& file) {
     std::error_code error;

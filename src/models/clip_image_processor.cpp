@@ -18,7 +18,7 @@ Size read_size(const JsonFields& fields) {
 
 /// A number, {"shortest_edge": number} or {"height": number, "width": number}.
 void read_resize(const JsonFields& fields, ClipImageProcessorConfig& config) {
-    config.size = {0, 0};
+    config.size = {};
     config.shortest_edge = 0;
     if (!fields.has("size") || !fields.value("size").is_object())
         config.shortest_edge = fields.integer("size", 1, max_side, 224);

@@ -64,10 +64,6 @@ PictureList read_picture_list(const std::vector<fs::path>& files) {
 
 namespace {
 
-bool is_sha256(const std::string& text) {
-    return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
-}
-
 std::string value_text(const json& value) {
     if (value.is_number_float()) return python_float(value.get<double>());
     if (!value.is_string()) return value.dump(-1, ' ', false, json::error_handler_t::replace);

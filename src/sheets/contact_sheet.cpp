@@ -66,14 +66,14 @@ SheetPlan make_plan(const std::vector<PictureFacts>& pictures, const SheetOption
     return plan_sheet(described, options.rows, options.columns, max_columns);
 }
 
-struct Size {
-    int64_t width = 0, height = 0;
-    int64_t longer() const { return std::max(width, height); }
-    Size scaled_to(int64_t longer_side) const {
-        return {std::max<int64_t>(1, width * longer_side / longer()),
-                std::max<int64_t>(1, height * longer_side / longer())};
-    }
-};
+int64_t longer_side(Size size) {
+    return std::max(size.width, size.height);
+}
+
+Size scaled_to(Size size, int64_t longer) {
+    const auto scaled = [&](int64_t side) { return std::max<int64_t>(1, side * longer / longer_side(size)); };
+    return {scaled(size.width), scaled(size.height)};
+}
 
 Size largest_picture(const std::vector<PictureFacts>& pictures) {
     Size size;
@@ -86,10 +86,9 @@ Size largest_picture(const std::vector<PictureFacts>& pictures) {
 Image draw_within_limits(const SheetPlan& plan, const std::vector<PictureFacts>& pictures, const SheetOptions& options,
                          const PictureSource& source, std::vector<std::string>& notes) {
     const Size largest = largest_picture(pictures);
-    const int64_t wanted = options.cell.value_or(std::min(largest.longer(), largest_image_side));
+    const int64_t wanted = options.cell.value_or(std::min(longer_side(largest), largest_image_side));
     for (int64_t cell = wanted; cell >= std::min(wanted, smallest_cell); cell = cell * 9 / 10) {
-        const Size size = largest.scaled_to(cell);
-        auto sheet = draw_sheet(plan, size.width, size.height, options.cell.has_value(), source);
+        auto sheet = draw_sheet(plan, scaled_to(largest, cell), options.cell.has_value(), source);
         if (!sheet) continue;
         if (cell < wanted)
             notes.push_back(concat("pictures are reduced to ", cell, " of ", wanted,

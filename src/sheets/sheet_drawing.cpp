@@ -47,9 +47,9 @@ void draw_row_labels(Image& sheet, const SheetLayout& layout) {
 }
 
 /// Reduced to fit into a cell; also enlarged when that is asked for.
-Image fit(const Image& picture, int64_t cell_width, int64_t cell_height, bool enlarge) {
-    const double scale = std::min(static_cast<double>(cell_width) / static_cast<double>(picture.width),
-                                  static_cast<double>(cell_height) / static_cast<double>(picture.height));
+Image fit(const Image& picture, Size cell, bool enlarge) {
+    const double scale = std::min(static_cast<double>(cell.width) / static_cast<double>(picture.width),
+                                  static_cast<double>(cell.height) / static_cast<double>(picture.height));
     if (scale == 1 || (scale > 1 && !enlarge)) return to_rgb(picture);
     const auto scaled = [scale](int64_t side) {
         return std::max<int64_t>(1, std::llround(scale * static_cast<double>(side)));
@@ -61,20 +61,19 @@ Image fit(const Image& picture, int64_t cell_width, int64_t cell_height, bool en
 void draw_cell(Image& sheet, const SheetLayout& layout, int64_t left, int64_t top, int64_t row_height,
                const std::optional<Image>& picture, bool enlarge) {
     if (!picture) {
-        const int64_t x = left + (layout.slot_width - layout.cell_width) / 2;
-        draw_box(sheet, x, top + (row_height - layout.cell_height) / 2, layout.cell_width, layout.cell_height, 1,
+        const int64_t x = left + (layout.slot_width - layout.cell.width) / 2;
+        draw_box(sheet, x, top + (row_height - layout.cell.height) / 2, layout.cell.width, layout.cell.height, 1,
                  light_grey);
         return;
     }
-    const Image fitted = fit(*picture, layout.cell_width, layout.cell_height, enlarge);
+    const Image fitted = fit(*picture, layout.cell, enlarge);
     paste(sheet, fitted, left + (layout.slot_width - fitted.width) / 2, top + (row_height - fitted.height) / 2);
 }
 
 }  // namespace
 
-std::optional<Image> draw_sheet(const SheetPlan& plan, int64_t cell_width, int64_t cell_height, bool enlarge,
-                                const PictureSource& picture) {
-    const SheetLayout layout = lay_out_sheet(plan, cell_width, cell_height);
+std::optional<Image> draw_sheet(const SheetPlan& plan, Size cell, bool enlarge, const PictureSource& picture) {
+    const SheetLayout layout = lay_out_sheet(plan, cell);
     if (std::max(layout.width, layout.height) > largest_image_side || layout.width * layout.height > largest_sheet)
         return std::nullopt;
     Image sheet = blank_image(layout.width, layout.height, 3);

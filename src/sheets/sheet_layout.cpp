@@ -26,7 +26,7 @@ int64_t slot_width(const SheetPlan& plan, SheetLayout& layout, int64_t font_size
         natural = std::max(natural, label_width(*layout.font, wrap_label(*layout.font, label, 10 * font_size, 3)));
     for (const auto& caption : plan.captions)
         natural = std::max(natural, label_width(*layout.font, wrap_labels(*layout.font, caption, 10 * font_size, 3)));
-    return std::max(layout.cell_width, natural);
+    return std::max(layout.cell.width, natural);
 }
 
 void wrap_all(const SheetPlan& plan, SheetLayout& layout, int64_t font_size) {
@@ -36,8 +36,8 @@ void wrap_all(const SheetPlan& plan, SheetLayout& layout, int64_t font_size) {
         layout.column_labels.push_back(wrap_label(font, label, layout.slot_width, 3));
     for (const auto& caption : plan.captions)
         layout.captions.push_back(wrap_labels(font, caption, layout.slot_width, 4));
-    const int64_t row_label_width = std::clamp(layout.cell_width, 13 * font_size, 22 * font_size);
-    const auto lines = static_cast<size_t>(std::max<int64_t>(4, layout.cell_height / font.line_height()));
+    const int64_t row_label_width = std::clamp(layout.cell.width, 13 * font_size, 22 * font_size);
+    const auto lines = static_cast<size_t>(std::max<int64_t>(4, layout.cell.height / font.line_height()));
     for (const auto& label : plan.row_labels)
         layout.row_labels.push_back(wrap_labels(font, label, row_label_width, lines));
 }
@@ -62,7 +62,7 @@ void place_rows(const SheetPlan& plan, SheetLayout& layout, int64_t columns_widt
     for (size_t row = 0; row < plan.rows; ++row) {
         const int64_t label = row < layout.row_labels.size() ? layout.height_of(layout.row_labels[row]) : 0;
         layout.row_tops.push_back(top);
-        layout.row_heights.push_back(std::max(layout.cell_height, label));
+        layout.row_heights.push_back(std::max(layout.cell.height, label));
         const int64_t captions = tallest(layout, layout.captions, row * plan.columns, plan.columns);
         top += layout.row_heights.back() + layout.gap + captions + (captions > 0 ? layout.gap : 0);
     }
@@ -71,13 +71,12 @@ void place_rows(const SheetPlan& plan, SheetLayout& layout, int64_t columns_widt
 
 }  // namespace
 
-SheetLayout lay_out_sheet(const SheetPlan& plan, int64_t cell_width, int64_t cell_height) {
+SheetLayout lay_out_sheet(const SheetPlan& plan, Size cell) {
     SheetLayout layout;
-    const int64_t longer = std::max(cell_width, cell_height);
+    const int64_t longer = std::max(cell.width, cell.height);
     const int64_t font_size = std::clamp<int64_t>(longer / 22, 13, 40);
     layout.font = open_font(font_size);
-    layout.cell_width = cell_width;
-    layout.cell_height = cell_height;
+    layout.cell = cell;
     layout.gap = std::clamp<int64_t>(longer / 32, 4, 24);
     layout.margin = font_size;
     wrap_all(plan, layout, font_size);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "diffapple/core/size.h"
 #include "diffapple/sheets/sheet_plan.h"
 #include "font.h"
 
@@ -14,9 +15,9 @@ using Lines = std::vector<std::u32string>;
 
 struct SheetLayout {
     std::unique_ptr<Font> font;
-    int64_t width = 0, height = 0;            ///< of the sheet
-    int64_t cell_width = 0, cell_height = 0;  ///< of the largest picture in a cell
-    int64_t slot_width = 0;                   ///< of a column: a cell, or wider for its label
+    int64_t width = 0, height = 0;  ///< of the sheet
+    Size cell;                      ///< of the largest picture in a cell
+    int64_t slot_width = 0;         ///< of a column: a cell, or wider for its label
     int64_t gap = 0, margin = 0;
     int64_t grid_left = 0, row_label_right = 0;
     int64_t column_name_top = 0, column_labels_bottom = 0, footer_top = 0;
@@ -29,6 +30,6 @@ struct SheetLayout {
     int64_t height_of(const Lines& lines) const;
 };
 
-SheetLayout lay_out_sheet(const SheetPlan& plan, int64_t cell_width, int64_t cell_height);
+SheetLayout lay_out_sheet(const SheetPlan& plan, Size cell);
 
 }  // namespace diffapple

@@ -159,7 +159,7 @@ TEST(DrawSheet, AnyPlanAndAnyText) {
             for (size_t i = 0; i < count; ++i)
                 pictures.push_back(
                     picture({{"prompt", odd + std::to_string(i % 2)}, {"seed", std::to_string(i)}, {"other", odd}}));
-            const auto sheet = draw_sheet(plan(pictures), side, side, false, [&](size_t i) {
+            const auto sheet = draw_sheet(plan(pictures), {side, side}, false, [&](size_t i) {
                 return i == 1 ? std::nullopt : std::optional(square(i == 0 ? 2 * side : side));
             });
             ASSERT_TRUE(sheet);
@@ -172,8 +172,8 @@ TEST(DrawSheet, AnyPlanAndAnyText) {
 TEST(DrawSheet, TooLargeIsRefused) {
     std::vector<SheetPicture> pictures;
     for (int i = 0; i < 5000; ++i) pictures.push_back(picture({{"seed", std::to_string(i)}}));
-    EXPECT_FALSE(draw_sheet(plan(pictures), 512, 512, false, [](size_t) { return square(1); }));
-    EXPECT_TRUE(draw_sheet(plan(pictures), 16, 16, false, [](size_t) { return square(1); }));
+    EXPECT_FALSE(draw_sheet(plan(pictures), {512, 512}, false, [](size_t) { return square(1); }));
+    EXPECT_TRUE(draw_sheet(plan(pictures), {16, 16}, false, [](size_t) { return square(1); }));
 }
 
 }  // namespace

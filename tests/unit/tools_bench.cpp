@@ -25,7 +25,7 @@ BenchSettings tiny_settings() {
 TEST(BenchModel, IsTheFullSizeModel) {
     const BenchExperiment ddpm = ddpm_bench(find_study_experiment("ddpm"));
     EXPECT_EQ(ddpm.parameters, 113'673'219);
-    EXPECT_EQ(ddpm.study_shape, (BenchShape{1, 256, 256}));
+    EXPECT_EQ(ddpm.study_shape, (BenchShape{1, {256, 256}}));
     EXPECT_EQ(ddpm.size_factor, 32);
 }
 
@@ -104,7 +104,7 @@ TEST_P(StableDiffusionBenchTest, RunsInEveryShape) {
     const BenchExperiment experiment = stable_diffusion_bench(small_study(GetParam()));
     for (const auto dtype : {c10::kFloat, c10::kBFloat16}) {
         const auto model = experiment.load({c10::kCPU, dtype}, /*random=*/true);
-        for (const BenchShape& shape : {BenchShape{2, 64, 64}, BenchShape{1, 64, 32}}) {
+        for (const BenchShape& shape : {BenchShape{2, {64, 64}}, BenchShape{1, {64, 32}}}) {
             EXPECT_TRUE(model->encode(shape));
             EXPECT_TRUE(model->encode(shape)) << "a second time";
             EXPECT_GT(model->denoise(shape, 1), 0);
@@ -135,7 +135,7 @@ TEST(BenchPlan, HasARowForEachConfiguration) {
     const auto rows = plan_bench(settings, bench_experiments());
     ASSERT_EQ(rows.size(), 12);
     EXPECT_EQ(rows.front().dtype, "fp32");
-    EXPECT_EQ(rows.back().shape, (BenchShape{4, 96, 96}));
+    EXPECT_EQ(rows.back().shape, (BenchShape{4, {96, 96}}));
     for (const auto& row : rows) EXPECT_EQ(row.status, BenchStatus::pending);
 }
 
@@ -164,7 +164,7 @@ TEST(BenchPlan, StudyQuotesItsFigures) {
     const auto rows = plan_bench(settings, bench_experiments());
     ASSERT_EQ(rows.size(), study_experiments().size());
     for (const auto& row : rows) ASSERT_TRUE(row.quoted) << row.experiment;
-    EXPECT_EQ(rows.front().shape, (BenchShape{1, 256, 256}));
+    EXPECT_EQ(rows.front().shape, (BenchShape{1, {256, 256}}));
     EXPECT_EQ(rows.front().quoted->rtx_a5000_it_per_s, 42);
 }
 

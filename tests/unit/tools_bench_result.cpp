@@ -147,7 +147,7 @@ TEST_F(BenchCompare, JoinsFilesFastestFirst) {
     BenchResult gpu = measured(), other_size = measured();
     gpu.device = "cuda:0";
     gpu.step_seconds = {0.02};
-    other_size.shape.width = 128;
+    other_size.shape.size.width = 128;
     BenchMachine with_gpu = machine("Host");
     with_gpu.gpu = "RTX";
     const auto comparison =

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "diffapple/core/size.h"
 #include "diffapple/io/image.h"
 #include "diffapple/sheets/sheet_plan.h"
 
@@ -45,10 +46,9 @@ WrittenSheet write_contact_sheet(const std::vector<std::filesystem::path>& files
 /// The cells of a sheet that is drawn: pixels of picture `index`, at any size; empty when it cannot be had.
 using PictureSource = std::function<std::optional<Image>(size_t index)>;
 
-/// Draws a plan with cells of that size (cell_width x cell_height, before labels) into a picture of 3 channels.
+/// Draws a plan with cells of that size (before labels) into a picture of 3 channels.
 /// Pictures larger than a cell are reduced to fit, smaller ones enlarged only when `enlarge`. Absent when the sheet
 /// would be larger than allowed.
-std::optional<Image> draw_sheet(const SheetPlan& plan, int64_t cell_width, int64_t cell_height, bool enlarge,
-                                const PictureSource& picture);
+std::optional<Image> draw_sheet(const SheetPlan& plan, Size cell, bool enlarge, const PictureSource& picture);
 
 }  // namespace diffapple

@@ -45,8 +45,8 @@ struct Group {
 };
 
 std::string describe(const BenchResult& row) {
-    return concat(row.experiment, ' ', row.device, ' ', row.dtype, ' ', row.shape.width, 'x', row.shape.height,
-                  " batch ", row.shape.batch_size);
+    return concat(row.experiment, ' ', row.device, ' ', row.dtype, ' ', row.shape.size.width, 'x',
+                  row.shape.size.height, " batch ", row.shape.batch_size);
 }
 
 std::string minutes(double seconds) {
@@ -152,7 +152,7 @@ void BenchRun::announce_duration() {
             work.push_back({.flop_per_step = row->flop_per_step,
                             .flop_per_second = group.gemm->best_flop_per_second(),
                             .parameters = first ? static_cast<double>(group.experiment->parameters) : 0,
-                            .pixels = static_cast<double>(shape.batch_size * shape.width * shape.height),
+                            .pixels = static_cast<double>(shape.batch_size * shape.size.width * shape.size.height),
                             .flop_to_encode = group.experiment->flop_to_encode(shape),
                             .flop_to_decode = group.experiment->flop_to_decode(shape)});
         }

@@ -38,7 +38,8 @@ BenchExperiment ddpm_bench(const StudyExperiment& study) {
             .study_shape = study_shape(study),
             .size_factor = unet->config().size_factor(),
             .parameters = parameter_count(*unet),
-            .flop_per_step = [unet](const BenchShape& s) { return count_flop(*unet, s.batch_size, s.height, s.width); },
+            .flop_per_step =
+                [unet](const BenchShape& s) { return count_flop(*unet, s.batch_size, s.size.height, s.size.width); },
             .flop_to_encode = [](const BenchShape&) { return 0.0; },
             .flop_to_decode = [](const BenchShape&) { return 0.0; },
             .load = load};

@@ -59,8 +59,8 @@ private:
 
     /// All of it is painted anew.
     static std::shared_ptr<const PictureInputs> grey_picture(const BenchShape& shape) {
-        PictureInputs inputs{.image = blank_image(shape.width, shape.height, 3),
-                             .mask = blank_image(shape.width, shape.height, 1)};
+        PictureInputs inputs{.image = blank_image(shape.size.width, shape.size.height, 3),
+                             .mask = blank_image(shape.size.width, shape.size.height, 1)};
         constexpr uint8_t grey = 128, white = 255;
         std::fill(inputs.image.pixels.begin(), inputs.image.pixels.end(), grey);
         std::fill(inputs.mask->pixels.begin(), inputs.mask->pixels.end(), white);
@@ -69,7 +69,7 @@ private:
 
     BatchRequest request_of(const BenchShape& shape) const {
         BatchRequest request{.pictures = shape.batch_size,
-                             .size = {.width = shape.width, .height = shape.height},
+                             .size = shape.size,
                              .guidance = guidance_,
                              .inputs = inputs_};
         if (!traits().has_prompts) return request;
@@ -110,7 +110,7 @@ bool BenchExperiment::weights_here() const {
 }
 
 BenchShape study_shape(const StudyExperiment& study) {
-    return {.batch_size = study.bench.size, .width = study.bench.picture.width, .height = study.bench.picture.height};
+    return {.batch_size = study.bench.size, .size = study.bench.picture};
 }
 
 }  // namespace diffapple

@@ -37,8 +37,8 @@ std::vector<BenchShape> shapes_of(const BenchSettings& settings, const BenchExpe
     const auto batches = settings.batch_sizes.empty() ? std::vector{study.batch_size} : settings.batch_sizes;
     std::vector<BenchShape> shapes;
     for (const int64_t batch : batches) {
-        if (settings.sizes.empty()) shapes.push_back({batch, study.width, study.height});
-        for (const int64_t size : settings.sizes) shapes.push_back({batch, size, size});
+        if (settings.sizes.empty()) shapes.push_back({batch, study.size});
+        for (const int64_t size : settings.sizes) shapes.push_back({batch, {size, size}});
     }
     return shapes;
 }

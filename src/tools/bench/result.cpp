@@ -106,7 +106,7 @@ void add_quoted(const BenchResult& result, ordered_json& object) {
 }
 
 ordered_json to_json(const BenchResult& result) {
-    const bool planned = result.shape.width > 0;
+    const bool planned = result.shape.size.width > 0;
     ordered_json object{
         {"experiment", result.experiment},
         {"model", result.model},
@@ -114,8 +114,8 @@ ordered_json to_json(const BenchResult& result) {
         {"device", nullable(result.device)},
         {"dtype", nullable(result.dtype)},
         {"batch_size", planned ? ordered_json(result.shape.batch_size) : ordered_json()},
-        {"width", planned ? ordered_json(result.shape.width) : ordered_json()},
-        {"height", planned ? ordered_json(result.shape.height) : ordered_json()},
+        {"width", planned ? ordered_json(result.shape.size.width) : ordered_json()},
+        {"height", planned ? ordered_json(result.shape.size.height) : ordered_json()},
         {"steps", planned ? ordered_json(result.steps) : ordered_json()},
         {"repeats", result.step_seconds.size()},
         {"status", status_name(result.status)},

@@ -103,18 +103,18 @@ BenchExperiment stable_diffusion_bench(const StudyExperiment& study) {
             .parameters = parameter_count(*unet) + parameter_count(*vae) + text_parameters,
             .flop_per_step =
                 [=](const BenchShape& s) {
-                    return count_flop(*unet, (guided ? 2 : 1) * s.batch_size, s.height / factor, s.width / factor,
-                                      text_length);
+                    return count_flop(*unet, (guided ? 2 : 1) * s.batch_size, s.size.height / factor,
+                                      s.size.width / factor, text_length);
                 },
             .flop_to_encode =
                 [=](const BenchShape& s) {
                     const auto tokens = static_cast<double>((s.batch_size + (guided ? 1 : 0)) * text_length);
                     return 2 * static_cast<double>(text_parameters) * tokens +
-                           (config.reads_mask() ? count_encode_flop(*vae, s.height, s.width) : 0);
+                           (config.reads_mask() ? count_encode_flop(*vae, s.size.height, s.size.width) : 0);
                 },
             .flop_to_decode =
                 [=](const BenchShape& s) {
-                    return static_cast<double>(s.batch_size) * count_decode_flop(*vae, s.height, s.width);
+                    return static_cast<double>(s.batch_size) * count_decode_flop(*vae, s.size.height, s.size.width);
                 },
             .load = [study](const Placement& placement, bool random) { return load(study, placement, random); }};
 }

@@ -7,14 +7,16 @@
 #include <string>
 #include <vector>
 
+#include "diffapple/core/size.h"
 #include "diffapple/pipelines/pipeline.h"
 #include "diffapple/study/study.h"
 
 namespace diffapple {
 
-/// The size of one batch.
+/// What one batch consists of.
 struct BenchShape {
-    int64_t batch_size = 1, width = 0, height = 0;
+    int64_t batch_size = 1;
+    Size size;  ///< of each picture
     bool operator==(const BenchShape&) const = default;
 };
 
