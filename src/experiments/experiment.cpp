@@ -249,11 +249,10 @@ BatchRequest Experiment::request(const BatchSettings& batch) const {
 
 Denoised Experiment::denoise(const BatchSettings& batch, Reporter& reporter) {
     require_memory(reporter);
-    pipeline_->components().set_residency(
-        plan_.keep, [&reporter](const std::string& component, double seconds) {
-            reporter.detail(concat("loaded ", component, " in ", seconds, " s; resident memory is now ",
-                                   resident_memory() / 1'000'000, " MB"));
-        });
+    pipeline_->components().set_residency(plan_.keep, [&reporter](const std::string& component, double seconds) {
+        reporter.detail(concat("loaded ", component, " in ", seconds, " s; resident memory is now ",
+                               resident_memory() / 1'000'000, " MB"));
+    });
     prepare_prompts(batch, reporter);
     const auto scheduler = new_scheduler(batch);
     NoiseSource noise(batch.seed);

@@ -1,11 +1,10 @@
 // Every exception as one line and an exit code.
-#include "diffapple/cli/failure.h"
-
 #include <c10/util/Exception.h>
 #include <gtest/gtest.h>
 
 #include <new>
 
+#include "diffapple/cli/failure.h"
 #include "diffapple/core/stop.h"
 
 namespace diffapple {

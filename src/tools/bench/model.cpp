@@ -68,10 +68,8 @@ private:
     }
 
     BatchRequest request_of(const BenchShape& shape) const {
-        BatchRequest request{.pictures = shape.batch_size,
-                             .size = shape.size,
-                             .guidance = guidance_,
-                             .inputs = inputs_};
+        BatchRequest request{
+            .pictures = shape.batch_size, .size = shape.size, .guidance = guidance_, .inputs = inputs_};
         if (!traits().has_prompts) return request;
         request.negative_prompt = {.text = "negative prompt"};
         for (int64_t i = 0; i < shape.batch_size; ++i)
