@@ -6,12 +6,13 @@
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
 #include "diffapple/sheets/contact_sheet.h"
+#include "diffapple/sheets/report.h"
 
 namespace diffapple {
 namespace {
 
 struct Options {
-    std::vector<std::string> files;
+    std::vector<std::string> places;
     std::string out;
     std::optional<std::string> rows, columns;
     std::optional<int64_t> cell;
@@ -19,18 +20,18 @@ struct Options {
 };
 
 void run(const Options& options) {
-    const WrittenSheet sheet =
-        write_contact_sheet({options.files.begin(), options.files.end()}, {.out = options.out,
-                                                                           .rows = options.rows,
-                                                                           .columns = options.columns,
-                                                                           .cell = options.cell,
-                                                                           .force = options.force});
+    const auto files = find_pictures({options.places.begin(), options.places.end()});
+    const WrittenSheet sheet = write_contact_sheet(files, {.out = options.out,
+                                                           .rows = options.rows,
+                                                           .columns = options.columns,
+                                                           .cell = options.cell,
+                                                           .force = options.force});
     print_path(sheet.path);
     for (const auto& note : sheet.notes) print_message(note);
     for (const auto& problem : sheet.problems) print_message(problem);
     if (!sheet.problems.empty())
-        fail(sheet.problems.size(), " of ", options.files.size(),
-             " files could not be read; the sheet holds the other ", sheet.pictures);
+        fail(sheet.problems.size(), " of ", files.size(), " files could not be read; the sheet holds the other ",
+             sheet.pictures);
 }
 
 }  // namespace
@@ -39,7 +40,7 @@ void add_grid_command(CLI::App& app) {
     CLI::App* const command =
         app.add_subcommand("grid", "Make a contact sheet: pictures in rows and columns, labelled from their recipes");
     const auto options = std::make_shared<Options>();
-    command->add_option("FILES", options->files, "Pictures")->required();
+    command->add_option("PLACES", options->places, "Pictures, and folders of PNG files")->required();
     command->add_option("--out", options->out, "The sheet's file; default: sheet_ID.png in the pictures' folder");
     command->add_option("--rows", options->rows, "Setting of the rows, as seed; default: chosen from those that vary");
     command->add_option("--columns", options->columns, "Setting of the columns");

@@ -30,11 +30,15 @@ void print_table(const Report& report) {
 void run(const Options& options) {
     const PictureList list = read_picture_list(find_pictures({options.places.begin(), options.places.end()}));
     const Report report = make_report(list.pictures);
-    if (!options.csv.empty()) write_file_atomically(options.csv, to_csv(report));
+    const bool csv_to_stdout = options.csv == "-";
+    if (csv_to_stdout && options.as_json) fail_usage("--csv - and --json: stdout holds one of them");
+    if (!options.csv.empty() && !csv_to_stdout) write_file_atomically(options.csv, to_csv(report));
     if (!options.html.empty())
         write_file_atomically(options.html, to_html(report, std::filesystem::absolute(options.html).parent_path()));
     if (options.as_json)
         for (const auto& object : report.objects) print_json(object);
+    else if (csv_to_stdout)
+        print_data(to_csv(report));
     else if (!report.rows.empty())
         print_table(report);
     if (report.without_recipe > 0)
@@ -53,7 +57,7 @@ void add_report_command(CLI::App& app) {
         app.add_subcommand("report", "Compare pictures in a table: settings that vary, time, memory, device");
     const auto options = std::make_shared<Options>();
     command->add_option("PLACES", options->places, "Pictures, and folders of PNG files")->required();
-    command->add_option("--csv", options->csv, "Also write the table to this file");
+    command->add_option("--csv", options->csv, "Also write the table to this file; - is stdout, in place of the table");
     command->add_option("--html", options->html, "Also write a page with the pictures to this file");
     command->add_flag("--json", options->as_json, "One JSON object per picture on stdout");
     command->callback([options] { run(*options); });

@@ -37,6 +37,11 @@ void print_result(const std::string& text) {
     write_line(printable(text));
 }
 
+void print_data(const std::string& lines) {
+    const std::string text = lines.ends_with('\n') ? lines.substr(0, lines.size() - 1) : lines;
+    write_line(is_terminal() ? printable(text) : text);
+}
+
 void print_path(const std::filesystem::path& path) {
     write_line(is_terminal() ? printable(path.string()) : path.string());
 }

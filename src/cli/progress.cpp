@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "diffapple/cli/output.h"
@@ -19,6 +20,12 @@ namespace {
 
 constexpr std::chrono::milliseconds bar_interval{50};
 constexpr std::chrono::seconds line_interval{10};
+
+/// Whether stderr is a terminal that knows how to go back to the start of a line.
+bool can_draw_bar() {
+    const char* const kind = std::getenv("TERM");
+    return isatty(STDERR_FILENO) != 0 && !(kind && std::string_view(kind) == "dumb");
+}
 
 size_t terminal_width() {
     winsize size{};
@@ -37,8 +44,7 @@ void add_verbosity_options(CLI::App* command, Verbosity& verbosity, const std::s
     command->add_flag("--quiet", verbosity.quiet, "Say only errors on stderr");
 }
 
-ConsoleReporter::ConsoleReporter(const Verbosity& verbosity)
-    : verbosity_(verbosity), terminal_(isatty(STDERR_FILENO) != 0) {}
+ConsoleReporter::ConsoleReporter(const Verbosity& verbosity) : verbosity_(verbosity), terminal_(can_draw_bar()) {}
 
 ConsoleReporter::~ConsoleReporter() {
     clear_bar();

@@ -113,7 +113,8 @@ void Experiment::read_start_latents() {
         fail("--latents: the tensor has shape ", at::IntArrayRef(found->second.shape), ", but this run needs ",
              at::IntArrayRef(shape));
     start_latents_ = found->second.read().clone();
-    require_finite(*start_latents_, "--latents " + path.string());
+    if (!at::isfinite(*start_latents_).all().item<bool>())
+        fail("--latents ", path.string(), ": holds values that are not finite (NaN or infinity), and no noise");
 }
 
 std::unique_ptr<Scheduler> Experiment::new_scheduler(const BatchSettings& batch) const {

@@ -105,6 +105,13 @@ json read_json_file(const std::filesystem::path& path) {
     return parse_json(read_file(path, largest_json_file), path.string());
 }
 
+json without_notes(const json& config) {
+    json relevant = json::object();
+    for (const auto& [key, value] : config.items())
+        if (!key.starts_with("_")) relevant[key] = value;
+    return relevant;
+}
+
 JsonFields::JsonFields(const json& object, std::string where) : JsonFields(object, std::move(where), "") {}
 
 JsonFields::JsonFields(const json& object, std::string where, std::string prefix)

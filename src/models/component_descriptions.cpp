@@ -21,12 +21,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Of a config without the notes of diffusers (its version, where it came from), whose keys begin with _.
 std::string config_sha256(const nlohmann::json& config) {
-    nlohmann::json relevant = nlohmann::json::object();
-    for (const auto& [key, value] : config.items())
-        if (!key.starts_with("_")) relevant[key] = value;
-    return sha256(relevant.dump());
+    return sha256(without_notes(config).dump());
 }
 
 /// Tables of vectors are not quantised: their rows are looked up, not computed with.

@@ -11,6 +11,7 @@
 #include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/version.h"
+#include "diffapple/io/json_fields.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/schedulers/scheduler.h"
 
@@ -83,13 +84,6 @@ json upgraded(json determining) {
 }
 
 }  // namespace
-
-json without_notes(const json& config) {
-    json relevant = json::object();
-    for (const auto& [key, value] : config.items())
-        if (!key.starts_with("_")) relevant[key] = value;
-    return relevant;
-}
 
 std::string describe_difference(const Recipe& existing, const Recipe& wanted) {
     json one = existing.determining, other = wanted.determining;

@@ -1,4 +1,4 @@
-// The rows of the table of settings, by topic.
+// The table of settings: its rows in order, and those of the model, of sampling and of the run.
 #include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -11,187 +11,13 @@
 #include "diffapple/io/sha256.h"
 #include "diffapple/recipes/lists.h"
 #include "diffapple/recipes/output_names.h"
-#include "diffapple/recipes/settings.h"
 #include "diffapple/schedulers/scheduler.h"
+#include "setting_kinds.h"
 
 namespace diffapple {
 namespace {
 
-using nlohmann::json;
-using Texts = std::vector<std::string>;
-
-/// What a recipe may ask for: it is a stranger's text. The pixels are those of a whole batch.
-constexpr int64_t max_recipe_size = 8192, max_recipe_pixels = int64_t{4096} * 4096, max_recipe_steps = 10'000,
-                  max_recipe_pictures = 64;
-constexpr size_t max_recipe_text = 20'000, max_recipe_name = 300;
-/// What the command line may ask for.
-constexpr int64_t max_size = 16384, max_steps = 100'000, max_clip_skip = 100;
-constexpr double max_guidance = 1000, max_blur = 1000;
-
-// --- where a value stands in a recipe
-
-void put(json& recipe, const std::string& key, json value) {
-    recipe["settings"][key] = std::move(value);
-}
-
-JsonFields settings_of(const JsonFields& recipe) {
-    return recipe.object("settings");
-}
-
-double bounded_number(const JsonFields& fields, const std::string& key, double fallback, double maximum) {
-    const double value = fields.number(key, fallback);
-    if (value < 0 || value > maximum) fields.reject(key, concat("is ", value, ", but must be from 0 to ", maximum));
-    return value;
-}
-
-std::string bounded_text(const JsonFields& fields, const std::string& key, size_t limit = max_recipe_text) {
-    std::string text = fields.text(key);
-    if (text.size() > limit) fields.reject(key, concat("is longer than ", limit, " bytes"));
-    return text;
-}
-
-// --- how the command line says a value
-
-int64_t one_integer(const std::string& option, const std::string& text, int64_t minimum, int64_t maximum) {
-    const auto values = parse_integers(option, text, minimum, maximum);
-    if (values.size() != 1) fail_usage(option, ": takes one number");
-    return values.front();
-}
-
-double one_number(const std::string& option, const std::string& text, double maximum) {
-    const auto values = parse_numbers(option, text, 0, maximum);
-    if (values.size() != 1) fail_usage(option, ": takes one number");
-    return values.front();
-}
-
-std::string one_choice(const std::string& option, const std::string& text, const Texts& choices) {
-    const auto values = parse_choices(option, text, choices);
-    if (values.size() != 1) fail_usage(option, ": takes one of ", join(choices, ", "));
-    return values.front();
-}
-
-std::pair<int64_t, int64_t> two_integers(const std::string& option, const std::string& text, char separator,
-                                         int64_t minimum) {
-    const size_t middle = text.find(separator);
-    if (middle == std::string::npos) fail_usage(option, " '", text, "': takes two numbers as in 64", separator, "64");
-    return {one_integer(option, text.substr(0, middle), minimum, max_size),
-            one_integer(option, text.substr(middle + 1), minimum, max_size)};
-}
-
-/// Six digits that stand for a text or a file in a name.
-std::string digits(const std::string& sha256) {
-    return sha256.substr(0, 6);
-}
-
-// --- rows of a kind: a value of the batch that is read, written, restored and named in the usual way
-
-/// A list; more than one value is an axis of the sweep. `parse` gets the option and its text.
-template <typename Member, typename Parse>
-void read_as_list(Setting& row, Member member, Parse parse) {
-    row.value = "LIST";
-    row.read = [key = row.key, option = row.option, member, parse](const Texts& texts, RunSettings& run) {
-        std::vector<Change> changes;
-        for (const auto& value : parse(option, texts.front()))
-            changes.emplace_back([member, value](BatchSettings& batch) { batch.*member = value; });
-        changes.front()(run.batch);
-        if (changes.size() > 1) run.axes.push_back({&setting(key), std::move(changes)});
-    };
-}
-
-/// A number from 0 to `maximum`; 0 means nothing.
-Setting number_row(Setting row, double BatchSettings::*member, double maximum, const std::string& name) {
-    row.value = "NUMBER";
-    row.usual = [](const auto&) { return "0"; };
-    row.read = [option = row.option, member, maximum](const Texts& texts, RunSettings& run) {
-        run.batch.*member = one_number(option, texts.front(), maximum);
-    };
-    row.write = [key = row.key, member](const BatchSettings& batch, json& recipe) {
-        if (batch.*member > 0) put(recipe, key, batch.*member);
-    };
-    row.restore = [key = row.key, member, maximum](const JsonFields& recipe, BatchSettings& batch) {
-        batch.*member = bounded_number(settings_of(recipe), key, 0, maximum);
-    };
-    row.suffix = [member, name](const BatchSettings& batch, const Circumstances&) {
-        return batch.*member > 0 ? name + "-" + python_float(batch.*member) : "";
-    };
-    return row;
-}
-
-/// A text that may be absent; a name has its digest's first digits.
-Setting text_row(Setting row, std::optional<std::string> BatchSettings::*member, const std::string& name) {
-    row.value = "TEXT";
-    row.topic = Topic::prompts;
-    row.with_prompts = true;
-    row.read = [member](const Texts& texts, RunSettings& run) { run.batch.*member = valid_utf8(texts.front()); };
-    row.write = [key = row.key, member](const BatchSettings& batch, json& recipe) {
-        if (batch.*member) put(recipe, key, *(batch.*member));
-    };
-    row.restore = [key = row.key, member](const JsonFields& recipe, BatchSettings& batch) {
-        const JsonFields fields = settings_of(recipe);
-        if (fields.has(key)) batch.*member = bounded_text(fields, key);
-    };
-    row.suffix = [member, name](const BatchSettings& batch, const Circumstances&) {
-        return batch.*member ? name + "-" + digits(sha256(*(batch.*member))) : "";
-    };
-    return row;
-}
-
-/// A file; recipe and name have its digest.
-Setting file_row(Setting row, InputFile BatchSettings::*member) {
-    row.value = "FILE";
-    row.read = [option = row.option, member](const Texts& texts, RunSettings& run) {
-        if (texts.front().empty()) fail_usage(option, ": the name of the file is empty");
-        (run.batch.*member).path = texts.front();
-    };
-    row.write = [key = row.key, member](const BatchSettings& batch, json& recipe) {
-        if ((batch.*member).given()) put(recipe, key, (batch.*member).sha256);
-    };
-    row.restore = [key = row.key, member](const JsonFields& recipe, BatchSettings& batch) {
-        const JsonFields fields = settings_of(recipe);
-        if (fields.has(key)) (batch.*member).sha256 = bounded_text(fields, key, max_recipe_name);
-    };
-    row.suffix = [key = row.key, member](const BatchSettings& batch, const Circumstances&) {
-        return (batch.*member).given() ? key + "-" + digits((batch.*member).sha256) : "";
-    };
-    return row;
-}
-
-/// SDXL's conditioning on a pair of numbers. `Pair` is Size or Point; `own` is the value that is no news.
-template <typename Pair, typename Own>
-Setting pair_row(Setting row, std::optional<Pair> BatchSettings::*member, char separator, int64_t minimum,
-                 const std::string& name, Own own) {
-    const auto numbers = [](const Pair& pair) {
-        const auto& [first, second] = pair;
-        return std::vector<int64_t>{first, second};
-    };
-    row.value = separator == 'x' ? "WxH" : "X,Y";
-    row.with_prompts = true;
-    row.read = [option = row.option, member, separator, minimum](const Texts& texts, RunSettings& run) {
-        const auto [first, second] = two_integers(option, texts.front(), separator, minimum);
-        run.batch.*member = Pair{first, second};
-    };
-    row.settle = [option = row.option, member, own](BatchSettings& batch, const Circumstances& now) {
-        if (batch.*member && !now.traits.is_xl)
-            fail_usage(option, ": this model has no conditioning on sizes (SDXL has)");
-        if (batch.*member == own(batch)) (batch.*member).reset();
-    };
-    row.write = [key = row.key, member, numbers](const BatchSettings& batch, json& recipe) {
-        if (batch.*member) put(recipe, key, numbers(*(batch.*member)));
-    };
-    row.restore = [key = row.key, member, minimum](const JsonFields& recipe, BatchSettings& batch) {
-        const JsonFields fields = settings_of(recipe);
-        if (!fields.has(key)) return;
-        const auto values = fields.integers(key, minimum, max_recipe_size);
-        if (values.size() != 2) fields.reject(key, "must be two numbers");
-        batch.*member = Pair{values[0], values[1]};
-    };
-    row.suffix = [member, numbers, name](const BatchSettings& batch, const Circumstances&) {
-        if (!(batch.*member)) return std::string();
-        const auto values = numbers(*(batch.*member));
-        return concat(name, '-', values[0], 'x', values[1]);
-    };
-    return row;
-}
+using namespace rows;  // NOLINT(google-build-using-namespace): the table is made of them
 
 /// One of the two sides of a picture. The width's row decides and names the size.
 Setting side_row(Setting row, std::optional<int64_t> BatchSettings::*member) {
@@ -208,17 +34,6 @@ Setting side_row(Setting row, std::optional<int64_t> BatchSettings::*member) {
     };
     return row;
 }
-
-/// Needs a mask; what is off its default without one is a wrong call.
-void require_mask(Setting& row, bool (*is_given)(const BatchSettings&)) {
-    row.with_prompts = true;
-    row.topic = Topic::pictures;
-    row.settle = [option = row.option, is_given](BatchSettings& batch, const Circumstances&) {
-        if (is_given(batch) && !batch.mask.given()) fail_usage(option, ": belongs to a mask; give --image and --mask");
-    };
-}
-
-// --- the rows
 
 void add_model_rows(std::vector<Setting>& rows) {
     Setting model{
@@ -334,140 +149,6 @@ void add_dtype_row(std::vector<Setting>& rows) {
     rows.push_back(row);
 }
 
-void add_latents_row(std::vector<Setting>& rows) {
-    Setting row = file_row({.key = "latents",
-                            .option = "--latents",
-                            .help = "Start noise instead of the seed's: safetensors, fp32, tensor `latents`"},
-                           &BatchSettings::latents);
-    row.topic = Topic::pictures;
-    rows.push_back(row);
-}
-
-void add_prompt_row(std::vector<Setting>& rows) {
-    Setting prompt{.key = "batch", .option = "--prompt", .value = "TEXT", .help = "What to show; may be repeated"};
-    prompt.topic = Topic::prompts;
-    prompt.with_prompts = prompt.repeatable = true;
-    prompt.in_name = false;  // its own prompt is, those of the other pictures are not
-    prompt.usual = [](const auto&) { return "the study's prompts"; };
-    prompt.read = [](const Texts& texts, RunSettings& run) {
-        for (const auto& text : texts) run.batch.prompts.push_back(valid_utf8(text));
-    };
-    prompt.write = [](const BatchSettings& batch, json& recipe) {
-        if (!batch.prompts.empty()) put(recipe, "batch", batch.prompts);
-    };
-    prompt.restore = [](const JsonFields& recipe, BatchSettings& batch) {
-        const JsonFields fields = settings_of(recipe);
-        batch.prompts = fields.texts("batch");
-        if (batch.prompts.empty() || batch.prompts.size() > static_cast<size_t>(max_recipe_pictures))
-            fields.reject("batch", concat("must make 1 to ", max_recipe_pictures, " pictures"));
-        for (const auto& text : batch.prompts)
-            if (text.size() > max_recipe_text)
-                fields.reject("batch", concat("has a text longer than ", max_recipe_text, " bytes"));
-    };
-    rows.push_back(prompt);
-}
-
-void add_negative_prompt_row(std::vector<Setting>& rows) {
-    Setting negative = text_row({.key = "negative_prompt", .option = "--negative-prompt", .help = "What not to show"},
-                                &BatchSettings::negative_prompt, "neg");
-    negative.speed = -8;
-    negative.usual = [](const auto&) { return "of the study's prompts: the study's; else empty"; };
-    negative.settle = [](BatchSettings& batch, const Circumstances& now) {
-        if (!batch.is_guided()) batch.negative_prompt.reset();
-        // None at all is an empty text, except where it is an embedding of zeros (SDXL).
-        else if (!batch.negative_prompt && !now.traits.zeros_for_no_prompt)
-            batch.negative_prompt = "";
-    };
-    negative.write = [](const BatchSettings& batch, json& recipe) {
-        if (!batch.is_guided()) return;
-        put(recipe, "negative_prompt", batch.negative_prompt.value_or(""));
-        if (!batch.negative_prompt) put(recipe, "zero_negative_prompt", true);
-    };
-    negative.restore = [](const JsonFields& recipe, BatchSettings& batch) {
-        const JsonFields fields = settings_of(recipe);
-        if (fields.has("negative_prompt") && !fields.boolean("zero_negative_prompt", false))
-            batch.negative_prompt = bounded_text(fields, "negative_prompt");
-    };
-    negative.suffix = [](const BatchSettings& batch, const Circumstances& now) {
-        if (!batch.negative_prompt) return std::string();  // no guidance, or zeros, where nothing was given
-        const bool study = batch.prompts == now.experiment.prompts;
-        const bool usual = *batch.negative_prompt == (study ? now.experiment.negative_prompt : "") &&
-                           (study || !now.traits.zeros_for_no_prompt);
-        return usual ? "" : "neg-" + digits(sha256(*batch.negative_prompt));
-    };
-    rows.push_back(negative);
-}
-
-/// What only a guided batch has.
-void settle_with_guidance(Setting& row, std::function<void(BatchSettings&)> take_away) {
-    row.settle = [inner = row.settle, take_away](BatchSettings& batch, const Circumstances& now) {
-        if (inner) inner(batch, now);
-        if (!batch.is_guided()) take_away(batch);
-    };
-}
-
-/// A text of SDXL's second encoder.
-void require_second_encoder(Setting& row, std::optional<std::string> BatchSettings::*member) {
-    row.settle = [option = row.option, member](BatchSettings& batch, const Circumstances& now) {
-        if (batch.*member && !now.traits.is_xl) fail_usage(option, ": this model has one text encoder");
-    };
-}
-
-void add_guidance_rows(std::vector<Setting>& rows) {
-    Setting negative_2 = text_row(
-        {.key = "negative_prompt_2", .option = "--negative-prompt-2", .help = "For the second text encoder (SDXL)"},
-        &BatchSettings::negative_prompt_2, "neg2");
-    negative_2.speed = -7;
-    negative_2.usual = [](const auto&) { return "--negative-prompt"; };
-    require_second_encoder(negative_2, &BatchSettings::negative_prompt_2);
-    settle_with_guidance(negative_2, [](BatchSettings& batch) { batch.negative_prompt_2.reset(); });
-    rows.push_back(negative_2);
-
-    Setting rescale = number_row({.key = "guidance_rescale",
-                                  .option = "--guidance-rescale",
-                                  .help = "Rescaling of guidance, 0 to 1",
-                                  .with_prompts = true},
-                                 &BatchSettings::guidance_rescale, 1, "rescale");
-    settle_with_guidance(rescale, [](BatchSettings& batch) { batch.guidance_rescale = 0; });
-    rows.push_back(rescale);
-}
-
-void add_text_encoder_rows(std::vector<Setting>& rows) {
-    Setting prompt_2 =
-        text_row({.key = "prompt_2", .option = "--prompt-2", .help = "For the second text encoder (SDXL)"},
-                 &BatchSettings::prompt_2, "prompt2");
-    prompt_2.speed = -9;
-    prompt_2.usual = [](const auto&) { return "--prompt"; };
-    require_second_encoder(prompt_2, &BatchSettings::prompt_2);
-    rows.push_back(prompt_2);
-
-    Setting skip{.key = "clip_skip",
-                 .option = "--clip-skip",
-                 .value = "N",
-                 .help = "Last layers of the text encoder to leave out"};
-    skip.topic = Topic::prompts;
-    skip.with_prompts = true;
-    skip.usual = [](const auto&) { return "0"; };
-    skip.read = [](const Texts& texts, RunSettings& run) {
-        run.batch.clip_skip = one_integer("--clip-skip", texts.front(), 0, max_clip_skip);
-    };
-    skip.settle = [](BatchSettings& batch, const Circumstances& now) {
-        if (batch.clip_skip > now.traits.skippable_text_layers)
-            fail_usage("--clip-skip ", batch.clip_skip, ": this model's text encoder has ",
-                       now.traits.skippable_text_layers, " layers to leave out");
-    };
-    skip.write = [](const BatchSettings& batch, json& recipe) {
-        if (batch.clip_skip > 0) put(recipe, "clip_skip", batch.clip_skip);
-    };
-    skip.restore = [](const JsonFields& recipe, BatchSettings& batch) {
-        batch.clip_skip = settings_of(recipe).integer("clip_skip", 0, max_clip_skip, 0);
-    };
-    skip.suffix = [](const BatchSettings& batch, const Circumstances&) {
-        return batch.clip_skip > 0 ? concat("clip-skip-", batch.clip_skip) : "";
-    };
-    rows.push_back(skip);
-}
-
 void add_weights_row(std::vector<Setting>& rows) {
     Setting row{.key = "weights",
                 .option = "--weights",
@@ -545,115 +226,6 @@ void add_size_conditioning_rows(std::vector<Setting>& rows) {
                         &BatchSettings::crop, ',', 0, "crop-at", [](const BatchSettings&) { return Point{}; }));
     for (size_t i = rows.size() - 3; i < rows.size(); ++i)
         rows[i].usual = [i, last = rows.size() - 1](const auto&) { return i == last ? "0,0" : "the picture's"; };
-}
-
-Task task_of(const BatchSettings& batch) {
-    return batch.mask.given() ? Task::inpaint : batch.image.given() ? Task::image_to_image : Task::text_to_image;
-}
-
-void add_strength_row(std::vector<Setting>& rows) {
-    Setting row{.key = "strength", .option = "--strength", .help = "How far to leave the picture: 0.5,0.8; at most 1"};
-    row.topic = Topic::pictures;
-    row.with_prompts = true;
-    row.speed = 3;
-    read_as_list(row, &BatchSettings::strength,
-                 [](const std::string& option, const std::string& text) { return parse_numbers(option, text, 0, 1); });
-    row.settle = [](BatchSettings& batch, const Circumstances& now) {
-        if (batch.strength && !batch.image.given())
-            fail_usage("--strength: says how far to leave a picture; give --image");
-        if (!batch.strength) batch.strength = default_strength(task_of(batch), now.traits.is_xl);
-    };
-    row.write = [](const BatchSettings& batch, json& recipe) {
-        if (batch.strength) put(recipe, "strength", *batch.strength);
-    };
-    row.restore = [](const JsonFields& recipe, BatchSettings& batch) {
-        const JsonFields fields = settings_of(recipe);
-        if (fields.has("strength")) batch.strength = bounded_number(fields, "strength", 1, 1);
-    };
-    row.suffix = [](const BatchSettings& batch, const Circumstances& now) {
-        return batch.strength == default_strength(task_of(batch), now.traits.is_xl)
-                   ? ""
-                   : "strength-" + python_float(*batch.strength);
-    };
-    rows.push_back(row);
-}
-
-/// The study's names are for one picture and one mask.
-void leave_out_of_study_names(Setting& row) {
-    row.suffix = [suffix = row.suffix](const BatchSettings& batch, const Circumstances& now) {
-        return now.experiment.inpaints ? "" : suffix(batch, now);
-    };
-}
-
-void add_picture_rows(std::vector<Setting>& rows) {
-    Setting image = file_row({.key = "image", .option = "--image", .help = "Picture to start from (PNG, JPEG, BMP)"},
-                             &BatchSettings::image);
-    image.topic = Topic::pictures;
-    image.with_prompts = true;
-    image.settle = [](BatchSettings& batch, const Circumstances& now) {
-        if (now.experiment.inpaints && !batch.mask.given())
-            fail_usage(now.experiment.name,
-                       ": needs --image FILE and --mask FILE (white is painted anew); "
-                       "scripts/experiments/sd2_inpaint.sh has an example");
-        if (now.traits.reads_mask && !batch.mask.given())
-            fail_usage("this model was trained for inpainting: give --image FILE and --mask FILE, or another --model");
-    };
-    leave_out_of_study_names(image);
-    rows.push_back(image);
-
-    Setting mask =
-        file_row({.key = "mask", .option = "--mask", .help = "What of it to paint anew: white"}, &BatchSettings::mask);
-    mask.topic = Topic::pictures;
-    mask.with_prompts = true;
-    mask.settle = [](BatchSettings& batch, const Circumstances&) {
-        if (batch.mask.given() && !batch.image.given())
-            fail_usage("--mask: belongs to a picture; give it with --image");
-    };
-    leave_out_of_study_names(mask);
-    rows.push_back(mask);
-}
-
-void add_mask_rows(std::vector<Setting>& rows) {
-    Setting blur = number_row({.key = "mask_blur", .option = "--mask-blur", .help = "Blur of the mask, in pixels"},
-                              &BatchSettings::mask_blur, max_blur, "mask-blur");
-    require_mask(blur, [](const BatchSettings& batch) { return batch.mask_blur > 0; });
-    rows.push_back(blur);
-
-    Setting crop{.key = "padding_mask_crop",
-                 .option = "--padding-mask-crop",
-                 .value = "N",
-                 .help = "Paint only the mask's surroundings, so many pixels wide, at full size"};
-    crop.read = [](const Texts& texts, RunSettings& run) {
-        run.batch.padding_mask_crop = one_integer("--padding-mask-crop", texts.front(), 0, max_size);
-    };
-    require_mask(crop, [](const BatchSettings& batch) { return batch.padding_mask_crop.has_value(); });
-    crop.write = [](const BatchSettings& batch, json& recipe) {
-        if (batch.padding_mask_crop) put(recipe, "padding_mask_crop", *batch.padding_mask_crop);
-    };
-    crop.restore = [](const JsonFields& recipe, BatchSettings& batch) {
-        const JsonFields fields = settings_of(recipe);
-        if (fields.has("padding_mask_crop"))
-            batch.padding_mask_crop = fields.integer("padding_mask_crop", 0, max_recipe_size);
-    };
-    crop.suffix = [](const BatchSettings& batch, const Circumstances&) {
-        return batch.padding_mask_crop ? concat("crop-", *batch.padding_mask_crop) : "";
-    };
-    rows.push_back(crop);
-
-    Setting keep{
-        .key = "keep_unmasked", .option = "--keep-unmasked", .help = "Put back the very pixels outside the mask"};
-    keep.read = [](const Texts&, RunSettings& run) { run.batch.keep_unmasked = true; };
-    require_mask(keep, [](const BatchSettings& batch) { return batch.keep_unmasked; });
-    keep.write = [](const BatchSettings& batch, json& recipe) {
-        if (batch.keep_unmasked) put(recipe, "keep_unmasked", true);
-    };
-    keep.restore = [](const JsonFields& recipe, BatchSettings& batch) {
-        batch.keep_unmasked = settings_of(recipe).boolean("keep_unmasked", false);
-    };
-    keep.suffix = [](const BatchSettings& batch, const Circumstances&) {
-        return batch.keep_unmasked ? "keep-unmasked" : "";
-    };
-    rows.push_back(keep);
 }
 
 void add_safety_row(std::vector<Setting>& rows) {
@@ -759,7 +331,11 @@ void add_run_rows(std::vector<Setting>& rows) {
         [](const std::string&, RunSettings& run) { run.keep_loaded = true; }));
     rows.push_back(run_row(
         {.option = "--out", .value = "DIR", .help = "Folder of all results", .topic = Topic::results},
-        [](const std::string& text, RunSettings& run) { run.out = text; }, "out"));
+        [](const std::string& text, RunSettings& run) {
+            if (text.empty()) fail_usage("--out: the name of the folder is empty");
+            run.out = text;
+        },
+        "out"));
     rows.push_back(run_row({.option = "--force",
                             .help = "Make pictures that exist, replace those of other recipes",
                             .topic = Topic::results},

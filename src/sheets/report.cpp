@@ -103,8 +103,9 @@ std::vector<fs::path> find_pictures(const std::vector<fs::path>& places) {
         auto entry = fs::recursive_directory_iterator(place, fs::directory_options::skip_permission_denied, error);
         if (error) fail(place.string(), ": ", error.message());
         for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-            const bool hidden = entry->path().filename().string().starts_with('.');
-            if (!hidden && entry->path().extension() == ".png" && entry->is_regular_file(error))
+            const std::string name = entry->path().filename().string();
+            const bool shown = !name.starts_with('.') && !name.ends_with("_comp.png");
+            if (shown && entry->path().extension() == ".png" && entry->is_regular_file(error))
                 found.push_back(entry->path());
         }
         std::sort(found.begin(), found.end());

@@ -53,6 +53,17 @@ bool change_together(const Axis& a, const Axis& b) {
     return a.values.size() == b.values.size() && follows_from(a, {b}) && follows_from(b, {a});
 }
 
+/// A setting that has one value, and is absent exactly where another setting has it so: one that does not apply there
+/// (a negative prompt without guidance), and tells nothing that the other does not.
+bool is_switched_off(const Axis& axis, const std::vector<Axis>& axes) {
+    const auto lacks = [](const Axis& some) {
+        return std::find(some.values.begin(), some.values.end(), no_value) != some.values.end();
+    };
+    return axis.values.size() == 2 && lacks(axis) && std::any_of(axes.begin(), axes.end(), [&](const Axis& other) {
+               return !lacks(other) && follows_from(axis, {other});
+           });
+}
+
 /// One axis for two that change together, its values in the first one's order.
 void merge_into(Axis& axis, const Axis& other) {
     axis.name += ", " + other.name;
@@ -115,6 +126,7 @@ std::vector<Axis> varying_settings(const std::vector<Settings>& pictures) {
     }
     for (const Axis& axis : derived)
         if (!follows_from(axis, axes)) axes.push_back(axis);
+    std::erase_if(axes, [all = axes](const Axis& axis) { return is_switched_off(axis, all); });
     for (size_t i = 0; i < axes.size(); ++i)
         for (size_t j = i + 1; j < axes.size();) {
             if (!change_together(axes[i], axes[j])) {

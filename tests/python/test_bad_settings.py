@@ -41,5 +41,14 @@ def test_bad_latents(diffapple, refuses, tensors):
     refuses("start.safetensors", arguments=["--latents", "start.safetensors"])
 
 
+def test_latents_that_are_no_numbers_are_the_files_fault(diffapple, refuses):
+    save_file({"latents": torch.full((1, 3, 16, 16), float("inf"))}, diffapple.folder / "start.safetensors")
+    refuses("--latents start.safetensors: holds values that are not finite", arguments=["--latents", "start.safetensors"])
+
+
+def test_an_empty_name_of_the_folder(refuses):
+    refuses("--out", code=2, arguments=["--out", ""])
+
+
 def test_no_such_latents(refuses):
     refuses("nowhere.safetensors", arguments=["--latents", "nowhere.safetensors"])

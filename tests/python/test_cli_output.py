@@ -76,6 +76,13 @@ def test_progress_is_a_bar_on_a_terminal(diffapple, tiny):
     assert written.endswith("\n")
 
 
+def test_a_dumb_terminal_gets_plain_lines(diffapple, tiny):
+    command = diffapple.command("ddpm", "--model", tiny, "--steps", 300)
+    code, written = run_on_terminal(command, diffapple.folder, {**diffapple.variables(), "TERM": "dumb"})
+    assert code == 0 and "300/300" in written
+    assert "\x1b" not in written and "\r" not in written.replace("\r\n", "\n")
+
+
 def test_quiet_draws_no_bar(diffapple, tiny):
     command = diffapple.command("ddpm", "--model", tiny, "--steps", 30, "--quiet")
     assert run_on_terminal(command, diffapple.folder, diffapple.variables()) == (0, "")

@@ -176,3 +176,21 @@ def test_show_of_a_sheet(diffapple):
     assert text["id"] in diffapple.ok("show", path).out
     (report,) = diffapple.ok("show", path, "--json").reports
     assert report["recipe"] is None
+
+
+def test_a_folder_is_its_pictures_without_sheets_and_comparisons(diffapple):
+    pictures = save_sweep(diffapple.folder / "out", [dict(seed=s) for s in range(3)])
+    shutil.copy(pictures[0], pictures[0].with_name(pictures[0].stem + "_comp.png"))
+    _, _, text = sheet_of(diffapple, *pictures)
+    assert sheet_of(diffapple, diffapple.folder / "out")[2] == text  # beside it there is a sheet now
+
+
+def test_guidance_0_stands_in_the_row_of_its_prompt(diffapple):
+    """Without guidance there is no negative prompt: that is no setting in which pictures differ."""
+    study = [
+        dict(prompt=prompt, guidance=g, **({"negative_prompt": "low quality"} if g > 1 else {}))
+        for prompt, g in product(["a brown cat", "a white cat"], [0.0, 2.0, 4.0, 8.0])
+    ]
+    pictures = save_sweep(diffapple.folder / "out", study)
+    _, sheet, _ = sheet_of(diffapple, *pictures)
+    assert grid_of(sheet, pictures) == [[0, 1, 2, 3], [4, 5, 6, 7]]

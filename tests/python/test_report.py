@@ -58,6 +58,14 @@ def test_table_csv_html_and_json(diffapple):
     assert reports[0]["known"] == known(1)
 
 
+def test_csv_on_stdout_in_place_of_the_table(diffapple):
+    save_sweep(diffapple.folder / "out", [dict(seed=s) for s in range(2)])
+    diffapple.ok("report", "out", "--csv", "table.csv")
+    assert diffapple.ok("report", "out", "--csv", "-").out == (diffapple.folder / "table.csv").read_text()
+    assert not (diffapple.folder / "-").exists()
+    assert diffapple("report", "out", "--csv", "-", "--json").code == 2
+
+
 def test_csv_runs_no_formula_and_keeps_numbers(diffapple):
     save_sweep(diffapple.folder / "d", [dict(prompt=p, seed=s) for p, s in product(["-2+3", "-1.5"], [0, 1])])
     diffapple.ok("report", "d", "--csv", "t.csv")

@@ -69,6 +69,18 @@ TEST(VaryingSettings, ThatChangeTogetherAreOne) {
     EXPECT_EQ(axes[0].values, (std::vector<std::string>{"mps, fp16", "cpu, fp32"}));
 }
 
+TEST(VaryingSettings, ThatDoNotApplyAreNoDifference) {
+    std::vector<Settings> pictures;
+    for (const char* prompt : {"a", "b"})
+        for (const char* guidance : {"0.0", "2.0", "4.0"}) {
+            pictures.push_back({{"prompt", prompt}, {"guidance", guidance}});
+            if (guidance[0] != '0') pictures.back()["negative prompt"] = "n";
+        }
+    EXPECT_EQ(names(varying_settings(pictures)), (std::vector<std::string>{"prompt", "guidance"}));
+    pictures.back()["negative prompt"] = "another";  // that is one
+    EXPECT_EQ(names(varying_settings(pictures)).size(), 3U);
+}
+
 TEST(VaryingSettings, AbsentOnesAndCopies) {
     const auto axes = varying_settings({{{"eta", "0.5"}}, {}, {}});
     EXPECT_EQ(names(axes), (std::vector<std::string>{"eta", "copy"}));

@@ -16,6 +16,9 @@ void print_result(const std::string& text);
 /// Prints a file's path as one line on stdout: as it is, for scripts; made printable where stdout is a terminal.
 void print_path(const std::filesystem::path& path);
 
+/// Prints lines of data (each with its end) on stdout: as they are, for programs; made printable on a terminal.
+void print_data(const std::string& lines);
+
 /// Prints one JSON object as one line on stdout. Bytes that are no UTF-8 become U+FFFD; on a terminal, characters
 /// beyond ASCII are escaped.
 void print_json(const nlohmann::json& object);

@@ -18,6 +18,9 @@ nlohmann::json read_json_file(const std::filesystem::path& path);
 /// is an Error; else the last one counts.
 nlohmann::json parse_json(const std::string& text, const std::string& where, bool unique_keys = false);
 
+/// A config without diffusers' notes (its version, where it came from), whose keys begin with _.
+nlohmann::json without_notes(const nlohmann::json& config);
+
 /// A view of one JSON object. A key that is absent or null counts as not given: the fallback is returned, or an Error
 /// is thrown by the overloads without one. The object must outlive the view.
 class JsonFields {

@@ -41,9 +41,6 @@ struct Recipe {
 /// where they describe one picture. `existing` may have an older schema: what that leaves out is no difference.
 std::string describe_difference(const Recipe& existing, const Recipe& wanted);
 
-/// A scheduler's config as recipes hold it: without diffusers' notes, whose keys begin with _.
-nlohmann::json without_notes(const nlohmann::json& config);
-
 /// The text of A1111's web UI: the prompt, "Negative prompt: ..." where there is one, and settings on the last line,
 /// `Steps` first, no comma inside a value. Whatever a prompt holds, the last line is that of the settings.
 std::string a1111_parameters(const Recipe& recipe);

@@ -22,7 +22,8 @@ Axis make_axis(const std::string& name, const std::vector<std::map<std::string, 
 
 /// All settings in which the pictures (as setting_texts gives them) differ, the slowest of a sweep first: prompts and
 /// models before schedulers, these before steps and guidance, the seed last. Derived settings are left out where the
-/// others tell them. Pictures that no setting tells apart are numbered by a last axis "copy".
+/// others tell them, and so are those that do not apply where they are absent (a negative prompt without guidance).
+/// Pictures that no setting tells apart are numbered by a last axis "copy".
 std::vector<Axis> varying_settings(const std::vector<std::map<std::string, std::string>>& pictures);
 
 /// The settings that all pictures share, without derived ones, as "model x, steps 4, seed 0".

@@ -1,0 +1,138 @@
+// Rows of the table of settings: what pictures start from.
+#include "diffapple/core/numbers.h"
+#include "diffapple/recipes/lists.h"
+#include "setting_kinds.h"
+
+namespace diffapple::rows {
+namespace {
+
+Task task_of(const BatchSettings& batch) {
+    return batch.mask.given() ? Task::inpaint : batch.image.given() ? Task::image_to_image : Task::text_to_image;
+}
+
+/// The study's names are for one picture and one mask.
+void leave_out_of_study_names(Setting& row) {
+    row.suffix = [suffix = row.suffix](const BatchSettings& batch, const Circumstances& now) {
+        return now.experiment.inpaints ? "" : suffix(batch, now);
+    };
+}
+
+/// Needs a mask; what is off its default without one is a wrong call.
+void require_mask(Setting& row, bool (*is_given)(const BatchSettings&)) {
+    row.with_prompts = true;
+    row.topic = Topic::pictures;
+    row.settle = [option = row.option, is_given](BatchSettings& batch, const Circumstances&) {
+        if (is_given(batch) && !batch.mask.given()) fail_usage(option, ": belongs to a mask; give --image and --mask");
+    };
+}
+
+}  // namespace
+
+void add_latents_row(std::vector<Setting>& rows) {
+    Setting row = file_row({.key = "latents",
+                            .option = "--latents",
+                            .help = "Start noise instead of the seed's: safetensors, fp32, tensor `latents`"},
+                           &BatchSettings::latents);
+    row.topic = Topic::pictures;
+    rows.push_back(row);
+}
+
+void add_strength_row(std::vector<Setting>& rows) {
+    Setting row{.key = "strength", .option = "--strength", .help = "How far to leave the picture: 0.5,0.8; at most 1"};
+    row.topic = Topic::pictures;
+    row.with_prompts = true;
+    row.speed = 3;
+    read_as_list(row, &BatchSettings::strength,
+                 [](const std::string& option, const std::string& text) { return parse_numbers(option, text, 0, 1); });
+    row.settle = [](BatchSettings& batch, const Circumstances& now) {
+        if (batch.strength && !batch.image.given())
+            fail_usage("--strength: says how far to leave a picture; give --image");
+        if (!batch.strength) batch.strength = default_strength(task_of(batch), now.traits.is_xl);
+    };
+    row.write = [](const BatchSettings& batch, json& recipe) {
+        if (batch.strength) put(recipe, "strength", *batch.strength);
+    };
+    row.restore = [](const JsonFields& recipe, BatchSettings& batch) {
+        const JsonFields fields = settings_of(recipe);
+        if (fields.has("strength")) batch.strength = bounded_number(fields, "strength", 1, 1);
+    };
+    row.suffix = [](const BatchSettings& batch, const Circumstances& now) {
+        return batch.strength == default_strength(task_of(batch), now.traits.is_xl)
+                   ? ""
+                   : "strength-" + python_float(*batch.strength);
+    };
+    rows.push_back(row);
+}
+
+void add_picture_rows(std::vector<Setting>& rows) {
+    Setting image = file_row({.key = "image", .option = "--image", .help = "Picture to start from (PNG, JPEG, BMP)"},
+                             &BatchSettings::image);
+    image.topic = Topic::pictures;
+    image.with_prompts = true;
+    image.settle = [](BatchSettings& batch, const Circumstances& now) {
+        if (now.experiment.inpaints && !batch.mask.given())
+            fail_usage(now.experiment.name,
+                       ": needs --image FILE and --mask FILE (white is painted anew); "
+                       "scripts/experiments/sd2_inpaint.sh has an example");
+        if (now.traits.reads_mask && !batch.mask.given())
+            fail_usage("this model was trained for inpainting: give --image FILE and --mask FILE, or another --model");
+    };
+    leave_out_of_study_names(image);
+    rows.push_back(image);
+
+    Setting mask =
+        file_row({.key = "mask", .option = "--mask", .help = "What of it to paint anew: white"}, &BatchSettings::mask);
+    mask.topic = Topic::pictures;
+    mask.with_prompts = true;
+    mask.settle = [](BatchSettings& batch, const Circumstances&) {
+        if (batch.mask.given() && !batch.image.given())
+            fail_usage("--mask: belongs to a picture; give it with --image");
+    };
+    leave_out_of_study_names(mask);
+    rows.push_back(mask);
+}
+
+void add_mask_rows(std::vector<Setting>& rows) {
+    Setting blur = number_row({.key = "mask_blur", .option = "--mask-blur", .help = "Blur of the mask, in pixels"},
+                              &BatchSettings::mask_blur, max_blur, "mask-blur");
+    require_mask(blur, [](const BatchSettings& batch) { return batch.mask_blur > 0; });
+    rows.push_back(blur);
+
+    Setting crop{.key = "padding_mask_crop",
+                 .option = "--padding-mask-crop",
+                 .value = "N",
+                 .help = "Paint only the mask's surroundings, so many pixels wide, at full size"};
+    crop.read = [](const Texts& texts, RunSettings& run) {
+        run.batch.padding_mask_crop = one_integer("--padding-mask-crop", texts.front(), 0, max_size);
+    };
+    require_mask(crop, [](const BatchSettings& batch) { return batch.padding_mask_crop.has_value(); });
+    crop.write = [](const BatchSettings& batch, json& recipe) {
+        if (batch.padding_mask_crop) put(recipe, "padding_mask_crop", *batch.padding_mask_crop);
+    };
+    crop.restore = [](const JsonFields& recipe, BatchSettings& batch) {
+        const JsonFields fields = settings_of(recipe);
+        if (fields.has("padding_mask_crop"))
+            batch.padding_mask_crop = fields.integer("padding_mask_crop", 0, max_recipe_size);
+    };
+    crop.suffix = [](const BatchSettings& batch, const Circumstances&) {
+        return batch.padding_mask_crop ? concat("crop-", *batch.padding_mask_crop) : "";
+    };
+    rows.push_back(crop);
+
+    Setting keep{
+        .key = "keep_unmasked", .option = "--keep-unmasked", .help = "Put back the very pixels outside the mask"};
+    keep.read = [](const Texts&, RunSettings& run) { run.batch.keep_unmasked = true; };
+    require_mask(keep, [](const BatchSettings& batch) { return batch.keep_unmasked; });
+    keep.write = [](const BatchSettings& batch, json& recipe) {
+        if (batch.keep_unmasked) put(recipe, "keep_unmasked", true);
+    };
+    keep.restore = [](const JsonFields& recipe, BatchSettings& batch) {
+        batch.keep_unmasked = settings_of(recipe).boolean("keep_unmasked", false);
+    };
+    keep.suffix = [](const BatchSettings& batch, const Circumstances&) {
+        return batch.keep_unmasked ? "keep-unmasked" : "";
+    };
+    rows.push_back(keep);
+}
+
+}  // namespace diffapple::rows
