@@ -3,6 +3,8 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/randn.h>
 
+#include <random>
+
 namespace diffapple {
 
 NoiseSource::NoiseSource(uint64_t seed) : generator_(at::detail::createCPUGenerator(seed)) {}
@@ -10,6 +12,11 @@ NoiseSource::NoiseSource(uint64_t seed) : generator_(at::detail::createCPUGenera
 at::Tensor NoiseSource::normal(at::IntArrayRef shape, c10::Device device, c10::ScalarType dtype) {
     const auto options = at::TensorOptions().dtype(at::kFloat).device(at::kCPU);
     return at::randn(shape, generator_, options).to(device, dtype);
+}
+
+uint64_t draw_seed() {
+    std::random_device device;
+    return std::uniform_int_distribution<uint64_t>(0, UINT32_MAX)(device);
 }
 
 }  // namespace diffapple

@@ -155,7 +155,7 @@ void announce(const Experiment& experiment, const std::vector<PlannedBatch>& pla
     reporter.begin_run(batches, turns);
 }
 
-std::string describe_interrupt(const std::vector<PlannedBatch>& plan, size_t batches_done, bool force) {
+std::string describe_interrupt(const std::vector<PlannedBatch>& plan, size_t batches_done, const RunSettings& run) {
     size_t done = 0, all = 0;
     for (size_t i = 0; i < plan.size(); ++i)
         for (const Picture& picture : plan[i].pictures) {
@@ -163,7 +163,8 @@ std::string describe_interrupt(const std::vector<PlannedBatch>& plan, size_t bat
             if (i < batches_done || picture.skipped) ++done;
         }
     return concat("interrupted: ", done, " of ", all, " pictures are made, ", all - done, " left; the same command",
-                  force ? " without --force" : "", done > 0 ? " goes on from there" : " starts again");
+                  run.drawn_seeds.empty() ? "" : " with --seed " + run.drawn_seeds,
+                  run.force ? " without --force" : "", done > 0 ? " goes on from there" : " starts again");
 }
 
 /// The contact sheet of a sweep, beside its prompts' folders. A run that made nothing new leaves one that is there.
@@ -223,7 +224,7 @@ void run_experiment(Experiment& experiment, Reporter& reporter) {
             for (const Picture& picture : batch.pictures) reporter.picture(make_report(experiment, batch, picture));
         }
     } catch (const Interrupted&) {
-        throw Error(describe_interrupt(plan, batches_done, experiment.run().force), ExitCode::interrupted);
+        throw Error(describe_interrupt(plan, batches_done, experiment.run()), ExitCode::interrupted);
     }
     make_sheet(experiment.run(), plan, reporter);
 }

@@ -187,6 +187,14 @@ int64_t JsonFields::integer(const std::string& key, int64_t minimum, int64_t max
     return to_integer(key, value(key), minimum, maximum);
 }
 
+uint64_t JsonFields::unsigned_integer(const std::string& key) const {
+    const json& found = value(key);
+    if (found.is_number_unsigned()) return found.get<uint64_t>();
+    const auto number = as_integer(found);
+    if (!number || *number < 0) reject_value(key, concat("an integer from 0 to ", UINT64_MAX), found);
+    return static_cast<uint64_t>(*number);
+}
+
 double JsonFields::number(const std::string& key, std::optional<double> fallback) const {
     if (fallback && !has(key)) return *fallback;
     return to_number(key, value(key));

@@ -4,7 +4,9 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <sstream>
+#include <string_view>
 #include <unordered_set>
 
 #include "diffapple/core/error.h"
@@ -24,8 +26,9 @@ std::vector<std::string> split(const std::string& text) {
     return parts;
 }
 
-int64_t parse_integer(const std::string& option, const std::string& text, int64_t minimum, int64_t maximum) {
-    int64_t value = 0;
+template <typename Integer>
+Integer parse_integer(const std::string& option, const std::string& text, Integer minimum, Integer maximum) {
+    Integer value = 0;
     const char* const end = text.data() + text.size();
     const auto [parsed, error] = std::from_chars(text.data(), end, value);
     if (error == std::errc::result_out_of_range)
@@ -36,25 +39,59 @@ int64_t parse_integer(const std::string& option, const std::string& text, int64_
     return value;
 }
 
+constexpr size_t max_values = 100'000;
+
+template <typename Integer>
+std::vector<Integer> parse_integer_list(const std::string& option, const std::string& text, Integer minimum,
+                                        Integer maximum) {
+    std::vector<Integer> values;
+    std::unordered_set<Integer> seen;
+    for (const auto& part : split(text)) {
+        const size_t dots = part.find("..");
+        const bool range = dots != std::string::npos;
+        const Integer first = parse_integer(option, range ? part.substr(0, dots) : part, minimum, maximum);
+        const Integer last = range ? parse_integer(option, part.substr(dots + 2), minimum, maximum) : first;
+        if (last < first) fail_usage(option, " '", part, "': the range ends before it begins");
+        // What follows is sound for the largest value of its type, too.
+        const uint64_t steps = static_cast<uint64_t>(last) - static_cast<uint64_t>(first);
+        if (steps >= max_values - values.size())
+            fail_usage(option, " '", part, "': more than ", max_values, " values");
+        for (uint64_t step = 0; step <= steps; ++step) {
+            const auto value = static_cast<Integer>(static_cast<uint64_t>(first) + step);
+            if (seen.insert(value).second) values.push_back(value);
+        }
+    }
+    return values;
+}
+
 }  // namespace
 
 std::vector<int64_t> parse_integers(const std::string& option, const std::string& text, int64_t minimum,
                                     int64_t maximum) {
-    constexpr int64_t max_values = 100'000;
-    std::vector<int64_t> values;
-    std::unordered_set<int64_t> seen;
+    return parse_integer_list(option, text, minimum, maximum);
+}
+
+std::vector<uint64_t> parse_seeds(const std::string& option, const std::string& text) {
+    return parse_integer_list<uint64_t>(option, text, 0, std::numeric_limits<uint64_t>::max());
+}
+
+std::string with_drawn_seeds(const std::string& option, const std::string& text,
+                             const std::function<uint64_t()>& draw) {
+    constexpr std::string_view several = "random:";
+    std::vector<std::string> parts;
+    std::unordered_set<uint64_t> drawn;
     for (const auto& part : split(text)) {
-        const size_t dots = part.find("..");
-        const bool range = dots != std::string::npos;
-        const int64_t first = parse_integer(option, range ? part.substr(0, dots) : part, minimum, maximum);
-        const int64_t last = range ? parse_integer(option, part.substr(dots + 2), minimum, maximum) : first;
-        if (last < first) fail_usage(option, " '", part, "': the range ends before it begins");
-        if (last - first >= max_values - static_cast<int64_t>(values.size()))
-            fail_usage(option, " '", part, "': more than ", max_values, " values");
-        for (int64_t offset = 0; offset <= last - first; ++offset)  // a value may be the largest of its type
-            if (seen.insert(first + offset).second) values.push_back(first + offset);
+        uint64_t count = 0;
+        if (part == "random" || part == "-1")
+            count = 1;
+        else if (part.starts_with(several))
+            count = parse_integer<uint64_t>(option, part.substr(several.size()), 1, max_values);
+        else
+            parts.push_back(part);
+        for (const size_t wanted = drawn.size() + count; drawn.size() < wanted;)
+            if (const uint64_t seed = draw(); drawn.insert(seed).second) parts.push_back(std::to_string(seed));
     }
-    return values;
+    return drawn.empty() ? text : join(parts, ",");
 }
 
 std::vector<double> parse_numbers(const std::string& option, const std::string& text, double minimum, double maximum) {

@@ -78,6 +78,8 @@ void check_count(const RunSettings& run) {
                        " pictures in one run; give fewer seeds, steps or other values");
         pictures *= axis.values.size();
     }
+    if (!run.drawn_seeds.empty() && run.shard.is_part())
+        fail_usage("--shard: each part would draw seeds of its own; give all of them the same --seed LIST");
     const bool names_one_file = !run.batch.latents.path.empty() || !run.save_latents.empty();
     if (run.batch_count() > 1 && names_one_file)
         fail_usage("--latents and --save-latents take one batch, but these settings make ", run.batch_count(),

@@ -1,11 +1,11 @@
 // The table of settings: its rows in order, and those of the model, of sampling and of the run.
 #include <algorithm>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/numbers.h"
+#include "diffapple/core/random.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
 #include "diffapple/io/sha256.h"
@@ -281,15 +281,18 @@ void add_study_rows(std::vector<Setting>& rows) {
         batch.steps = settings_of(recipe).integer("steps", 1, max_recipe_steps);
     };
 
-    Setting seed{.key = "seed", .option = "--seed", .help = "Seeds: 0,2,4 or 0..3"};
+    Setting seed{.key = "seed", .option = "--seed", .help = "Seeds: 0,2,4 or 0..3; random, random:4: drawn ones"};
     seed.speed = 6;
     seed.usual = [](const auto&) { return "42"; };
-    read_as_list(seed, &BatchSettings::seed, [](const std::string& option, const std::string& text) {
-        return parse_integers(option, text, 0, std::numeric_limits<int64_t>::max());
-    });
+    read_as_list(seed, &BatchSettings::seed, parse_seeds);
+    seed.read = [option = seed.option, read_list = seed.read](const Texts& texts, RunSettings& run) {
+        const std::string list = with_drawn_seeds(option, texts.front(), draw_seed);
+        if (list != texts.front()) run.drawn_seeds = list;
+        read_list({list}, run);
+    };
     seed.write = [](const BatchSettings& batch, json& recipe) { put(recipe, "seed", batch.seed); };
     seed.restore = [](const JsonFields& recipe, BatchSettings& batch) {
-        batch.seed = static_cast<uint64_t>(settings_of(recipe).integer("seed", 0, std::numeric_limits<int64_t>::max()));
+        batch.seed = settings_of(recipe).unsigned_integer("seed");
     };
     for (const Setting& row : {steps, guidance, seed}) rows.push_back(row);
 }

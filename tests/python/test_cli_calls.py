@@ -15,7 +15,14 @@ from safetensors.torch import save_file
 
 @pytest.mark.parametrize(
     ("text", "seeds"),
-    [("5", [5]), ("0,2,4", [0, 2, 4]), ("0..3", [0, 1, 2, 3]), ("7,0..2,5", [7, 0, 1, 2, 5]), ("3..3", [3])],
+    [
+        ("5", [5]),
+        ("0,2,4", [0, 2, 4]),
+        ("0..3", [0, 1, 2, 3]),
+        ("7,0..2,5", [7, 0, 1, 2, 5]),
+        ("3..3", [3]),
+        ("18446744073709551614..18446744073709551615,9223372036854775808", [2**64 - 2, 2**64 - 1, 2**63]),
+    ],
 )
 def test_lists(ddpm, text, seeds):
     result = ddpm("--steps", 1, "--seed", text, "--json")
@@ -25,13 +32,38 @@ def test_lists(ddpm, text, seeds):
 @pytest.mark.parametrize("option", ["--seed", "--steps"])
 @pytest.mark.parametrize(
     "text",
-    ["", ",", "1,", ",1", "1,,2", "3..1", "1..", "..3", "1...3", "1..2..3", "a", "1.5", "1e3", "0x10", "1;2", "-1", " ",
-     "99999999999999999999", "1..99999999999999", "nan", "+1", "1 2"],
+    ["", ",", "1,", ",1", "1,,2", "3..1", "1..", "..3", "1...3", "1..2..3", "a", "1.5", "1e3", "0x10", "1;2", "-2", " ",
+     "99999999999999999999", "1..99999999999999", "nan", "+1", "1 2", "-1..3", "random:0", "random:x"],
 )  # fmt: skip
 def test_bad_lists(ddpm, option, text):
     result = ddpm(f"{option}={text}", timeout=10)
     assert (result.code, result.out, len(result.err.splitlines())) == (2, "", 1)
     assert option in result.err
+
+
+@pytest.mark.parametrize("text", ["-1", "random", "random:1"])
+def test_steps_are_not_drawn(ddpm, text):
+    result = ddpm(f"--steps={text}", timeout=10)
+    assert (result.code, result.out, len(result.err.splitlines())) == (2, "", 1)
+
+
+@pytest.mark.parametrize(("text", "count"), [("-1", 1), ("random", 1), ("random:3", 3)])
+def test_drawn_seeds_are_told_and_recorded(ddpm, text, count):
+    result = ddpm("--steps", 1, "--seed", text, "--json")
+    seeds = [report["seed"] for report in result.reports]
+    assert len(set(seeds)) == count and all(0 <= seed < 2**32 for seed in seeds)
+    typed = ",".join(map(str, seeds))
+    assert f"drawn: --seed {typed}" in result.err.splitlines()
+    again = ddpm("--steps", 1, "--seed", typed, "--json", "--force")
+    assert [report["id"] for report in again.reports] == [report["id"] for report in result.reports]
+    assert "drawn" not in again.err
+    assert [report["seed"] for report in ddpm("--steps", 1, "--seed", text, "--json").reports] != seeds
+
+
+def test_a_part_of_a_sweep_draws_no_seeds_of_its_own(ddpm):
+    result = ddpm("--seed", "random:4", "--shard", "1/2")
+    assert (result.code, len(result.err.splitlines())) == (2, 1)
+    assert "--shard" in result.err and "--seed" in result.err
 
 
 def test_lists_take_the_same_noise_as_single_runs(ddpm):

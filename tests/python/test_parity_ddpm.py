@@ -25,6 +25,7 @@ from checkpoints import (
     write_json,
 )
 from diffusers import DDPMPipeline
+from finished import chunks, recipe
 from oracle import assert_half_precision, assert_latents_equal, assert_pictures_equal
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -72,6 +73,23 @@ def test_the_bar_sees_a_small_change_of_the_weights(diffapple):
 def test_shape(diffapple, shape):
     checkpoint = make_checkpoint(diffapple.folder / "model", SHAPES[shape])
     assert_parity(diffapple, checkpoint, batch=4 if shape == "grey" else 2)
+
+
+@pytest.mark.parametrize("seed", [2**32 + 5, 2**63 - 1, 2**63, 2**63 + 12345, 2**64 - 1])
+def test_large_seed(diffapple, small, seed):
+    """In the picture's texts, too, and again by replay."""
+    assert_parity(diffapple, small, seed=seed, steps=2)
+    picture = next((diffapple.folder / "out").rglob(f"seed{seed}_i0*.png"))
+    assert recipe(picture)["recipe"]["settings"]["seed"] == seed
+    assert f"Seed: {seed}, " in chunks(picture)["parameters"]
+    diffapple.ok("replay", picture, "--model", small)
+
+
+def test_torch_reads_32_bits_of_a_seed(diffapple, small):
+    """docs/fidelity.md says so."""
+    assert_parity(diffapple, small, seed=2**63 + 7, steps=2)
+    low, high = (torch.randn(8, generator=torch.Generator().manual_seed(s)) for s in (7, 2**63 + 7))
+    assert torch.equal(low, high)
 
 
 @pytest.mark.parametrize("steps", [7, 20])

@@ -248,7 +248,7 @@ HOSTILE = {
         "height": [2**31, []],
         "batch_size": [HUGE, 0, 65],
         "steps": [0, HUGE, 10**9, "2", {}],
-        "seed": [-1, 2**63, "x"],
+        "seed": [-1, 2**64, 0.5, "x"],
         "index": [1, -1, HUGE],
         "guidance": [-1, 1e308, "7"],
         "eta": [2],

@@ -25,6 +25,8 @@ TEST(JsonFields, ReadsEachType) {
     EXPECT_EQ(fields.integer("three", 0, 10), 3);
     EXPECT_EQ(fields.integer("three_point_zero", 3, 3), 3);
     EXPECT_EQ(fields.integer("minus", -5, 5), -1);
+    EXPECT_EQ(fields.unsigned_integer("huge"), UINT64_MAX);
+    EXPECT_EQ(fields.unsigned_integer("three_point_zero"), 3U);
     EXPECT_EQ(fields.number("three"), 3.0);
     EXPECT_EQ(fields.number("half"), 0.5);
     EXPECT_TRUE(fields.boolean("yes"));
@@ -66,6 +68,8 @@ TEST(JsonFields, RejectsWrongTypesAndRanges) {
     EXPECT_ERROR(fields.integer("yes", 0, 10), "not true");
     EXPECT_ERROR(fields.integer("name", 0, 10), "not \"unet\"");
     EXPECT_ERROR(fields.integer("huge", INT64_MIN, INT64_MAX), "not 18446744073709551615");
+    for (const char* const key : {"minus", "half", "wide", "name"})
+        EXPECT_ERROR(fields.unsigned_integer(key), "must be an integer from 0 to 18446744073709551615, not ");
     EXPECT_ERROR(fields.integer("wide", INT64_MIN, INT64_MAX), "not 1e+300");
     EXPECT_ERROR(fields.number("name"), "must be a number");
     EXPECT_ERROR(fields.number("yes"), "must be a number");

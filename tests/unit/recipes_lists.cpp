@@ -34,6 +34,30 @@ TEST(Lists, AnythingElseIsAUsageError) {
     }
 }
 
+TEST(Lists, SeedsHaveAll64Bits) {
+    using Seeds = std::vector<uint64_t>;
+    EXPECT_EQ(parse_seeds("--seed", "9223372036854775807..9223372036854775809,0"),
+              (Seeds{(1ULL << 63) - 1, 1ULL << 63, (1ULL << 63) + 1, 0}));
+    EXPECT_EQ(parse_seeds("--seed", "18446744073709551614..18446744073709551615"),
+              (Seeds{UINT64_MAX - 1, UINT64_MAX}));
+    for (const char* text : {"18446744073709551616", "-2", "0..18446744073709551615", "-1..3", "-9223372036854775808"})
+        EXPECT_THROW(parse_seeds("--seed", text), Error) << text;
+}
+
+TEST(Lists, DrawnSeedsStandWhereTheyWereAskedFor) {
+    const auto drawn = [](const std::string& text) {
+        return with_drawn_seeds("--seed", text, [next = uint64_t{100}]() mutable { return next++ / 2; });
+    };
+    EXPECT_EQ(drawn("7,0..2"), "7,0..2");
+    EXPECT_EQ(drawn("random"), "50");
+    EXPECT_EQ(drawn("-1"), "50");
+    EXPECT_EQ(drawn("7,random:3,8..9, -1"), "7,50,51,52,8..9,53");  // different ones
+    for (const char* text : {"random:", "random:0", "random:-1", "random:x", "random:100001", "random:1..2"})
+        EXPECT_THROW(drawn(text), Error) << text;
+    for (const char* text : {"Random", "random4", "random..3"})  // are left for parse_seeds to refuse
+        EXPECT_THROW(parse_seeds("--seed", drawn(text)), Error) << text;
+}
+
 TEST(Lists, Choices) {
     EXPECT_EQ(parse_choices("--scheduler", "b,a,b", {"a", "b"}), (std::vector<std::string>{"b", "a"}));
     EXPECT_THROW(parse_choices("--scheduler", "c", {"a", "b"}), Error);

@@ -65,7 +65,7 @@ std::map<std::string, std::vector<std::string>> samples(const Inputs& inputs) {
             {"safety", {"on", "off"}},
             {"guidance", {"0", "1", "7.5", "7.25", "1.5"}},
             {"steps", {"1", "25", "1000"}},
-            {"seed", {"0", "42", "9223372036854775807"}}};
+            {"seed", {"0", "42", "9223372036854775807", "18446744073709551615"}}};
 }
 
 /// What the experiment finds: a model that can do all that its kind can, on the device that is asked for.
@@ -253,6 +253,14 @@ TEST(ReadRun, TheStudysPromptsBringTheirNegativePrompt) {
     EXPECT_EQ(run_of("sd15", {}).batch.negative_prompt, study.negative_prompt);
     EXPECT_FALSE(run_of("sd15", {{"--prompt", {"a"}}}).batch.negative_prompt);
     EXPECT_EQ(run_of("sd15", {{"--negative-prompt", {""}}}).batch.negative_prompt, "");
+}
+
+TEST(ReadRun, DrawnSeedsAreKeptAsAList) {
+    const RunSettings run = run_of("sd15", {{"--seed", {"3,random:2"}}});
+    ASSERT_EQ(run.batch_count(), 3U);
+    EXPECT_EQ(run.drawn_seeds, concat("3,", run.batch_at(1).seed, ',', run.batch_at(2).seed));
+    EXPECT_EQ(run_of("sd15", {{"--seed", {"3"}}}).drawn_seeds, "");
+    EXPECT_THROW(run_of("sd15", {{"--seed", {"random:4"}}, {"--shard", {"1/2"}}}), Error);
 }
 
 TEST(ReadRun, ChoicesAreOneOfThem) {

@@ -21,4 +21,7 @@ private:
     at::Generator generator_;
 };
 
+/// A seed from the system's randomness, below 2^32: torch's CPU generator reads no more bits of one.
+uint64_t draw_seed();
+
 }  // namespace diffapple

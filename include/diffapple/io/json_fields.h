@@ -34,6 +34,8 @@ public:
     /// An integer in [minimum, maximum]; 3.0 is accepted, 3.5, true and "3" are not.
     int64_t integer(const std::string& key, int64_t minimum, int64_t maximum,
                     std::optional<int64_t> fallback = {}) const;
+    /// An integer from 0 to 2^64 - 1. Throws when not given.
+    uint64_t unsigned_integer(const std::string& key) const;
     /// A finite number.
     double number(const std::string& key, std::optional<double> fallback = {}) const;
     bool boolean(const std::string& key, std::optional<bool> fallback = {}) const;

@@ -88,6 +88,7 @@ struct RunSettings {
 
     BatchSettings batch;     ///< of a list, the first value
     std::vector<Axis> axes;  ///< the slowest first
+    std::string drawn_seeds;  ///< where --seed asked for random ones: the list that makes this run again
 
     std::filesystem::path out = "out", save_latents;  ///< save_latents: empty: nowhere
     bool force = false;
