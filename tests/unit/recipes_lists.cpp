@@ -38,8 +38,7 @@ TEST(Lists, SeedsHaveAll64Bits) {
     using Seeds = std::vector<uint64_t>;
     EXPECT_EQ(parse_seeds("--seed", "9223372036854775807..9223372036854775809,0"),
               (Seeds{(1ULL << 63) - 1, 1ULL << 63, (1ULL << 63) + 1, 0}));
-    EXPECT_EQ(parse_seeds("--seed", "18446744073709551614..18446744073709551615"),
-              (Seeds{UINT64_MAX - 1, UINT64_MAX}));
+    EXPECT_EQ(parse_seeds("--seed", "18446744073709551614..18446744073709551615"), (Seeds{UINT64_MAX - 1, UINT64_MAX}));
     for (const char* text : {"18446744073709551616", "-2", "0..18446744073709551615", "-1..3", "-9223372036854775808"})
         EXPECT_THROW(parse_seeds("--seed", text), Error) << text;
 }

@@ -19,8 +19,7 @@ std::vector<uint64_t> parse_seeds(const std::string& option, const std::string& 
 /// The list of seeds with a number from `draw` in the place of each `random` (or -1, as web UIs call it), and N
 /// different ones in that of `random:N`; the text as it is where there are none. Throws Error (exit code 2) for an N
 /// that is not from 1 to 100,000.
-std::string with_drawn_seeds(const std::string& option, const std::string& text,
-                             const std::function<uint64_t()>& draw);
+std::string with_drawn_seeds(const std::string& option, const std::string& text, const std::function<uint64_t()>& draw);
 
 /// Numbers from `minimum` to `maximum`, in the order given, each once: "0,2.5,7", or whole ones "0..3".
 std::vector<double> parse_numbers(const std::string& option, const std::string& text, double minimum, double maximum);
