@@ -256,7 +256,7 @@ Denoised Experiment::denoise(const BatchSettings& batch, Reporter& reporter) {
     });
     prepare_prompts(batch, reporter);
     const auto scheduler = new_scheduler(batch);
-    NoiseSource noise(batch.seed);
+    NoiseSource noise(batch.seed, batch.generator);
     return pipeline_->sample(request(batch), *scheduler, noise,
                              [&](size_t done, size_t total) { reporter.turn(done, total); });
 }
@@ -291,6 +291,15 @@ void Experiment::explain_demo(Reporter& reporter) const {
     const std::string& study_model = circumstances_.experiment.model();
     reporter.note(concat(study_model, " is not on this machine, so the small demo model ", checkpoint_.name,
                          " is used; for the study's model, ", how_to_get(study_model)));
+}
+
+void Experiment::explain_noise(Reporter& reporter) const {
+    const BatchSettings first = batch(0);
+    const int64_t numbers = c10::multiply_integers(pipeline_->latents_shape(first.pictures(), first.size()));
+    if (first.generator == GeneratorKind::cuda && numbers > CudaGenerator::threads)
+        reporter.note(concat("--rng cuda: these pictures' noise has ", numbers, " numbers; beyond ",
+                             CudaGenerator::threads,
+                             " it depends on the GPU's size, and is that of an RTX A5000 (docs/fidelity.md)"));
 }
 
 void Experiment::record_what_is_known(const Denoised& denoised, Recipe& recipe) const {

@@ -163,8 +163,8 @@ std::string describe_interrupt(const std::vector<PlannedBatch>& plan, size_t bat
             if (i < batches_done || picture.skipped) ++done;
         }
     return concat("interrupted: ", done, " of ", all, " pictures are made, ", all - done, " left; the same command",
-                  run.drawn_seeds.empty() ? "" : " with --seed " + run.drawn_seeds,
-                  run.force ? " without --force" : "", done > 0 ? " goes on from there" : " starts again");
+                  run.drawn_seeds.empty() ? "" : " with --seed " + run.drawn_seeds, run.force ? " without --force" : "",
+                  done > 0 ? " goes on from there" : " starts again");
 }
 
 /// The contact sheet of a sweep, beside its prompts' folders. A run that made nothing new leaves one that is there.
@@ -210,6 +210,7 @@ void run_experiment(Experiment& experiment, Reporter& reporter) {
             for (const Picture& picture : batch.pictures) require_writable(picture.path);
     if (!experiment.run().save_latents.empty()) require_writable(experiment.run().save_latents);
     experiment.explain_demo(reporter);
+    experiment.explain_noise(reporter);
     tidy_folders(plan);
     announce(experiment, plan, reporter);
 

@@ -152,7 +152,8 @@ std::string a1111_parameters(const Recipe& recipe) {
            ", " + optional_number(settings, "guidance", "CFG scale") + "Seed: " + number("seed") +
            ", Size: " + number("width") + "x" + number("height") + ", Model: " + one_value(model) + ", " +
            optional_number(settings, "strength", "Denoising strength") +
-           optional_number(settings, "clip_skip", "Clip skip", 1) + "RNG: CPU, Version: diffapple " + version;
+           optional_number(settings, "clip_skip", "Clip skip", 1) +
+           "RNG: " + (settings.contains("rng") ? "NV" : "CPU") + ", Version: diffapple " + version;
 }
 
 std::string current_date() {

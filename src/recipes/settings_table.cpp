@@ -206,6 +206,29 @@ void add_tiling_row(std::vector<Setting>& rows) {
     rows.push_back(row);
 }
 
+void add_generator_row(std::vector<Setting>& rows) {
+    Setting row{.key = "rng",
+                .option = "--rng",
+                .value = "NAME",
+                .help = "cpu or cuda: whose random generator the seed is for, on whatever device"};
+    row.usual = [](const auto&) { return "cpu"; };
+    row.read = [](const Texts& texts, RunSettings& run) {
+        const bool cuda = one_choice("--rng", texts.front(), {"cpu", "cuda"}) == "cuda";
+        run.batch.generator = cuda ? GeneratorKind::cuda : GeneratorKind::cpu;
+    };
+    row.write = [](const BatchSettings& batch, json& recipe) {
+        if (batch.generator == GeneratorKind::cuda) put(recipe, "rng", "cuda");
+    };
+    row.restore = [](const JsonFields& recipe, BatchSettings& batch) {
+        const bool cuda = settings_of(recipe).choice("rng", {"cpu", "cuda"}, "cpu") == "cuda";
+        batch.generator = cuda ? GeneratorKind::cuda : GeneratorKind::cpu;
+    };
+    row.suffix = [](const BatchSettings& batch, const Circumstances&) {
+        return batch.generator == GeneratorKind::cuda ? "rng-cuda" : "";
+    };
+    rows.push_back(row);
+}
+
 void add_eta_row(std::vector<Setting>& rows) {
     Setting row =
         number_row({.key = "eta", .option = "--eta", .help = "Noise of DDIM, 0 to 1"}, &BatchSettings::eta, 1, "eta");
@@ -369,11 +392,16 @@ void add_run_rows(std::vector<Setting>& rows) {
 const std::vector<Setting>& settings() {
     static const std::vector<Setting> table = [] {
         std::vector<Setting> rows;
-        for (const auto add :
-             {add_prompt_row, add_model_rows, add_scheduler_row, add_size_rows, add_dtype_row, add_latents_row,
-              add_negative_prompt_row, add_guidance_rows, add_text_encoder_rows, add_weights_row, add_tiling_row,
-              add_eta_row, add_size_conditioning_rows, add_strength_row, add_picture_rows, add_mask_rows,
-              add_safety_row, add_study_rows, add_run_rows})
+        for (const auto add : {add_prompt_row,    add_model_rows,
+                               add_scheduler_row, add_size_rows,
+                               add_dtype_row,     add_generator_row,
+                               add_latents_row,   add_negative_prompt_row,
+                               add_guidance_rows, add_text_encoder_rows,
+                               add_weights_row,   add_tiling_row,
+                               add_eta_row,       add_size_conditioning_rows,
+                               add_strength_row,  add_picture_rows,
+                               add_mask_rows,     add_safety_row,
+                               add_study_rows,    add_run_rows})
             add(rows);
         return rows;
     }();

@@ -64,6 +64,7 @@ std::map<std::string, std::vector<std::string>> samples(const Inputs& inputs) {
             {"keep_unmasked", {"true"}},
             {"safety", {"on", "off"}},
             {"guidance", {"0", "1", "7.5", "7.25", "1.5"}},
+            {"rng", {"cpu", "cuda"}},
             {"steps", {"1", "25", "1000"}},
             {"seed", {"0", "42", "9223372036854775807", "18446744073709551615"}}};
 }

@@ -53,6 +53,8 @@ public:
 
     /// Says that a demo stands in for the study's model, where it does.
     void explain_demo(Reporter& reporter) const;
+    /// Says that the noise is that of one GPU, where a CUDA generator's would differ between them.
+    void explain_noise(Reporter& reporter) const;
     /// Adds to a recipe what is known of a batch that was just made: seconds, it/s, memory, versions, date.
     void record_what_is_known(const Denoised& denoised, Recipe& recipe) const;
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "diffapple/core/random.h"
 #include "diffapple/core/size.h"
 #include "diffapple/io/json_fields.h"
 #include "diffapple/models/placement.h"
@@ -36,6 +37,7 @@ struct BatchSettings : PipelineOptions {
     std::string device = "auto", dtype = "auto";
     WeightStorage weights = WeightStorage::as_is;  ///< of UNet and text encoders
     uint64_t seed = 42;
+    GeneratorKind generator = GeneratorKind::cpu;
     int64_t steps = 0;
     std::string scheduler;  ///< "": the experiment's, else the checkpoint's own
     std::optional<double> guidance, strength;
@@ -86,8 +88,8 @@ struct RunSettings {
         std::vector<Change> values;
     };
 
-    BatchSettings batch;     ///< of a list, the first value
-    std::vector<Axis> axes;  ///< the slowest first
+    BatchSettings batch;      ///< of a list, the first value
+    std::vector<Axis> axes;   ///< the slowest first
     std::string drawn_seeds;  ///< where --seed asked for random ones: the list that makes this run again
 
     std::filesystem::path out = "out", save_latents;  ///< save_latents: empty: nowhere
