@@ -28,9 +28,9 @@ void run(const Options& options) {
     std::vector<GivenOption> given = options.given;
     std::erase_if(given, [](const GivenOption& option) { return option.texts.empty(); });
     ConsoleReporter reporter(options.verbosity);
-    const RunSettings settings = read_run(options.study, given);
+    RunSettings settings = read_run(options.study, given);
     if (!settings.drawn_seeds.empty()) reporter.note("drawn: --seed " + settings.drawn_seeds);
-    Experiment experiment(options.study, settings);
+    Experiment experiment(options.study, std::move(settings));
     if (experiment.run().interactive)
         run_interactive(experiment, reporter);
     else if (const auto& file = experiment.run().prompts_file)
