@@ -11,6 +11,9 @@ openssl/evp.h          libssl-dev           openssl@3
 zlib.h                 zlib1g-dev           -
 utf8proc.h             libutf8proc-dev      utf8proc
 freetype2/ft2build.h   libfreetype-dev      freetype
+jpeglib.h              libjpeg-dev          jpeg-turbo
+png.h                  libpng-dev           libpng
+webp/demux.h           libwebp-dev          webp
 gtest/gtest.h          libgtest-dev         googletest
 '
 

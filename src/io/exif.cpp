@@ -38,14 +38,14 @@ int integer_size(uint32_t type) {
 
 }  // namespace
 
-int exif_orientation(std::string_view tiff) {
+std::optional<int> exif_orientation(std::string_view tiff) {
     constexpr uint32_t orientation_tag = 0x0112, magic = 42;
     constexpr uint64_t entry_size = 12;
     const TiffBytes bytes(tiff);
     const bool known = tiff.starts_with("II") || tiff.starts_with("MM");
-    if (!known || !bytes.has(0, 8) || bytes.number(2, 2) != magic) return 1;
+    if (!known || !bytes.has(0, 8) || bytes.number(2, 2) != magic) return {};
     const uint64_t directory = bytes.number(4, 4);
-    if (!bytes.has(directory, 2)) return 1;
+    if (!bytes.has(directory, 2)) return {};
     const uint32_t entries = bytes.number(directory, 2);
     for (uint64_t i = 0, entry = directory + 2; i < entries && bytes.has(entry, entry_size); ++i, entry += entry_size) {
         if (bytes.number(entry, 2) != orientation_tag) continue;
@@ -54,7 +54,17 @@ int exif_orientation(std::string_view tiff) {
         const uint32_t value = bytes.number(entry + 8, size);
         return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
     }
-    return 1;
+    return {};
+}
+
+std::optional<int> xmp_orientation(std::string_view xmp) {
+    constexpr std::string_view name = "tiff:Orientation";
+    for (size_t at = xmp.find(name); at != std::string_view::npos; at = xmp.find(name, at + 1)) {
+        std::string_view rest = xmp.substr(at + name.size());
+        const size_t before = rest.starts_with("=\"") ? 2 : rest.starts_with(">") ? 1 : 0;
+        if (before && rest.size() > before && rest[before] >= '0' && rest[before] <= '9') return rest[before] - '0';
+    }
+    return {};
 }
 
 Image oriented(Image image, int orientation) {

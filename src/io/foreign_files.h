@@ -10,6 +10,8 @@
 
 namespace diffapple {
 
+constexpr size_t largest_rank = 64;  ///< dimensions of a stored tensor: what LibTorch can index
+
 /// Throws an Error with advice when the file is the small text that Git LFS leaves in place of a large file.
 void reject_git_lfs_pointer(const MappedFile& file, const std::string& where);
 

@@ -1,5 +1,8 @@
-// BMP files before decoding: size and completeness, and headers brought into one form.
+// BMP files that are not compressed: headers, palette and rows. (No small library that Debian and Homebrew both have
+// reads them.)
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstdlib>
 
 #include "diffapple/core/error.h"
@@ -8,12 +11,14 @@
 namespace diffapple {
 namespace {
 
+using Masks = std::array<uint32_t, 3>;  // of red, green and blue
+
 /// The fields of a BMP file's headers (OS/2's of 12 bytes, Windows' of 40 and more).
 struct BmpHeader {
     int64_t width, height, bits, compression = 0, palette_entry = 4;
     bool top_down = false;
     uint32_t pixels, info_size;
-    std::string masks;  ///< of red, green and blue, where the compression is by masks
+    Masks masks{};  ///< only of files that say them
 };
 
 constexpr int64_t bmp_plain = 0, bmp_masks = 3, bmp_alpha_masks = 6;
@@ -25,10 +30,6 @@ uint32_t little_endian(std::string_view bytes, size_t offset, int count) {
     return value;
 }
 
-void append_little_endian(std::string& bytes, uint32_t value, int count) {
-    for (int i = 0; i < count; ++i) bytes += static_cast<char>(value >> 8 * i & 0xff);
-}
-
 BmpHeader read_bmp_header(const std::filesystem::path& path, std::string_view bytes) {
     const auto cut_off = [&] { fail(path.string(), ": has a header that is cut off"); };
     if (bytes.size() < bmp_file_header + 12) cut_off();
@@ -38,7 +39,7 @@ BmpHeader read_bmp_header(const std::filesystem::path& path, std::string_view by
     header.info_size = little_endian(bytes, 14, 4);
     const bool os2 = header.info_size == 12;
     if (!os2 && (header.info_size < bmp_info_header || header.info_size > 124))
-        fail(path.string(), ": is a BMP file of a kind that is not read");
+        fail(path.string(), ": is a BMP file of a kind that is not read: save it as PNG");
     if (bytes.size() < bmp_file_header + header.info_size) cut_off();
     if (os2) {
         header.width = little_endian(bytes, 18, 2);
@@ -56,44 +57,13 @@ BmpHeader read_bmp_header(const std::filesystem::path& path, std::string_view by
     if (header.compression == bmp_masks || header.compression == bmp_alpha_masks) {
         header.compression = bmp_masks;
         if (bytes.size() < bmp_file_header + bmp_info_header + 12) cut_off();
-        header.masks = bytes.substr(bmp_file_header + bmp_info_header, 12);
+        for (size_t i = 0; i < 3; ++i)
+            header.masks[i] = little_endian(bytes, bmp_file_header + bmp_info_header + 4 * i, 4);
     }
     return header;
 }
 
-/// The palette of 2^bits entries of four bytes; entries that the file leaves out are black.
-std::string bmp_palette(const BmpHeader& header, std::string_view bytes) {
-    const size_t begin = bmp_file_header + header.info_size, entry = header.palette_entry;
-    const size_t stored = header.pixels > begin ? (header.pixels - begin) / entry : 0;
-    std::string palette(size_t{4} << header.bits, '\0');
-    for (size_t i = 0; i < std::min(stored, palette.size() / 4); ++i)
-        palette.replace(4 * i, 3, bytes.substr(begin + entry * i, 3));
-    return palette;
-}
-
-/// The file with headers of the common kind, whatever its own are: for other kinds, and for palettes that are not
-/// full, stb_image miscounts or reads entries that nobody wrote.
-std::string plain_bmp(const BmpHeader& header, std::string_view bytes) {
-    const std::string palette = header.bits <= 8 ? bmp_palette(header, bytes) : std::string();
-    const auto offset = static_cast<uint32_t>(bmp_file_header + bmp_info_header + palette.size() + header.masks.size());
-    std::string plain = "BM";
-    plain.append(8, '\0');  // the file's size and two reserved fields, which nobody reads
-    append_little_endian(plain, offset, 4);
-    append_little_endian(plain, bmp_info_header, 4);
-    append_little_endian(plain, static_cast<uint32_t>(header.width), 4);
-    append_little_endian(plain, static_cast<uint32_t>(header.top_down ? -header.height : header.height), 4);
-    append_little_endian(plain, 1, 2);  // planes
-    append_little_endian(plain, static_cast<uint32_t>(header.bits), 2);
-    append_little_endian(plain, static_cast<uint32_t>(header.compression), 4);
-    plain.append(20, '\0');  // sizes and resolutions
-    plain.append(header.masks).append(palette).append(bytes.substr(header.pixels));
-    return plain;
-}
-
-}  // namespace
-
-CheckedImage check_bmp(const std::filesystem::path& path, std::string_view bytes) {
-    const BmpHeader header = read_bmp_header(path, bytes);
+void check_bmp(const std::filesystem::path& path, const BmpHeader& header, std::string_view bytes) {
     check_image_size(path, header.width, header.height);
     const int64_t bits = header.bits;
     const bool plain = header.compression == bmp_plain && (bits == 1 || bits == 4 || bits == 8 || bits == 24);
@@ -101,12 +71,62 @@ CheckedImage check_bmp(const std::filesystem::path& path, std::string_view bytes
         (header.compression == bmp_plain || header.compression == bmp_masks) && (bits == 16 || bits == 32);
     if (!plain && !deep)
         fail(path.string(), ": is a BMP file of ", bits, " bits and compression ", header.compression,
-             ", a kind that is not read");
+             ", a kind that is not read: save it as PNG");
     const int64_t row = (header.width * bits + 31) / 32 * 4, last_row = (header.width * bits + 7) / 8;
     const int64_t end = int64_t{header.pixels} + row * (header.height - 1) + last_row;
     if (header.pixels < bmp_file_header + header.info_size || end > static_cast<int64_t>(bytes.size()))
         fail(path.string(), ": ends before the picture does");
-    return {header.width, header.height, false, false, 1, plain_bmp(header, bytes)};
+}
+
+using Colour = std::array<uint8_t, 3>;
+
+/// Entries that the file leaves out are black.
+std::vector<Colour> bmp_palette(const BmpHeader& header, std::string_view bytes) {
+    const size_t begin = bmp_file_header + header.info_size, entry = header.palette_entry;
+    const size_t stored = (header.pixels - begin) / entry;
+    std::vector<Colour> palette(size_t{1} << header.bits);
+    for (size_t i = 0; i < std::min(stored, palette.size()); ++i)
+        for (size_t c = 0; c < 3; ++c) palette[i][c] = static_cast<uint8_t>(bytes[begin + entry * i + 2 - c]);
+    return palette;
+}
+
+void read_palette_row(const BmpHeader& header, const std::vector<Colour>& palette, std::string_view row,
+                      uint8_t* target) {
+    for (int64_t x = 0; x < header.width; ++x) {
+        const int64_t bit = x * header.bits;
+        const int shift = static_cast<int>(8 - header.bits - bit % 8);
+        const size_t index = static_cast<uint8_t>(row[bit / 8]) >> shift & (palette.size() - 1);
+        target = std::copy(palette[index].begin(), palette[index].end(), target);
+    }
+}
+
+void read_masked_row(const BmpHeader& header, std::string_view row, uint8_t* target) {
+    const int count = static_cast<int>(header.bits / 8);
+    for (int64_t x = 0; x < header.width; ++x) {
+        const uint32_t value = little_endian(row, x * count, count);
+        for (const uint32_t mask : header.masks) {
+            const int shift = mask ? std::countr_zero(mask) : 0;
+            const uint64_t largest = std::max(1U, mask >> shift);
+            *target++ = static_cast<uint8_t>(((value & mask) >> shift) * 255 / largest);
+        }
+    }
+}
+
+}  // namespace
+
+StoredImage decode_bmp(const std::filesystem::path& path, std::string_view bytes) {
+    BmpHeader header = read_bmp_header(path, bytes);
+    check_bmp(path, header, bytes);
+    if (header.masks == Masks{}) header.masks = header.bits == 16 ? Masks{0x7c00, 0x3e0, 0x1f} : Masks{0xff0000, 0xff00, 0xff};
+    const int64_t stride = (header.width * header.bits + 31) / 32 * 4;
+    const auto palette = header.bits <= 8 ? bmp_palette(header, bytes) : std::vector<Colour>();
+    Image image = blank_image(header.width, header.height, 3);
+    for (int64_t y = 0; y < header.height; ++y) {
+        const auto row = bytes.substr(header.pixels + stride * (header.top_down ? y : header.height - 1 - y));
+        uint8_t* const target = &image.pixels[y * header.width * 3];
+        header.bits <= 8 ? read_palette_row(header, palette, row, target) : read_masked_row(header, row, target);
+    }
+    return {std::move(image)};
 }
 
 }  // namespace diffapple

@@ -1,8 +1,6 @@
-// Reading of picture files: checks of our own, then stb_image.
-#include <stb_image.h>
-
+// Reading of picture files: the format is known by its first bytes.
 #include <algorithm>
-#include <memory>
+#include <array>
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/files.h"
@@ -22,39 +20,52 @@ void check_image_size(const std::filesystem::path& path, int64_t width, int64_t 
 
 namespace {
 
-CheckedImage check(const std::filesystem::path& path, std::string_view bytes) {
-    if (bytes.empty()) fail(path.string(), ": is empty");
-    if (bytes.starts_with(png_signature)) return check_png(path, bytes);
-    if (bytes.starts_with("\xff\xd8")) return check_jpeg(path, bytes);
-    if (bytes.starts_with("BM")) return check_bmp(path, bytes);
-    fail(path.string(), ": is not a PNG, JPEG or BMP file");
+/// What a file that is not read is, if its first bytes tell; else nothing.
+std::string_view other_format(std::string_view bytes) {
+    struct Start {
+        size_t at;
+        std::string_view bytes, name;
+    };
+    static constexpr std::array<Start, 14> starts = {{{0, "GIF8", "GIF"},
+                                                      {0, {"II*\0", 4}, "TIFF"},
+                                                      {0, {"MM\0*", 4}, "TIFF"},
+                                                      {4, "ftypavi", "AVIF"},
+                                                      {4, "ftyphe", "HEIC"},
+                                                      {4, "ftypmif1", "HEIC"},
+                                                      {4, "ftypmsf1", "HEIC"},
+                                                      {0, {"\0\0\0\x0cJXL ", 8}, "JPEG XL"},
+                                                      {0, "\xff\x0a", "JPEG XL"},
+                                                      {0, {"\0\0\0\x0cjP  ", 8}, "JPEG 2000"},
+                                                      {0, "8BPS", "Photoshop"},
+                                                      {0, "%PDF", "PDF"},
+                                                      {0, "<svg", "SVG"},
+                                                      {0, "<?xml", "SVG or other XML"}}};
+    const auto* const start = std::find_if(starts.begin(), starts.end(), [&](const Start& s) {
+        return bytes.size() > s.at && bytes.substr(s.at).starts_with(s.bytes);
+    });
+    return start == starts.end() ? std::string_view() : start->name;
 }
 
-template <typename Value, typename Load>
-std::vector<uint8_t> decode(Load load, const std::filesystem::path& path, const CheckedImage& file) {
-    int width = 0, height = 0, stored_channels = 0;
-    const int channels = file.grey ? 1 : 3;
-    const auto* const bytes = reinterpret_cast<const stbi_uc*>(file.bytes.data());
-    const std::unique_ptr<Value, void (*)(void*)> values(
-        load(bytes, static_cast<int>(file.bytes.size()), &width, &height, &stored_channels, channels), stbi_image_free);
-    if (!values) fail(path.string(), ": cannot be decoded: ", stbi_failure_reason());
-    if (width != file.width || height != file.height) fail(path.string(), ": has two different sizes in it");
-    std::vector<uint8_t> pixels(static_cast<size_t>(width) * height * channels);
-    std::transform(values.get(), values.get() + pixels.size(), pixels.begin(),
-                   [](Value value) { return static_cast<uint8_t>(std::min<Value>(value, 255)); });
-    return pixels;
+StoredImage decode(const std::filesystem::path& path, std::string_view bytes) {
+    if (bytes.empty()) fail(path.string(), ": is empty");
+    if (bytes.starts_with(png_signature)) return decode_png(path, bytes);
+    if (bytes.starts_with("\xff\xd8")) return decode_jpeg(path, bytes);
+    if (bytes.starts_with("BM")) return decode_bmp(path, bytes);
+    if (bytes.starts_with("RIFF") && bytes.size() > 12 && bytes.substr(8).starts_with("WEBP")) return decode_webp(path, bytes);
+    const auto name = other_format(bytes);
+    if (name.empty()) fail(path.string(), ": is not a PNG, JPEG or BMP file, nor a WebP file");
+    fail(path.string(), ": is not a PNG, JPEG or BMP file, nor a WebP file, but ", name,
+         ": convert it first (macOS: sips -s format png FILE --out FILE.png; elsewhere: magick FILE FILE.png)");
 }
 
 }  // namespace
 
 Image read_image(const std::filesystem::path& path) {
-    CheckedImage file = [&] {
+    StoredImage stored = [&] {
         const std::string bytes = read_file(path, largest_image_file);
-        return check(path, bytes);
+        return decode(path, bytes);
     }();
-    auto pixels = file.grey16 ? decode<stbi_us>(stbi_load_16_from_memory, path, file)
-                              : decode<stbi_uc>(stbi_load_from_memory, path, file);
-    return oriented({file.width, file.height, file.grey ? 1 : 3, std::move(pixels)}, file.orientation);
+    return oriented(std::move(stored.image), stored.orientation);
 }
 
 }  // namespace diffapple

@@ -30,7 +30,6 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t largest_header = 100'000'000;  // the format's own limit
-constexpr size_t largest_rank = 64;               // what LibTorch can index
 constexpr const char* metadata_key = "__metadata__";
 
 struct DtypeName {

@@ -1,5 +1,5 @@
-// The one place where stb_image and stb_image_write are compiled. Only the formats that read_image checks beforehand
-// can be decoded; written pixels are compressed by zlib, which packs better and faster.
+// The one place where stb_image_write is compiled. Pixels are compressed by zlib, which packs better and faster than its
+// own compressor.
 #include <zlib.h>
 
 #include <cstdlib>
@@ -24,14 +24,6 @@ unsigned int crc32_by_zlib(const unsigned char* data, int bytes) {
 
 }  // namespace
 
-#define STB_IMAGE_IMPLEMENTATION
-#define STBI_NO_STDIO
-#define STBI_ONLY_PNG
-#define STBI_ONLY_JPEG
-#define STBI_ONLY_BMP
-#define STBI_NO_LINEAR
-#define STBI_NO_HDR
-#define STBI_MAX_DIMENSIONS 16384
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STBI_WRITE_NO_STDIO
 #define STBIW_ZLIB_COMPRESS compress_with_zlib
@@ -41,6 +33,5 @@ unsigned int crc32_by_zlib(const unsigned char* data, int bytes) {
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 #pragma GCC diagnostic ignored "-Wcast-qual"
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-#include "stb_image.h"
 #include "stb_image_write.h"
 #pragma GCC diagnostic pop

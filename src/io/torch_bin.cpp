@@ -23,7 +23,6 @@ namespace {
 using libtorch::ZipArchive;
 
 constexpr uint64_t largest_pickle = 16 << 20;  // Stable Diffusion's needs less than 1 MB
-constexpr size_t largest_rank = 64;            // what LibTorch can index
 
 /// Rejects what is no zip archive with advice; PyTorchStreamReader's own messages would say little.
 void check_magic(const MappedFile& file, const std::string& where) {

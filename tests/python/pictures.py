@@ -27,12 +27,12 @@ class Calls:
     def __init__(self, folder: Path):
         self.folder, self.calls, self.checks = folder, [], []
 
-    def add(self, name: str, expected, *call, levels: int = 0):
+    def add(self, name: str, expected, *call):
         """`call` without its output; expected is a PIL picture or a tensor."""
         tensor = not isinstance(expected, Image.Image)
         output = self.folder / f"out{len(self.calls)}.{'safetensors' if tensor else 'png'}"
         self.calls.append((*call, output))
-        self.checks.append((name, expected, output, levels))
+        self.checks.append((name, expected, output))
 
     def save(self, picture: Image.Image, suffix: str = "png", **options) -> Path:
         path = self.folder / f"in{len(list(self.folder.glob('in*')))}.{suffix}"
@@ -40,20 +40,20 @@ class Calls:
         return path
 
     def run(self):
-        for answer, (name, expected, output, levels) in zip(run_image(*self.calls), self.checks, strict=True):
+        for answer, (name, expected, output) in zip(run_image(*self.calls), self.checks, strict=True):
             assert answer == "ok", f"{name}: {answer}"
             if isinstance(expected, Image.Image):
-                assert_same_picture(name, Image.open(output), expected, levels)
+                assert_same_picture(name, Image.open(output), expected)
             else:
                 got = load_file(output)["tensor"]
                 assert got.shape == expected.shape and got.dtype == expected.dtype, name
                 assert got.equal(expected), f"{name}: {(got - expected).abs().max()}"
 
 
-def assert_same_picture(name: str, got: Image.Image, expected: Image.Image, levels: int = 0):
+def assert_same_picture(name: str, got: Image.Image, expected: Image.Image):
     assert (got.mode, got.size) == (expected.mode, expected.size), name
     difference = np.abs(np.asarray(got).astype(int) - np.asarray(expected).astype(int))
-    assert difference.max() <= levels, f"{name}: {difference.max()} levels, {np.count_nonzero(difference)} values"
+    assert not difference.any(), f"{name}: {difference.max()} levels, {np.count_nonzero(difference)} values"
 
 
 def random_picture(mode: str, width: int, height: int, seed: int = 0) -> Image.Image:

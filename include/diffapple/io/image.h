@@ -1,4 +1,4 @@
-// 8-bit pictures in memory, and reading them from PNG, JPEG and BMP files.
+// 8-bit pictures in memory, and reading them from PNG, JPEG, WebP and BMP files.
 #pragma once
 
 #include <cstdint>
@@ -23,10 +23,10 @@ constexpr int64_t largest_image_side = 16384;
 constexpr int64_t largest_image_pixels = 100'000'000;
 constexpr uintmax_t largest_image_file = 256 << 20;
 
-/// Reads a PNG, JPEG or BMP file as diffusers' load_image does (Pillow: EXIF orientation applied, then
-/// convert("RGB")), but for grey files, which stay at one channel. So alpha and tRNS are dropped, not blended; palettes
-/// become RGB; 16-bit colour keeps its high byte, and 16-bit grey is cut at 255, as Pillow does; CMYK is multiplied
-/// out. PNG and BMP give Pillow's very values; JPEG decoders differ by a few levels (docs/fidelity.md).
+/// Reads a PNG, JPEG, WebP (of an animation, the first picture) or BMP file as diffusers' load_image does (Pillow: EXIF
+/// orientation applied, then convert("RGB")), but for grey PNG and JPEG files, which stay at one channel. So alpha and
+/// tRNS are dropped, not blended; palettes become RGB; 16-bit colour keeps its high byte, and 16-bit grey is cut at
+/// 255, as Pillow does; CMYK is multiplied out. The values are Pillow's (docs/fidelity.md).
 /// Throws Error, naming the file, for what is not such a file, is cut off or damaged, or claims more than the limits.
 Image read_image(const std::filesystem::path& path);
 
