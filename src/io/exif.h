@@ -1,5 +1,5 @@
-// The one value of EXIF and XMP that matters here. Private to the io layer. (libexif would bring a library that Homebrew
-// and Debian carry, and hundreds of decoded tags, for this one number.)
+// The one value of EXIF and XMP that matters here. Private to the io layer. (libexif would bring a library that
+// Homebrew and Debian carry, and hundreds of decoded tags, for this one number.)
 #pragma once
 
 #include <optional>

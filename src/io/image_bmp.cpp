@@ -117,7 +117,8 @@ void read_masked_row(const BmpHeader& header, std::string_view row, uint8_t* tar
 StoredImage decode_bmp(const std::filesystem::path& path, std::string_view bytes) {
     BmpHeader header = read_bmp_header(path, bytes);
     check_bmp(path, header, bytes);
-    if (header.masks == Masks{}) header.masks = header.bits == 16 ? Masks{0x7c00, 0x3e0, 0x1f} : Masks{0xff0000, 0xff00, 0xff};
+    if (header.masks == Masks{})
+        header.masks = header.bits == 16 ? Masks{0x7c00, 0x3e0, 0x1f} : Masks{0xff0000, 0xff00, 0xff};
     const int64_t stride = (header.width * header.bits + 31) / 32 * 4;
     const auto palette = header.bits <= 8 ? bmp_palette(header, bytes) : std::vector<Colour>();
     Image image = blank_image(header.width, header.height, 3);

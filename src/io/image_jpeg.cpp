@@ -41,8 +41,7 @@ public:
         const int turned = orientation();  // the markers are forgotten at the end
         info_.out_color_space = components() == 1 ? JCS_GRAYSCALE : components() == 3 ? JCS_RGB : JCS_CMYK;
         attempt([this] { jpeg_start_decompress(&info_); });
-        StoredImage stored{blank_image(info_.output_width, info_.output_height, components() == 1 ? 1 : 3),
-                           turned};
+        StoredImage stored{blank_image(info_.output_width, info_.output_height, components() == 1 ? 1 : 3), turned};
         components() == 4 ? read_cmyk(stored.image) : read_rows(stored.image);
         attempt([this] { jpeg_finish_decompress(&info_); });
         return stored;

@@ -97,7 +97,7 @@ private:
     void choose_chunks() {
         png_set_crc_action(png_, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
         png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // check_image_size has limits of its own
-        png_set_chunk_malloc_max(png_, 0);                             // no chunk is larger than the file
+        png_set_chunk_malloc_max(png_, 0);                            // no chunk is larger than the file
         png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
         png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, reinterpret_cast<png_const_bytep>("tRNS"), 1);
         png_set_read_user_chunk_fn(png_, this, on_chunk);

@@ -65,8 +65,8 @@ StoredImage decode_webp(const std::filesystem::path& path, std::string_view byte
     const bool decoded =
         features.has_animation
             ? decode_first_picture(bytes, stored.image)
-            : WebPDecodeRGBInto(webp_bytes(bytes), bytes.size(), stored.image.pixels.data(),
-                                stored.image.pixels.size(), static_cast<int>(features.width * 3)) != nullptr;
+            : WebPDecodeRGBInto(webp_bytes(bytes), bytes.size(), stored.image.pixels.data(), stored.image.pixels.size(),
+                                static_cast<int>(features.width * 3)) != nullptr;
     if (!decoded) reject("is damaged: its pixels cannot be decoded");
     return stored;
 }

@@ -51,7 +51,8 @@ StoredImage decode(const std::filesystem::path& path, std::string_view bytes) {
     if (bytes.starts_with(png_signature)) return decode_png(path, bytes);
     if (bytes.starts_with("\xff\xd8")) return decode_jpeg(path, bytes);
     if (bytes.starts_with("BM")) return decode_bmp(path, bytes);
-    if (bytes.starts_with("RIFF") && bytes.size() > 12 && bytes.substr(8).starts_with("WEBP")) return decode_webp(path, bytes);
+    if (bytes.starts_with("RIFF") && bytes.size() > 12 && bytes.substr(8).starts_with("WEBP"))
+        return decode_webp(path, bytes);
     const auto name = other_format(bytes);
     if (name.empty()) fail(path.string(), ": is not a PNG, JPEG or BMP file, nor a WebP file");
     fail(path.string(), ": is not a PNG, JPEG or BMP file, nor a WebP file, but ", name,

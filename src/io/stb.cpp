@@ -1,5 +1,5 @@
-// The one place where stb_image_write is compiled. Pixels are compressed by zlib, which packs better and faster than its
-// own compressor.
+// The one place where stb_image_write is compiled. Pixels are compressed by zlib, which packs better and faster than
+// its own compressor.
 #include <zlib.h>
 
 #include <cstdlib>

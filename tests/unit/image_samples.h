@@ -123,6 +123,30 @@ inline std::string grey_jpeg() {
         "644157ffd9");
 }
 
+/// 17x9, lossy, with alpha and EXIF orientation 6.
+inline std::string lossy_webp() {
+    return from_hex(
+        "524946469c00000057454250565038580a00000018000000100000080000414c504813000000110f70f8ff8888202420f83f5a35"
+        "21a2ff417e0056503820400000003003009d012a110009003f99b8d65f392f2ba53008032033096c009d001648cdb64400febbe9"
+        "f11be5911b60439f7c8719490e6be9a0f43edb857be686800000455849461a0000004d4d002a0000000800010112000300000001"
+        "0006000000000000");
+}
+
+/// 6x5, lossless.
+inline std::string lossless_webp() {
+    return from_hex(
+        "5249464654000000574542505650384c480000002f05000100b93244f43f7611d1ff0099b46d2e1ea665d79882b68ddc9c191c8c"
+        "bbdf8351244991921b0508e0877f4d6838763f11107c2e8314000007009931003a8b534065b2f901");
+}
+
+/// 4x4, two pictures one after the other.
+inline std::string animated_webp() {
+    return from_hex(
+        "524946468400000057454250565038580a00000012000000030000030000414e494d06000000000000000000414e4d4626000000"
+        "000000000000030000030000000000025650384c0e0000002f03c00010071011050c4444ff03414e4d462a000000000000000000"
+        "030000030000000000025650384c110000002f03c0001007d0fffef7bf7f8188e87f0000");
+}
+
 /// One small valid file of every kind that is read.
 inline std::vector<std::string> image_samples() {
     const std::string masks = bytes_of(0xf800U) + bytes_of(0x7e0U) + bytes_of(0x1fU);
@@ -140,7 +164,10 @@ inline std::vector<std::string> image_samples() {
             progressive_jpeg(),
             cmyk_jpeg(),
             restarting_jpeg(),
-            grey_jpeg()};
+            grey_jpeg(),
+            lossy_webp(),
+            lossless_webp(),
+            animated_webp()};
 }
 
 }  // namespace diffapple

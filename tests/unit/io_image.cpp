@@ -43,9 +43,11 @@ TEST_F(ReadImage, ReadsEveryKind) {
 }
 
 TEST_F(ReadImage, TurnsByExif) {
-    const Image image = read(grey_jpeg());  // 17x9 as stored
-    EXPECT_EQ(image.width, 9);
-    EXPECT_EQ(image.height, 17);
+    for (const std::string& file : {grey_jpeg(), lossy_webp()}) {  // 17x9 as stored
+        const Image image = read(file);
+        EXPECT_EQ(image.width, 9);
+        EXPECT_EQ(image.height, 17);
+    }
 }
 
 TEST_F(ReadImage, RefusesTheStartOfAnyFile) {
