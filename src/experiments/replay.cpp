@@ -87,6 +87,12 @@ void require_own_size(const std::string& where, const PngInfo& png, const BatchS
                     : "; it was changed since it was made");
 }
 
+/// Empty where a stranger's recipe has none.
+json recorded_scheduler_config(const Recipe& recipe) {
+    const auto config = "/scheduler/config"_json_pointer;
+    return recipe.determining.contains(config) ? recipe.determining.at(config) : json::object();
+}
+
 /// What the two recipes must have in common: all but what the user set otherwise.
 void require_same_recipe(const Recipe& original, Recipe made, const std::string& where) {
     for (const char* const key : {"device", "dtypes"}) made.determining[key] = original.determining.at(key);
@@ -175,6 +181,7 @@ Replay replay_picture(const ReplaySettings& wanted, Reporter& reporter) {
     if (!original) fail(where, ": has no recipe; only pictures made by this program can be made again");
     RecipeRun found = read_run(wanted, *original, png, reporter);
     Experiment experiment(found.study, std::move(found.run));
+    experiment.keep_recorded_scheduler(recorded_scheduler_config(*original));
     const BatchSettings batch = experiment.batch(0);
     Recipe recipe = experiment.recipe(batch, found.index);
     require_same_recipe(*original, recipe, where);

@@ -78,7 +78,9 @@ std::string Component::where() const {
 }
 
 WeightFiles Component::weights(bool prefer_half) const {
-    const bool of_transformers = config.contains("architectures") || config.contains("model_type");
+    // Configs of transformers need not say whose they are; what has a text or a picture as input is theirs.
+    const bool of_transformers = config.contains("architectures") || config.contains("model_type") ||
+                                 name.starts_with("text_encoder") || name == "safety_checker";
     return find_weight_files(folder, of_transformers ? "model" : "diffusion_pytorch_model", prefer_half);
 }
 
@@ -89,9 +91,13 @@ Component Checkpoint::component(const std::string& component_name) const {
     if (root_layout) component_folder = folder;
     Component found{
         .name = component_name, .config_file = component_folder / "config.json", .folder = component_folder};
-    if (!is_file(found.config_file))
+    if (!is_file(found.config_file)) {
+        if (!uses(component_name))
+            fail("model ", name, ": has no ", component_name, " (its model_index.json, of ",
+                 valid_utf8(pipeline_class()), ", names none); models without it are not supported");
         fail("model ", name, ": its ", component_name, " is missing (no ", component_name, "/config.json in ",
              folder.string(), "); download the model again, or give another --model");
+    }
     found.config = read_json_file(found.config_file);
     return found;
 }
@@ -104,9 +110,53 @@ std::vector<std::string> Checkpoint::component_names() const {
     return names;
 }
 
+std::optional<nlohmann::json> Checkpoint::index() const {
+    const fs::path file = folder / "model_index.json";
+    return is_file(file) ? std::optional(read_json_file(file)) : std::nullopt;
+}
+
+/// Of a pipeline with code of its own, the index names a file and a class.
+std::string Checkpoint::pipeline_class() const {
+    const auto all = index();
+    if (!all || !all->contains("_class_name")) return "";
+    const auto& name = all->at("_class_name");
+    const auto& text = name.is_array() && !name.empty() ? name.back() : name;
+    return text.is_string() ? text.get<std::string>() : "";
+}
+
+std::optional<std::string> Checkpoint::class_in_index(const std::string& component_name) const {
+    const auto all = index();
+    if (!all) return std::nullopt;
+    const auto entry = all->find(component_name);
+    const bool named = entry != all->end() && entry->is_array() && entry->size() == 2 && entry->at(1).is_string();
+    return named ? std::optional(entry->at(1).get<std::string>()) : std::nullopt;
+}
+
+bool Checkpoint::uses(const std::string& component_name) const {
+    return !index() || class_in_index(component_name);
+}
+
+namespace {
+
+/// Pipelines that make a scheduler of one class of whatever they are given.
+std::optional<std::string> scheduler_class_of(const std::string& pipeline_class) {
+    if (pipeline_class == "DDIMPipeline") return "DDIMScheduler";
+    if (pipeline_class == "PNDMPipeline") return "PNDMScheduler";
+    return std::nullopt;
+}
+
+}  // namespace
+
 nlohmann::json Checkpoint::scheduler_config() const {
-    for (const auto& file : {folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"})
-        if (is_file(file)) return read_json_file(file);
+    for (const auto& file : {folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"}) {
+        if (!is_file(file)) continue;
+        auto config = read_json_file(file);
+        if (const auto of_pipeline = scheduler_class_of(pipeline_class()))
+            config["_class_name"] = *of_pipeline;
+        else if (const auto in_index = class_in_index("scheduler"))
+            config["_class_name"] = *in_index;
+        return config;
+    }
     fail("model ", name, ": its scheduler is missing (no scheduler/scheduler_config.json in ", folder.string(),
          "); download the model again, or give another --model");
 }
@@ -198,9 +248,20 @@ Checkpoint require_study_checkpoint(const StudyExperiment& experiment) {
     return require_checkpoint(experiment.model());  // says how to get it
 }
 
+namespace {
+
+/// "org/name@revision" is one revision of a model.
+std::string download_command(const std::string& hub_id) {
+    const size_t at = hub_id.find('@');
+    if (at == std::string::npos) return "hf download " + hub_id;
+    return concat("hf download ", hub_id.substr(0, at), " --revision ", hub_id.substr(at + 1));
+}
+
+}  // namespace
+
 std::string how_to_get(const std::string& hub_id) {
     const StudyExperiment* const study = find_study_of(hub_id);
-    return concat("download it with `", study ? study->download_command() : "hf download " + hub_id,
+    return concat("download it with `", study ? study->download_command() : download_command(hub_id),
                   "`, or put its files into models/", shortest_place(hub_id), "/");
 }
 
