@@ -196,9 +196,10 @@ void Experiment::make_memory_plan() {
     circumstances_.tiles = plan_.tiling == Tiling::on;
 }
 
-/// Throws Error, before anything is loaded, when the run cannot fit.
+/// Throws Error, before anything is loaded, when the run cannot fit. Tells of the checkpoint's oddities, once.
 void Experiment::require_memory(Reporter& reporter) {
     if (std::exchange(plan_checked_, true)) return;
+    for (const auto& note : pipeline_->components().notes()) reporter.note(note);
     reporter.detail(plan_.describe());
     if (plan_.fits()) return;
     const auto advice = advise(*pipeline_, memory_request(), plan_.free);

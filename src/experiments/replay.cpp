@@ -59,8 +59,8 @@ std::string model_of(const ReplaySettings& wanted, const std::string& name) {
     if (wanted.model) return *wanted.model;
     const auto found = find_named_checkpoint(name);
     if (!found)
-        fail(wanted.picture.string(), ": its model '", name,
-             "' is neither under models/ nor in the Hub cache; give its place with --model");
+        fail(wanted.picture.string(), ": its model '", name, "' is neither under models/ nor in the Hub cache",
+             describe_search(), "; give its place with --model");
     return found->folder.string();
 }
 

@@ -8,7 +8,9 @@
 #include <array>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
+#include "diffapple/io/files.h"
 #include "diffapple/io/hub.h"
 #include "diffapple/io/json_fields.h"
 
@@ -17,16 +19,6 @@ namespace diffapple {
 namespace fs = std::filesystem;
 
 namespace {
-
-bool is_file(const fs::path& path) {
-    std::error_code ignored;
-    return fs::is_regular_file(path, ignored);
-}
-
-bool is_folder(const fs::path& path) {
-    std::error_code ignored;
-    return fs::is_directory(path, ignored);
-}
 
 fs::path program_folder() {
     std::error_code error;
@@ -38,7 +30,9 @@ fs::path program_folder() {
     const fs::path program = "/proc/self/exe";
 #endif
     const fs::path resolved = fs::canonical(program, error);
-    return error ? fs::path() : resolved.parent_path();
+    if (error && error != std::errc::no_such_file_or_directory)  // a system without /proc
+        fail("cannot find the folder of the program itself: ", error.message());
+    return resolved.parent_path();
 }
 
 bool is_model_folder(const fs::path& folder) {
@@ -55,17 +49,20 @@ Checkpoint open_folder(const fs::path& folder, const std::string& name) {
 
 /// The last part of a folder's path, also for "x/" and ".".
 std::string folder_name(const fs::path& folder) {
-    std::error_code ignored;
-    const fs::path absolute = fs::weakly_canonical(folder, ignored);
+    std::error_code error;
+    const fs::path absolute = fs::canonical(folder, error);
+    if (error) fail("--model ", folder.string(), ": cannot find the folder's name: ", error.message());
     const std::string name = absolute.filename().string();
     return name.empty() ? "model" : valid_utf8(name);
 }
 
 std::vector<fs::path> sorted_subfolders(const fs::path& folder) {
     std::vector<fs::path> found;
+    if (!is_folder(folder)) return found;
     std::error_code error;
     for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
         if (is_folder(entry->path())) found.push_back(entry->path());
+    if (error) fail(folder.string(), ": cannot list its folders: ", error.message());
     std::sort(found.begin(), found.end());
     return found;
 }
@@ -228,13 +225,20 @@ std::optional<Checkpoint> find_named_checkpoint(const std::string& name) {
     return std::nullopt;
 }
 
+std::string describe_search() {
+    std::vector<std::string> places;
+    for (const auto& folder : model_search_folders()) places.push_back(folder.string());
+    for (const auto& folder : hub_cache_folders()) places.push_back(folder.string());
+    return concat(" (looked in ", join(places, ", "), ")");
+}
+
 Checkpoint require_checkpoint(const std::string& model) {
     if (auto found = find_checkpoint(model)) return *found;
     const bool is_hub_id = std::count(model.begin(), model.end(), '/') == 1 && model.front() != '/' &&
                            model.front() != '.' && model.back() != '/';
     const std::string advice = is_hub_id ? how_to_get(model) : "`diffapple models` lists what is here";
-    fail("--model ", model,
-         ": there is no such folder, no such name under models/, and no such model in the Hub cache; ", advice);
+    fail("--model ", model, ": there is no such folder, no such name under models/, and no such model in the Hub cache",
+         describe_search(), "; ", advice);
 }
 
 std::optional<Checkpoint> find_study_checkpoint(const StudyExperiment& experiment) {
@@ -269,8 +273,7 @@ std::vector<Checkpoint> list_checkpoints() {
     std::vector<Checkpoint> found;
     std::vector<fs::path> seen;
     const auto add = [&](const fs::path& folder, const std::string& name) {
-        std::error_code ignored;
-        const fs::path resolved = fs::canonical(folder, ignored);
+        const fs::path resolved = fs::canonical(folder);
         if (!is_model_folder(folder) || std::find(seen.begin(), seen.end(), resolved) != seen.end()) return;
         seen.push_back(resolved);
         found.push_back({.name = name, .folder = folder});

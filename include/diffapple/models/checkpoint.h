@@ -60,6 +60,9 @@ std::optional<Checkpoint> find_checkpoint(const std::string& model);
 /// The same for a name that a stranger wrote: under models/ or in the Hub cache, never a folder elsewhere.
 std::optional<Checkpoint> find_named_checkpoint(const std::string& name);
 
+/// " (looked in ...)": where models are searched by name, for messages about missing ones.
+std::string describe_search();
+
 /// As find_checkpoint; a missing one is an Error that says where it was looked for and how to get it.
 Checkpoint require_checkpoint(const std::string& model);
 
