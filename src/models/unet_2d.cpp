@@ -45,8 +45,8 @@ std::optional<int64_t> read_head_dim(const JsonFields& fields) {
 void read_blocks(const JsonFields& fields, UNet2DConfig& config) {
     config.down_block_types = read_block_names(
         fields, "down_block_types", {"DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"});
-    config.up_block_types = read_block_names(fields, "up_block_types",
-                                             {"AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"});
+    config.up_block_types =
+        read_block_names(fields, "up_block_types", {"AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"});
     config.block_out_channels = read_block_out_channels(fields, {224, 448, 672, 896});
     const size_t blocks = config.block_out_channels.size();
     for (const auto& [key, count] : {std::pair{"down_block_types", config.down_block_types.size()},

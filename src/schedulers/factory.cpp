@@ -49,8 +49,8 @@ const std::vector<Entry>& entries() {
 /// Classes that this program lacks, but whose models others sample as well: they were trained on the same schedule of
 /// noise. Others (EDM, Karras VE, consistency models, flow matching) make the model see noise that it does not know.
 constexpr std::string_view replaceable_classes[] = {
-    "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DEISMultistepScheduler",  "DPMSolverSDEScheduler",
-    "DDIMParallelScheduler",  "DDPMParallelScheduler", "SASolverScheduler"};
+    "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DEISMultistepScheduler", "DPMSolverSDEScheduler",
+    "DDIMParallelScheduler",  "DDPMParallelScheduler",           "SASolverScheduler"};
 
 const Entry& find_entry(const std::string& name) {
     for (const auto& entry : entries())
@@ -79,9 +79,8 @@ std::string scheduler_name(const nlohmann::json& config, const std::string& wher
     std::vector<std::string> known;
     for (const auto& entry : entries()) known.emplace_back(entry.class_name);
     const std::string class_name = fields.text("_class_name");
-    const bool replaceable =
-        std::find(std::begin(replaceable_classes), std::end(replaceable_classes), class_name) !=
-        std::end(replaceable_classes);
+    const bool replaceable = std::find(std::begin(replaceable_classes), std::end(replaceable_classes), class_name) !=
+                             std::end(replaceable_classes);
     fields.reject("_class_name", concat("is '", class_name, "', which this program does not have; it has ",
                                         join(known, ", "), replaceable ? " (choose one with --scheduler)" : ""));
 }

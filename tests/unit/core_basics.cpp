@@ -78,7 +78,9 @@ TEST(CudaGenerator, ItsEngineHasTheKnownAnswers) {
     for (const auto& [key, low, high, words] :
          {Case{0, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
           Case{~0ULL, ~0ULL, ~0ULL, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-          Case{0x299f31d0a4093822, 0x85a308d3243f6a88, 0x0370734413198a2e,
+          Case{0x299f31d0a4093822,
+               0x85a308d3243f6a88,
+               0x0370734413198a2e,
                {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}}) {
         at::Philox4_32 engine(key, high, low);
         for (const uint32_t word : words) EXPECT_EQ(engine(), word);
@@ -88,9 +90,9 @@ TEST(CudaGenerator, ItsEngineHasTheKnownAnswers) {
 /// A1111's web UI (modules/rng_philox.py) prints these for a GPU's torch.randn of seed 0.
 TEST(CudaGenerator, HasAGpusNoise) {
     NoiseSource noise(0, GeneratorKind::cuda);
-    const auto expected = at::tensor({-0.92466259F, -0.42534415F, -2.6438457F, 0.14518388F, -0.12086647F, -0.57972564F,
-                                      -0.62285122F, -0.32838709F, -1.07454231F, -0.36314407F, -1.67105067F,
-                                      2.26550497F});
+    const auto expected =
+        at::tensor({-0.92466259F, -0.42534415F, -2.6438457F, 0.14518388F, -0.12086647F, -0.57972564F, -0.62285122F,
+                    -0.32838709F, -1.07454231F, -0.36314407F, -1.67105067F, 2.26550497F});
     const auto first = noise.normal({3, 4}, at::kCPU, at::kFloat);
     EXPECT_LT((first.flatten() - expected).abs().max().item<float>(), 2e-6F);
     EXPECT_FALSE(at::equal(first, noise.normal({3, 4}, at::kCPU, at::kFloat)));

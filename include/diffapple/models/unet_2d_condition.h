@@ -37,7 +37,7 @@ struct UNet2DConditionConfig {
     /// The mid block has the first one of the lowest level, which is always there.
     std::vector<std::vector<int64_t>> transformer_layers;
     std::vector<std::vector<int64_t>> up_transformer_layers;  ///< of the up blocks, the lowest resolution first
-    int64_t cross_attention_dim;                 ///< channels of the text's embeddings
+    int64_t cross_attention_dim;                              ///< channels of the text's embeddings
     bool upcast_attention;
     int64_t downsample_padding;
     double mid_block_scale_factor;
