@@ -35,11 +35,7 @@ public:
         if (file.get() < 0) fail(path.string(), ": cannot open: ", std::strerror(errno));
         const auto mode = file.status(path).st_mode;
         if (!S_ISREG(mode))
-            fail(path.string(), ": cannot read: it is a ",
-                 S_ISDIR(mode)    ? "folder"
-                 : S_ISFIFO(mode) ? "pipe"
-                                  : "device",
-                 ", not a file");
+            fail(path.string(), ": is not a file but a ", kind_of(mode));
         return file;
     }
 
@@ -60,6 +56,11 @@ public:
     }
 
 private:
+    static const char* kind_of(mode_t mode) {
+        if (S_ISDIR(mode)) return "directory";
+        return S_ISFIFO(mode) ? "pipe" : "device";
+    }
+
     int descriptor_;
 };
 

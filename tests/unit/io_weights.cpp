@@ -152,8 +152,8 @@ TEST(Sha256, OfTextAndFiles) {
     const std::string big((1 << 20) * 2 + 5, 'x');
     EXPECT_EQ(sha256_of_file(folder.write("big", big)), sha256(big));
     EXPECT_ERROR(sha256_of_file(folder.path() / "absent"), "absent: cannot open");
-    EXPECT_ERROR(sha256_of_file(folder.path()), "cannot read: it is a folder");
-    EXPECT_ERROR(sha256_of_file("/dev/zero"), "cannot read: it is a device");
+    EXPECT_ERROR(sha256_of_file(folder.path()), "is not a file but a directory");
+    EXPECT_ERROR(sha256_of_file("/dev/zero"), "is not a file but a device");
 }
 
 class WeightsSha256 : public ::testing::Test {

@@ -121,7 +121,7 @@ TEST_F(ComponentStoreTest, LoadingOfWeightsIsTold) {
 TEST_F(ComponentStoreTest, ChecksAllWithoutLoading) {
     ComponentDescription damaged = fake("vae", Keep::loop);
     damaged.check = [](const Placement& placement) -> std::string { fail("damaged in ", placement.dtype); };
-    const ComponentStore store({fake("unet", Keep::loop), damaged});
+    ComponentStore store({fake("unet", Keep::loop), damaged});
     EXPECT_ERROR(store.check([](const std::string& name) { return name == "vae" ? bf16 : fp32; }), "BFloat16");
     EXPECT_TRUE(loaded.empty());
 }
