@@ -44,7 +44,7 @@ def checkpoints(tmp_path_factory):
 def copy_of(checkpoints, tmp_path):
     """A copy of a checkpoint, to be changed."""
 
-    def copy(name, scheduler=None, **index):
+    def copy(name, scheduler=None, /, **index):
         folder = shutil.copytree(checkpoints[name], tmp_path / "model")
         if scheduler is not None:
             edit_json(folder / "scheduler" / "scheduler_config.json", **scheduler)
