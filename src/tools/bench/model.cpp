@@ -11,7 +11,7 @@
 namespace diffapple {
 namespace {
 
-const OnLostText nobody = [](const std::string&, size_t) {};
+const OnLostText nobody = [](const std::string&) {};
 
 class PipelineBench final : public BenchModel {
 public:
