@@ -8,7 +8,7 @@ import oracle
 import pytest
 import sd_oracle
 import torch
-from checkpoints import TINY, make_checkpoint
+from checkpoints import TINY, make_checkpoint, read_state, write_state
 from cuda_noise import CudaNoise, philox_4x32
 from finished import chunks, recipe
 from oracle import assert_latents_equal, assert_pictures_equal
@@ -74,6 +74,8 @@ def test_a_picture_has_the_noise_of_a_cuda_generator(diffapple, tiny, seed):
 @pytest.mark.parametrize(("width", "height", "batch"), [(192, 168, 1), (256, 256, 3)], ids=["1 lap", "6 laps"])
 def test_draws_beyond_the_grid_are_those_of_an_a5000(diffapple, width, height, batch):
     model = make_checkpoint(diffapple.folder / "model", dict(TINY, sample_size=64))
+    state = read_state(model)  # without the network's roundings, the noise alone is compared
+    write_state(model, {name: t * 0 if name.startswith("conv_out.") else t for name, t in state.items()})
     size = ("--width", width, "--height", height)
     latents, _, result = run_ddpm(diffapple, model, 3, "--steps", 2, "--batch-size", batch, *size)
     for gpu, equal in [((64, 1536), True), ((108, 2048), width == 192), ((40, 1024), False)]:
