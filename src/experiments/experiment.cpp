@@ -150,13 +150,15 @@ std::filesystem::path Experiment::path(const BatchSettings& batch, int64_t index
 
 bool Experiment::any_guided() const {
     if (run_.batch.is_guided()) return true;
-    // Guidance depends on no other list, so that each list can be looked at alone.
-    for (const auto& axis : run_.axes)
+    // Asked for every batch: the list of guidance alone is looked at, not those of a hundred thousand seeds.
+    for (const auto& axis : run_.axes) {
+        if (axis.setting->key != "guidance") continue;
         for (const auto& change : axis.values) {
             BatchSettings settings = run_.batch;
             change(settings);
             if (settings.is_guided()) return true;
         }
+    }
     return false;
 }
 
