@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <optional>
@@ -17,6 +16,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/core/utf8.h"
+#include "diffapple/io/files.h"
 
 namespace diffapple {
 namespace {
@@ -100,9 +100,12 @@ void run_prompts_of_file(const std::string& file, Experiment& experiment, Report
     if (file == "-") {
         run_lines(std::cin, runs);
     } else {
+        // Looked at first: opening a pipe would wait for its writer.
+        if (is_folder(file)) fail("--prompts ", file, ": is a folder, not a file of prompts");
+        if (is_there(file) && !is_file(file))
+            fail("--prompts ", file, ": is a pipe or a device, not a file; give prompts from a pipe with --prompts -");
         std::ifstream stream(file);
         if (!stream) fail("--prompts '", file, "': cannot be read (", std::strerror(errno), ")");
-        if (std::filesystem::is_directory(file)) fail("--prompts ", file, ": is a folder, not a file of prompts");
         run_lines(stream, runs);
     }
     if (runs.count() == 0) fail("--prompts ", file, ": holds no prompts");

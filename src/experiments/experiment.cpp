@@ -15,6 +15,7 @@
 #include "diffapple/core/version.h"
 #include "diffapple/io/resample.h"
 #include "diffapple/io/weights.h"
+#include "diffapple/pipelines/scheduler_repairs.h"
 #include "diffapple/recipes/output_names.h"
 
 namespace diffapple {
@@ -117,8 +118,23 @@ void Experiment::read_start_latents() {
         fail("--latents ", path.string(), ": holds values that are not finite (NaN or infinity), and no noise");
 }
 
+void Experiment::keep_recorded_scheduler(const json& recorded) {
+    repairs_scheduler_ = without_notes(recorded) != without_notes(scheduler_config_);
+}
+
+/// As the batch uses it. An experiment that has a sampler of its own sets it by from_config, as the study does.
+json Experiment::scheduler_config(const BatchSettings& batch) const {
+    const ModelTraits& traits = circumstances_.traits;
+    if (!repairs_scheduler_ || !traits.has_prompts || traits.is_xl) return scheduler_config_;
+    const bool by_experiment = batch.scheduler == circumstances_.experiment.scheduler;
+    return repair_scheduler_config(scheduler_config_, {.own = circumstances_.own_scheduler,
+                                                       .chosen = batch.scheduler,
+                                                       .swapped = by_experiment,
+                                                       .inpaints = batch.mask.given()});
+}
+
 std::unique_ptr<Scheduler> Experiment::new_scheduler(const BatchSettings& batch) const {
-    return make_scheduler(batch.scheduler, scheduler_config_, scheduler_file,
+    return make_scheduler(batch.scheduler, scheduler_config(batch), scheduler_file,
                           {.steps = batch.steps, .strength = batch.strength.value_or(1.0), .eta = batch.eta});
 }
 
@@ -127,7 +143,7 @@ Recipe Experiment::recipe(const BatchSettings& batch, int64_t index) const {
     json& determining = recipe.determining;
     determining["schema"] = recipe_schema;
     determining["experiment"] = circumstances_.experiment.name;
-    determining["scheduler"]["config"] = without_notes(scheduler_config_);
+    determining["scheduler"]["config"] = without_notes(scheduler_config(batch));
     for (const auto& [component, dtype] : pipeline_->dtypes()) determining["dtypes"][component] = dtype_name(dtype);
     determining["settings"]["index"] = index;
     if (!batch.prompts.empty()) determining["settings"]["prompt"] = batch.prompt_of(index);
@@ -182,9 +198,10 @@ void Experiment::make_memory_plan() {
     circumstances_.tiles = plan_.tiling == Tiling::on;
 }
 
-/// Throws Error, before anything is loaded, when the run cannot fit.
+/// Throws Error, before anything is loaded, when the run cannot fit. Tells of the checkpoint's oddities, once.
 void Experiment::require_memory(Reporter& reporter) {
     if (std::exchange(plan_checked_, true)) return;
+    for (const auto& note : pipeline_->components().notes()) reporter.note(note);
     reporter.detail(plan_.describe());
     if (plan_.fits()) return;
     const auto advice = advise(*pipeline_, memory_request(), plan_.free);
@@ -229,10 +246,10 @@ void Experiment::prepare_prompts(const BatchSettings& batch, Reporter& reporter)
         if (!circumstances_.traits.zeros_for_no_prompt) guided.negative_prompt = guided.negative_prompt.value_or("");
         prompts.push_back(negative_prompt(guided));
     }
-    pipeline_->prepare(prompts, [&](const std::string& lost) {
+    pipeline_->prepare(prompts, [&](const std::string& lost, size_t limit) {
         constexpr size_t most_shown = 300;  // a pasted book is no message
-        reporter.note("The text encoder reads 77 tokens; this end of the prompt is left out: " +
-                      shorten(lost, most_shown));
+        reporter.note(concat("The text encoder reads ", limit,
+                             " tokens; this end of the prompt is left out: ", shorten(lost, most_shown)));
     });
 }
 

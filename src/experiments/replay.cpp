@@ -59,8 +59,8 @@ std::string model_of(const ReplaySettings& wanted, const std::string& name) {
     if (wanted.model) return *wanted.model;
     const auto found = find_named_checkpoint(name);
     if (!found)
-        fail(wanted.picture.string(), ": its model '", name,
-             "' is neither under models/ nor in the Hub cache; give its place with --model");
+        fail(wanted.picture.string(), ": its model '", name, "' is neither under models/ nor in the Hub cache",
+             describe_search(), "; give its place with --model");
     return found->folder.string();
 }
 
@@ -85,6 +85,12 @@ void require_own_size(const std::string& where, const PngInfo& png, const BatchS
     fail(where, ": is ", png.width, "x", png.height, ", but its recipe is that of a picture of ", width, "x", height,
          comparison ? " (it shows image, mask and result side by side); replay the picture without _comp in its name"
                     : "; it was changed since it was made");
+}
+
+/// Empty where a stranger's recipe has none.
+json recorded_scheduler_config(const Recipe& recipe) {
+    const auto config = "/scheduler/config"_json_pointer;
+    return recipe.determining.contains(config) ? recipe.determining.at(config) : json::object();
 }
 
 /// What the two recipes must have in common: all but what the user set otherwise.
@@ -175,6 +181,7 @@ Replay replay_picture(const ReplaySettings& wanted, Reporter& reporter) {
     if (!original) fail(where, ": has no recipe; only pictures made by this program can be made again");
     RecipeRun found = read_run(wanted, *original, png, reporter);
     Experiment experiment(found.study, std::move(found.run));
+    experiment.keep_recorded_scheduler(recorded_scheduler_config(*original));
     const BatchSettings batch = experiment.batch(0);
     Recipe recipe = experiment.recipe(batch, found.index);
     require_same_recipe(*original, recipe, where);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -27,11 +28,22 @@ public:
     /// Closes now; false (with errno set) when the system reports a late write error.
     bool close() { return ::close(std::exchange(descriptor_, -1)) == 0; }
 
-    /// Opens an existing file for reading; throws Error naming it.
+    /// Opens an existing file for reading; throws Error naming it. What is no file is refused: opening a pipe would
+    /// wait for its writer (hence not blocking), and a device need not have an end.
     static FileDescriptor open_for_reading(const std::filesystem::path& path) {
-        FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        FileDescriptor file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
         if (file.get() < 0) fail(path.string(), ": cannot open: ", std::strerror(errno));
+        const auto mode = file.status(path).st_mode;
+        if (!S_ISREG(mode))
+            fail(path.string(), ": is not a file but a ", kind_of(mode));
         return file;
+    }
+
+    /// What the system says of the open file. Throws Error naming `path`.
+    struct stat status(const std::filesystem::path& path) const {
+        struct stat found = {};
+        if (::fstat(descriptor_, &found) != 0) fail(path.string(), ": cannot read: ", std::strerror(errno));
+        return found;
     }
 
     /// Reads up to `bytes` bytes; 0 at the end of the file. Throws Error naming `path`.
@@ -44,6 +56,11 @@ public:
     }
 
 private:
+    static const char* kind_of(mode_t mode) {
+        if (S_ISDIR(mode)) return "directory";
+        return S_ISFIFO(mode) ? "pipe" : "device";
+    }
+
     int descriptor_;
 };
 

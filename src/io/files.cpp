@@ -147,6 +147,31 @@ void remove_stale_temporary_files(const fs::path& folder) noexcept try {
 } catch (const std::exception&) {  // tidying up is no reason to fail
 }
 
+namespace {
+
+/// The type of what has this name; not_found for nothing, also where no file could be of this name.
+fs::file_type type_of(const fs::path& path) {
+    std::error_code error;
+    const fs::file_type type = fs::status(path, error).type();
+    const bool absent = type == fs::file_type::not_found || error == std::errc::filename_too_long;
+    if (!absent && error) fail(path.string(), ": cannot see what it is: ", error.message());
+    return absent ? fs::file_type::not_found : type;
+}
+
+}  // namespace
+
+bool is_file(const fs::path& path) {
+    return type_of(path) == fs::file_type::regular;
+}
+
+bool is_folder(const fs::path& path) {
+    return type_of(path) == fs::file_type::directory;
+}
+
+bool is_there(const fs::path& path) {
+    return type_of(path) != fs::file_type::not_found;
+}
+
 std::string read_file(const fs::path& path, uintmax_t limit) {
     const FileDescriptor file = FileDescriptor::open_for_reading(path);
     std::string content;

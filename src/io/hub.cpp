@@ -1,13 +1,15 @@
 // The folder layout of the Hub's cache: models--org--name/{blobs,refs,snapshots/<revision>}.
 #include "diffapple/io/hub.h"
 
+#include <pwd.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/files.h"
-#include "hub_folders.h"
 
 namespace diffapple {
 namespace {
@@ -46,8 +48,7 @@ std::string model_id(const std::string& folder) {
 
 std::optional<fs::path> snapshot(const fs::path& repository, const std::string& revision) {
     const fs::path folder = repository / "snapshots" / revision;
-    std::error_code error;
-    if (!is_plain_name(revision) || !fs::is_directory(folder, error)) return std::nullopt;
+    if (!is_plain_name(revision) || !is_folder(folder)) return std::nullopt;
     return folder;
 }
 
@@ -56,20 +57,20 @@ std::optional<fs::path> referred_snapshot(const fs::path& repository, const std:
     const fs::path relative(reference);
     const bool safe = std::all_of(relative.begin(), relative.end(), [](const fs::path& p) { return is_plain_name(p); });
     const fs::path file = repository / "refs" / relative;
-    std::error_code error;
-    if (!safe || !fs::is_regular_file(file, error)) return std::nullopt;
+    if (!safe || !is_file(file)) return std::nullopt;
     std::string revision = read_file(file, 4096);
     while (!revision.empty() && std::isspace(static_cast<unsigned char>(revision.back()))) revision.pop_back();
     return snapshot(repository, revision);
 }
 
+/// In order of name; none where there is no such folder.
 std::vector<fs::path> folders_in(const fs::path& parent) {
     std::vector<fs::path> folders;
+    if (!is_folder(parent)) return folders;
     std::error_code error;
-    for (fs::directory_iterator entry(parent, error), end; !error && entry != end; entry.increment(error)) {
-        std::error_code ignored;
-        if (entry->is_directory(ignored)) folders.push_back(entry->path());
-    }
+    for (fs::directory_iterator entry(parent, error), end; !error && entry != end; entry.increment(error))
+        if (is_folder(entry->path())) folders.push_back(entry->path());
+    if (error) fail(parent.string(), ": cannot list its folders: ", error.message());
     std::sort(folders.begin(), folders.end());
     return folders;
 }
@@ -78,7 +79,9 @@ std::optional<fs::path> newest_snapshot(const fs::path& repository) {
     const std::vector<fs::path> snapshots = folders_in(repository / "snapshots");
     const auto written = [](const fs::path& path) {
         std::error_code error;
-        return fs::last_write_time(path, error);
+        const auto time = fs::last_write_time(path, error);
+        if (error) fail(path.string(), ": cannot see when it was written: ", error.message());
+        return time;
     };
     const auto newest = std::max_element(snapshots.begin(), snapshots.end(),
                                          [&](const fs::path& a, const fs::path& b) { return written(a) < written(b); });
@@ -90,19 +93,64 @@ std::optional<fs::path> default_snapshot(const fs::path& repository) {
     return main ? main : newest_snapshot(repository);
 }
 
+/// The value of an environment variable; empty for one that is not set.
+std::string variable(const std::string& name) {
+    const char* const value = std::getenv(name.c_str());
+    return value ? value : "";
+}
+
+/// The home folder of a user ("": the one who runs the program); empty where there is none.
+std::string home_of(const std::string& user) {
+    if (user.empty() && !variable("HOME").empty()) return variable("HOME");
+    const passwd* const entry = user.empty() ? ::getpwuid(::getuid()) : ::getpwnam(user.c_str());
+    return entry && entry->pw_dir ? entry->pw_dir : "";
+}
+
+/// Python's os.path.expanduser: ~ and ~user at the start.
+std::string expand_home(const std::string& path) {
+    if (!path.starts_with("~")) return path;
+    const size_t end = std::min(path.find('/'), path.size());
+    const std::string home = home_of(path.substr(1, end - 1));
+    return home.empty() ? path : home + path.substr(end);
+}
+
+bool is_of_variable(unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_';
+}
+
+/// Python's os.path.expandvars: $NAME and ${NAME}; what is not set stays as it is written.
+std::string expand_variables(const std::string& path) {
+    std::string expanded;
+    for (size_t at = 0; at < path.size();) {
+        const bool braces = path.compare(at, 2, "${") == 0;
+        const size_t begin = at + (braces ? 2 : 1);
+        size_t end = begin;
+        while (path[at] == '$' && end < path.size() && (braces ? path[end] != '}' : is_of_variable(path[end]))) ++end;
+        const size_t next = end + (braces && end < path.size() ? 1 : 0);
+        const bool is_reference = end > begin && (!braces || next > end);
+        const char* const value = is_reference ? std::getenv(path.substr(begin, end - begin).c_str()) : nullptr;
+        expanded += value ? value : path.substr(at, next - at);
+        at = next;
+    }
+    return expanded;
+}
+
 }  // namespace
 
 std::vector<fs::path> hub_cache_folders() {
     std::vector<fs::path> folders;
-    const auto add = [&](const char* variable, const fs::path& below) {
-        const char* value = std::getenv(variable);
-        if (!value || !*value) return;
-        const fs::path folder = below.empty() ? fs::path(value) : value / below;
+    const auto add = [&](const std::string& parent, const fs::path& below) {
+        if (parent.empty()) return;
+        const std::string expanded = expand_variables(expand_home(parent));
+        const fs::path folder = below.empty() ? fs::path(expanded) : expanded / below;
         if (std::find(folders.begin(), folders.end(), folder) == folders.end()) folders.push_back(folder);
     };
-    add("HF_HUB_CACHE", "");
-    add("HF_HOME", "hub");
-    add("HOME", fs::path(".cache") / "huggingface" / "hub");
+    const fs::path of_library = fs::path("huggingface") / "hub";
+    add(variable("HF_HUB_CACHE"), "");
+    add(variable("HUGGINGFACE_HUB_CACHE"), "");
+    add(variable("HF_HOME"), "hub");
+    add(variable("XDG_CACHE_HOME"), of_library);
+    add(home_of(""), ".cache" / of_library);
     return folders;
 }
 

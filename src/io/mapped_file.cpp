@@ -2,7 +2,6 @@
 #include "mapped_file.h"
 
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "file_descriptor.h"
 
@@ -10,10 +9,7 @@ namespace diffapple {
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
     const FileDescriptor file = FileDescriptor::open_for_reading(path);
-    struct stat status {};
-    if (::fstat(file.get(), &status) != 0) fail(path.string(), ": cannot read: ", std::strerror(errno));
-    if (!S_ISREG(status.st_mode)) fail(path.string(), ": is not a file");
-    size_ = static_cast<uint64_t>(status.st_size);
+    size_ = static_cast<uint64_t>(file.status(path).st_size);
     if (size_ == 0) return;  // an empty range cannot be mapped
     void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
     if (address == MAP_FAILED) fail(path.string(), ": cannot map into memory: ", std::strerror(errno));

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
-#include <tuple>
+#include <utility>
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/text.h"
+#include "diffapple/io/files.h"
 #include "diffapple/io/json_fields.h"
 #include "torch_bin.h"
 
@@ -22,25 +24,83 @@ struct Candidate {
     bool is_index;
 };
 
-/// File names in the order of preference.
-std::vector<Candidate> candidates(const std::string& stem, bool prefer_half) {
+/// What files are called without their extension. Only transformers calls them "model", and .bin files otherwise.
+struct Stem {
+    std::string safetensors, bin;
+    bool of_transformers;
+};
+
+Stem stem_of(const std::string& name) {
+    const bool of_transformers = name == "model";
+    return {name, of_transformers ? "pytorch_model" : name, of_transformers};
+}
+
+/// File names of one variant ("": full precision) in the order in which the library that wrote them reads them: both
+/// prefer safetensors; diffusers takes an index before a single file and transformers after it, but neither takes an
+/// index of .bin shards before a single .bin file.
+std::vector<Candidate> names_of_variant(const Stem& stem, const std::string& variant) {
     std::vector<Candidate> names;
-    for (const std::string extension : {".safetensors", ".bin"}) {
-        const std::string base = extension == ".bin" && stem == "model" ? "pytorch_model" : stem;
-        const std::vector<Candidate> full = {
-            {base + extension, false},
-            {base + extension + ".index.json", true},
-        };
-        const std::vector<Candidate> half = {
-            {base + ".fp16" + extension, false},
-            {base + ".fp16" + extension + ".index.json", true},
-            {base + extension + ".index.fp16.json", true},
-        };
-        const auto& [first, second] = prefer_half ? std::tie(half, full) : std::tie(full, half);
-        names.insert(names.end(), first.begin(), first.end());
-        names.insert(names.end(), second.begin(), second.end());
+    for (const bool safetensors : {true, false}) {
+        const std::string base = safetensors ? stem.safetensors : stem.bin;
+        const std::string extension = safetensors ? ".safetensors" : ".bin";
+        const std::string infix = variant.empty() ? "" : "." + variant;
+        std::vector<Candidate> indices = {{base + extension + ".index" + infix + ".json", true}};
+        if (!variant.empty()) {  // spellings of older versions
+            indices.push_back({base + infix + extension + ".index.json", true});
+            indices.push_back({base + extension + infix + ".index.json", true});
+        }
+        const bool single_first = stem.of_transformers || !safetensors;
+        const Candidate single{base + infix + extension, false};
+        if (single_first) names.push_back(single);
+        names.insert(names.end(), indices.begin(), indices.end());
+        if (!single_first) names.push_back(single);
     }
     return names;
+}
+
+std::optional<WeightFiles> find_variant(const fs::path& folder, const Stem& stem, const std::string& variant);
+
+/// What stands between two parts of a text; empty where it does not begin and end with them.
+std::string between(const std::string& text, const std::string& before, const std::string& after) {
+    const bool fits = text.size() > before.size() + after.size() && text.starts_with(before) && text.ends_with(after);
+    return fits ? text.substr(before.size(), text.size() - before.size() - after.size()) : "";
+}
+
+/// The variant that a file's name names; empty for any other file, and for a shard.
+std::string variant_of_name(const std::string& name, const Stem& stem) {
+    for (const auto& [base, extension] : {std::pair(stem.safetensors, std::string(".safetensors")), {stem.bin, ".bin"}})
+        for (const auto& [before, after] : {std::pair(base + ".", extension),
+                                            {base + extension + ".index.", ".json"},
+                                            {base + ".", extension + ".index.json"},
+                                            {base + extension + ".", ".index.json"}}) {
+            const std::string variant = between(name, before, after);
+            const bool is_shard = variant.find("-of-") != std::string::npos;
+            if (!variant.empty() && variant.find('.') == std::string::npos && !is_shard) return variant;
+        }
+    return "";
+}
+
+std::set<std::string> variants_in(const fs::path& folder, const Stem& stem) {
+    std::set<std::string> variants;
+    std::error_code error;
+    for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+        if (const std::string variant = variant_of_name(entry->path().filename().string(), stem);
+            !variant.empty() && find_variant(folder, stem, variant))
+            variants.insert(variant);
+    if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory)
+        fail(folder.string(), ": cannot list its files: ", error.message());
+    return variants;
+}
+
+/// The variant to take where there are no files without one: the one that says most of the values.
+std::optional<std::string> only_variant(const fs::path& folder, const Stem& stem) {
+    const std::set<std::string> variants = variants_in(folder, stem);
+    for (const char* const precision : {"fp32", "fp16", "bf16"})
+        if (variants.contains(precision)) return precision;
+    if (variants.size() > 1)
+        fail(folder.string(), ": holds weights of several variants (", join(variants, ", "),
+             ") and none without; give one of them the name ", stem.safetensors, ".safetensors");
+    return variants.empty() ? std::nullopt : std::optional(*variants.begin());
 }
 
 /// The index's map from tensor to file name. A name with a folder in it could lead anywhere and is refused.
@@ -65,11 +125,19 @@ WeightFiles shards_of(const fs::path& index) {
     WeightFiles result{{}, index};
     for (const std::string& name : names) {
         result.files.push_back(index.parent_path() / name);
-        if (!fs::is_regular_file(result.files.back())) {
+        if (!is_file(result.files.back())) {
             fail(result.files.back().string(), ": is missing, but ", index.filename().string(), " refers to it");
         }
     }
     return result;
+}
+
+std::optional<WeightFiles> find_variant(const fs::path& folder, const Stem& stem, const std::string& variant) {
+    for (const Candidate& candidate : names_of_variant(stem, variant)) {
+        const fs::path path = folder / candidate.name;
+        if (is_file(path)) return candidate.is_index ? shards_of(path) : WeightFiles{{path}, {}};
+    }
+    return std::nullopt;
 }
 
 StoredTensors open_file(const fs::path& path) {
@@ -103,14 +171,13 @@ uint64_t WeightFiles::total_bytes() const {
 }
 
 WeightFiles find_weight_files(const fs::path& folder, const std::string& stem, bool prefer_half) {
-    std::vector<std::string> looked_for;
-    for (const Candidate& candidate : candidates(stem, prefer_half)) {
-        const fs::path path = folder / candidate.name;
-        std::error_code error;
-        if (fs::is_regular_file(path, error)) return candidate.is_index ? shards_of(path) : WeightFiles{{path}, {}};
-        looked_for.push_back(candidate.name);
-    }
-    fail(folder.string(), ": no weights found; looked for ", join(looked_for, ", "));
+    const Stem names = stem_of(stem);
+    for (const std::string variant : {prefer_half ? "fp16" : "", ""})
+        if (const auto found = find_variant(folder, names, variant)) return *found;
+    if (const auto variant = only_variant(folder, names)) return *find_variant(folder, names, *variant);
+    fail(folder.string(), ": no weights found; looked for ", names.safetensors, ".safetensors, ", names.bin,
+         ".bin, their shards (", names.safetensors, ".safetensors.index.json) and variants (", names.safetensors,
+         ".fp16.safetensors)");
 }
 
 StoredTensors open_weights(const WeightFiles& files) {

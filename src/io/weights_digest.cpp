@@ -1,6 +1,11 @@
 // The sha256 of weights without reading gigabytes each time: the Hub cache's blob names, else our own small cache.
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -16,6 +21,10 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+int64_t nanoseconds(const timespec& time) {
+    return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
 /// The Hub's cache names each large file by its sha256 and links to it from the snapshot.
 std::optional<std::string> digest_from_blob_name(const fs::path& file) {
     std::error_code error;
@@ -25,7 +34,32 @@ std::optional<std::string> digest_from_blob_name(const fs::path& file) {
     return name;
 }
 
-/// Digests by absolute path; an entry counts while the file's size and modification time are the same.
+/// Which file stands under a name, and in which state: another one, or other content, is another state. The time of
+/// modification can be kept or set by whoever changes a file; that of its change (ctime) is the system's own.
+json state_of_file(const fs::path& path) {
+    struct stat status = {};
+    if (::stat(path.c_str(), &status) != 0) fail(path.string(), ": cannot open: ", std::strerror(errno));
+#ifdef __APPLE__
+    const timespec &changed = status.st_ctimespec, &modified = status.st_mtimespec;
+#else
+    const timespec &changed = status.st_ctim, &modified = status.st_mtim;
+#endif
+    return {{"device", static_cast<uint64_t>(status.st_dev)},
+            {"inode", static_cast<uint64_t>(status.st_ino)},
+            {"size", static_cast<int64_t>(status.st_size)},
+            {"changed", nanoseconds(changed)},
+            {"modified", nanoseconds(modified)}};
+}
+
+/// A file that changed so shortly before it was read may have changed again with the same times, which some file
+/// systems keep to 2 seconds: what was found of it then is not trusted later.
+bool was_settled(const json& state, int64_t read_at) {
+    constexpr int64_t safe_age = 5'000'000'000;  // in ns
+    const int64_t changed = state.at("changed");
+    return changed > 0 && read_at > changed && read_at - changed >= safe_age;
+}
+
+/// Digests by absolute path; an entry counts while the file's state is the one in which it was read.
 class DigestCache {
 public:
     DigestCache() : path_(cache_folder() / "diffapple" / "sha256.json") {
@@ -34,24 +68,29 @@ public:
         } catch (const Error&) {
             entries_ = json::object();  // absent or damaged: start again
         }
+        if (!entries_.is_object()) entries_ = json::object();
     }
 
     std::optional<std::string> find(const fs::path& file) const {
         const auto entry = entries_.find(file.string());
         if (entry == entries_.end() || !entry->is_object()) return std::nullopt;
-        const json digest = entry->value("sha256", json());
-        if (*entry != describe(file, digest) || !digest.is_string() || !is_sha256(digest)) return std::nullopt;
+        const json digest = entry->value("sha256", json()), read_at = entry->value("read", json());
+        if (!digest.is_string() || !is_sha256(digest) || !read_at.is_number_integer()) return std::nullopt;
+        const json state = state_of_file(file);
+        if (entry->value("file", json()) != state || !was_settled(state, read_at)) return std::nullopt;
         return digest.get<std::string>();
     }
 
-    void store(const fs::path& file, const std::string& digest) {
-        remove_stale_entries();
-        entries_[file.string()] = describe(file, digest);
-        try {
-            write_file_atomically(path_, entries_.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
-        } catch (const Error&) {
-            // Without a cache the next run computes the digest again.
-        }
+    /// Reads the file. Throws Error where it changes meanwhile.
+    std::string compute(const fs::path& file) {
+        const json state = state_of_file(file);
+        const int64_t read_at = now();
+        std::string digest = sha256_of_file(file);
+        if (state_of_file(file) != state)
+            fail(file.string(), ": changed while it was read; wait until it is written, and start again");
+        entries_[file.string()] = {{"file", state}, {"read", read_at}, {"sha256", digest}};
+        save();
+        return digest;
     }
 
 private:
@@ -61,10 +100,20 @@ private:
         return fs::path(home ? home : "/nonexistent") / ".cache";
     }
 
-    static json describe(const fs::path& file, const json& digest) {
-        std::error_code error;
-        const auto modified = fs::last_write_time(file, error).time_since_epoch().count();
-        return {{"size", fs::file_size(file, error)}, {"modified", static_cast<int64_t>(modified)}, {"sha256", digest}};
+    static int64_t now() {
+        timespec time{};
+        ::clock_gettime(CLOCK_REALTIME, &time);
+        return nanoseconds(time);
+    }
+
+    void save() {
+        remove_stale_entries();
+        try {
+            remove_stale_temporary_files(path_.parent_path());
+            write_file_atomically(path_, entries_.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+        } catch (const Error&) {
+            // Without a cache the next run computes the digest again.
+        }
     }
 
     void remove_stale_entries() {
@@ -82,9 +131,7 @@ std::string digest_of(const fs::path& file, DigestCache& cache) {
     if (const auto known = digest_from_blob_name(file)) return *known;
     const fs::path absolute = fs::absolute(file).lexically_normal();
     if (const auto known = cache.find(absolute)) return *known;
-    std::string digest = sha256_of_file(absolute);
-    cache.store(absolute, digest);
-    return digest;
+    return cache.compute(absolute);
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ void read_blocks(const JsonFields& fields, AutoencoderKLConfig& config) {
     config.block_out_channels = read_block_out_channels(fields, {64});
     for (const auto& [key, supported] : {std::pair{"down_block_types", std::string("DownEncoderBlock2D")},
                                          std::pair{"up_block_types", std::string("UpDecoderBlock2D")}}) {
-        const auto names = fields.texts(key, std::vector<std::string>{supported});
+        const auto names = read_block_names(fields, key, {supported});
         for (const auto& name : names)
             if (name != supported)
                 fields.reject(key, concat("has the unsupported block '", name, "'; this program has ", supported));
@@ -32,7 +32,7 @@ void refuse_normalised_latents(const JsonFields& fields) {
 }  // namespace
 
 AutoencoderKLConfig AutoencoderKLConfig::from_json(const JsonFields& fields) {
-    if (fields.has("_class_name")) fields.choice("_class_name", {"AutoencoderKL"});
+    require_class(fields, "AutoencoderKL");
     refuse_normalised_latents(fields);
     AutoencoderKLConfig config;
     read_blocks(fields, config);

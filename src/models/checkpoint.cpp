@@ -8,7 +8,9 @@
 #include <array>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
+#include "diffapple/io/files.h"
 #include "diffapple/io/hub.h"
 #include "diffapple/io/json_fields.h"
 
@@ -17,16 +19,6 @@ namespace diffapple {
 namespace fs = std::filesystem;
 
 namespace {
-
-bool is_file(const fs::path& path) {
-    std::error_code ignored;
-    return fs::is_regular_file(path, ignored);
-}
-
-bool is_folder(const fs::path& path) {
-    std::error_code ignored;
-    return fs::is_directory(path, ignored);
-}
 
 fs::path program_folder() {
     std::error_code error;
@@ -38,7 +30,9 @@ fs::path program_folder() {
     const fs::path program = "/proc/self/exe";
 #endif
     const fs::path resolved = fs::canonical(program, error);
-    return error ? fs::path() : resolved.parent_path();
+    if (error && error != std::errc::no_such_file_or_directory)  // a system without /proc
+        fail("cannot find the folder of the program itself: ", error.message());
+    return resolved.parent_path();
 }
 
 bool is_model_folder(const fs::path& folder) {
@@ -55,17 +49,20 @@ Checkpoint open_folder(const fs::path& folder, const std::string& name) {
 
 /// The last part of a folder's path, also for "x/" and ".".
 std::string folder_name(const fs::path& folder) {
-    std::error_code ignored;
-    const fs::path absolute = fs::weakly_canonical(folder, ignored);
+    std::error_code error;
+    const fs::path absolute = fs::canonical(folder, error);
+    if (error) fail("--model ", folder.string(), ": cannot find the folder's name: ", error.message());
     const std::string name = absolute.filename().string();
     return name.empty() ? "model" : valid_utf8(name);
 }
 
 std::vector<fs::path> sorted_subfolders(const fs::path& folder) {
     std::vector<fs::path> found;
+    if (!is_folder(folder)) return found;
     std::error_code error;
     for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
         if (is_folder(entry->path())) found.push_back(entry->path());
+    if (error) fail(folder.string(), ": cannot list its folders: ", error.message());
     std::sort(found.begin(), found.end());
     return found;
 }
@@ -78,7 +75,9 @@ std::string Component::where() const {
 }
 
 WeightFiles Component::weights(bool prefer_half) const {
-    const bool of_transformers = config.contains("architectures") || config.contains("model_type");
+    // Configs of transformers need not say whose they are; what has a text or a picture as input is theirs.
+    const bool of_transformers = config.contains("architectures") || config.contains("model_type") ||
+                                 name.starts_with("text_encoder") || name == "safety_checker";
     return find_weight_files(folder, of_transformers ? "model" : "diffusion_pytorch_model", prefer_half);
 }
 
@@ -89,9 +88,13 @@ Component Checkpoint::component(const std::string& component_name) const {
     if (root_layout) component_folder = folder;
     Component found{
         .name = component_name, .config_file = component_folder / "config.json", .folder = component_folder};
-    if (!is_file(found.config_file))
+    if (!is_file(found.config_file)) {
+        if (!uses(component_name))
+            fail("model ", name, ": has no ", component_name, " (its model_index.json, of ",
+                 valid_utf8(pipeline_class()), ", names none); models without it are not supported");
         fail("model ", name, ": its ", component_name, " is missing (no ", component_name, "/config.json in ",
              folder.string(), "); download the model again, or give another --model");
+    }
     found.config = read_json_file(found.config_file);
     return found;
 }
@@ -104,9 +107,53 @@ std::vector<std::string> Checkpoint::component_names() const {
     return names;
 }
 
+std::optional<nlohmann::json> Checkpoint::index() const {
+    const fs::path file = folder / "model_index.json";
+    return is_file(file) ? std::optional(read_json_file(file)) : std::nullopt;
+}
+
+/// Of a pipeline with code of its own, the index names a file and a class.
+std::string Checkpoint::pipeline_class() const {
+    const auto all = index();
+    if (!all || !all->contains("_class_name")) return "";
+    const auto& name = all->at("_class_name");
+    const auto& text = name.is_array() && !name.empty() ? name.back() : name;
+    return text.is_string() ? text.get<std::string>() : "";
+}
+
+std::optional<std::string> Checkpoint::class_in_index(const std::string& component_name) const {
+    const auto all = index();
+    if (!all) return std::nullopt;
+    const auto entry = all->find(component_name);
+    const bool named = entry != all->end() && entry->is_array() && entry->size() == 2 && entry->at(1).is_string();
+    return named ? std::optional(entry->at(1).get<std::string>()) : std::nullopt;
+}
+
+bool Checkpoint::uses(const std::string& component_name) const {
+    return !index() || class_in_index(component_name);
+}
+
+namespace {
+
+/// Pipelines that make a scheduler of one class of whatever they are given.
+std::optional<std::string> scheduler_class_of(const std::string& pipeline_class) {
+    if (pipeline_class == "DDIMPipeline") return "DDIMScheduler";
+    if (pipeline_class == "PNDMPipeline") return "PNDMScheduler";
+    return std::nullopt;
+}
+
+}  // namespace
+
 nlohmann::json Checkpoint::scheduler_config() const {
-    for (const auto& file : {folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"})
-        if (is_file(file)) return read_json_file(file);
+    for (const auto& file : {folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"}) {
+        if (!is_file(file)) continue;
+        auto config = read_json_file(file);
+        if (const auto of_pipeline = scheduler_class_of(pipeline_class()))
+            config["_class_name"] = *of_pipeline;
+        else if (const auto in_index = class_in_index("scheduler"))
+            config["_class_name"] = *in_index;
+        return config;
+    }
     fail("model ", name, ": its scheduler is missing (no scheduler/scheduler_config.json in ", folder.string(),
          "); download the model again, or give another --model");
 }
@@ -178,13 +225,20 @@ std::optional<Checkpoint> find_named_checkpoint(const std::string& name) {
     return std::nullopt;
 }
 
+std::string describe_search() {
+    std::vector<std::string> places;
+    for (const auto& folder : model_search_folders()) places.push_back(folder.string());
+    for (const auto& folder : hub_cache_folders()) places.push_back(folder.string());
+    return concat(" (looked in ", join(places, ", "), ")");
+}
+
 Checkpoint require_checkpoint(const std::string& model) {
     if (auto found = find_checkpoint(model)) return *found;
     const bool is_hub_id = std::count(model.begin(), model.end(), '/') == 1 && model.front() != '/' &&
                            model.front() != '.' && model.back() != '/';
     const std::string advice = is_hub_id ? how_to_get(model) : "`diffapple models` lists what is here";
-    fail("--model ", model,
-         ": there is no such folder, no such name under models/, and no such model in the Hub cache; ", advice);
+    fail("--model ", model, ": there is no such folder, no such name under models/, and no such model in the Hub cache",
+         describe_search(), "; ", advice);
 }
 
 std::optional<Checkpoint> find_study_checkpoint(const StudyExperiment& experiment) {
@@ -198,9 +252,20 @@ Checkpoint require_study_checkpoint(const StudyExperiment& experiment) {
     return require_checkpoint(experiment.model());  // says how to get it
 }
 
+namespace {
+
+/// "org/name@revision" is one revision of a model.
+std::string download_command(const std::string& hub_id) {
+    const size_t at = hub_id.find('@');
+    if (at == std::string::npos) return "hf download " + hub_id;
+    return concat("hf download ", hub_id.substr(0, at), " --revision ", hub_id.substr(at + 1));
+}
+
+}  // namespace
+
 std::string how_to_get(const std::string& hub_id) {
     const StudyExperiment* const study = find_study_of(hub_id);
-    return concat("download it with `", study ? study->download_command() : "hf download " + hub_id,
+    return concat("download it with `", study ? study->download_command() : download_command(hub_id),
                   "`, or put its files into models/", shortest_place(hub_id), "/");
 }
 
@@ -208,8 +273,7 @@ std::vector<Checkpoint> list_checkpoints() {
     std::vector<Checkpoint> found;
     std::vector<fs::path> seen;
     const auto add = [&](const fs::path& folder, const std::string& name) {
-        std::error_code ignored;
-        const fs::path resolved = fs::canonical(folder, ignored);
+        const fs::path resolved = fs::canonical(folder);
         if (!is_model_folder(folder) || std::find(seen.begin(), seen.end(), resolved) != seen.end()) return;
         seen.push_back(resolved);
         found.push_back({.name = name, .folder = folder});

@@ -127,10 +127,13 @@ std::optional<std::string> text_key(const std::string& name) {
     return key;
 }
 
-/// Without weights; the stored ones may have a projection that the config does not name.
+/// Without weights; the stored ones may have a projection that the config does not name. One of another size is of no
+/// use: it is a surplus tensor.
 std::shared_ptr<ClipTextModel> build_clip_text(const Component& component, const StoredTensors& stored) {
     auto config = ClipTextConfig::from_json(JsonFields(component.config, component.where()));
-    config.with_projection = config.with_projection || stored.contains(projection_key);
+    const std::vector<int64_t> shape{config.projection_dim, config.encoder.hidden_size};
+    const auto found = stored.find(projection_key);
+    config.with_projection = config.with_projection || (found != stored.end() && found->second.shape == shape);
     return build_model<ClipTextModel>(component, config);
 }
 
@@ -143,9 +146,9 @@ std::shared_ptr<ClipTextModel> load_clip_text(const Component& component, const 
     return model;
 }
 
-void check_clip_text(const Component& component, const Placement& placement) {
+std::string check_clip_text(const Component& component, const Placement& placement) {
     const auto stored = open_component(component, placement);
-    check_state(*build_clip_text(component, stored), stored, component.name, text_key);
+    return check_state(*build_clip_text(component, stored), stored, component.name, text_key);
 }
 
 }  // namespace diffapple

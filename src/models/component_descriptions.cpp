@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "diffapple/core/stop.h"
+#include "diffapple/io/files.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/models/autoencoder_kl.h"
 #include "diffapple/models/clip_image_processor.h"
@@ -61,7 +62,8 @@ template <typename Model, typename Config>
 ComponentDescription describe_network(const Component& component) {
     ComponentDescription description = describe_weights(component);
     description.check = [component](const Placement& placement) {
-        check_model<Model>(component, Config::from_json(JsonFields(component.config, component.where())), placement);
+        return check_model<Model>(component, Config::from_json(JsonFields(component.config, component.where())),
+                                  placement);
     };
     description.load = [component](const Placement& placement) {
         auto model = load_model<Model, Config>(component, placement);
@@ -89,7 +91,7 @@ ComponentDescription describe_clip_text(const Checkpoint& checkpoint, const std:
     const Component component = checkpoint.component(name);
     ComponentDescription description = describe_weights(component);
     description.stays_from = Keep::all;
-    description.check = [component](const Placement& placement) { check_clip_text(component, placement); };
+    description.check = [component](const Placement& placement) { return check_clip_text(component, placement); };
     description.load = [component](const Placement& placement) { return load_clip_text(component, placement); };
     return description;
 }
@@ -100,7 +102,7 @@ namespace {
 std::string files_sha256(const fs::path& folder, const std::vector<std::string>& names) {
     std::string digests;
     for (const auto& name : names)
-        if (fs::is_regular_file(folder / name)) digests += name + ' ' + sha256_of_file(folder / name) + '\n';
+        if (is_file(folder / name)) digests += name + ' ' + sha256_of_file(folder / name) + '\n';
     return sha256(digests);
 }
 
@@ -126,7 +128,11 @@ ComponentDescription describe_tokenizer(const Checkpoint& checkpoint, const std:
     return {.name = name,
             .stays_from = Keep::none,
             .identify = [folder](bool) { return identify_tokenizer(folder); },
-            .check = [read](const Placement&) { read(); },
+            .check =
+                [read](const Placement&) {
+                    read();
+                    return std::string();
+                },
             .load =
                 [read](const Placement&) {
                     return std::make_shared<Tokenize>(
@@ -152,7 +158,7 @@ constexpr const char* processor_where = "feature_extractor/preprocessor_config.j
 
 nlohmann::json read_processor(const Checkpoint& checkpoint) {
     const fs::path file = checkpoint.folder / "feature_extractor" / "preprocessor_config.json";
-    if (!fs::is_regular_file(file))
+    if (!is_file(file))
         fail("model ", checkpoint.name, ": its feature_extractor is missing (no ", processor_where, " in ",
              checkpoint.folder.string(), "), and its safety checker needs it; download the model again");
     return read_json_file(file);
@@ -185,7 +191,7 @@ ComponentDescription describe_safety_checker(const Checkpoint& checkpoint) {
         return with_way_out([&] { return size(placement); });
     };
     description.check = [component](const Placement& placement) {
-        with_way_out([&] { check_safety_checker(component, placement); });
+        return with_way_out([&] { return check_safety_checker(component, placement); });
     };
     description.load = [component](const Placement& placement) {
         return with_way_out([&] { return load_safety_checker(component, placement); });
@@ -207,6 +213,7 @@ ComponentDescription describe_feature_extractor(const Checkpoint& checkpoint) {
                         const auto processor = parse_processor(read_processor(checkpoint));
                         require_match(processor, checkpoint.component("safety_checker"));
                     });
+                    return std::string();
                 },
             .load =
                 [checkpoint](const Placement&) {

@@ -41,9 +41,13 @@ std::map<std::string, ComponentIdentity> ComponentStore::identify(bool prefer_ha
     return identities;
 }
 
-void ComponentStore::check(const std::function<Placement(const std::string& name)>& placement_of) const {
-    for (const auto& component : components_)
-        if (component.check) component.check(placement_of(component.name));
+void ComponentStore::check(const std::function<Placement(const std::string& name)>& placement_of) {
+    notes_.clear();
+    for (const auto& component : components_) {
+        if (!component.check) continue;
+        if (const std::string note = component.check(placement_of(component.name)); !note.empty())
+            notes_.push_back(note);
+    }
 }
 
 ComponentSize ComponentStore::size(const std::string& name, const Placement& placement) const {

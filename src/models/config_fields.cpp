@@ -1,6 +1,7 @@
 #include "config_fields.h"
 
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "diffapple/core/error.h"
 
@@ -47,6 +48,20 @@ double read_mid_block_scale_factor(const JsonFields& fields) {
     const double factor = fields.number("mid_block_scale_factor", 1.0);
     if (factor == 0.0) fields.reject("mid_block_scale_factor", "must not be 0");
     return factor;
+}
+
+void require_class(const JsonFields& fields, const std::string& class_name) {
+    if (fields.has("_class_name") && !fields.value("_class_name").is_array())
+        fields.choice("_class_name", {class_name});
+}
+
+std::vector<std::string> read_block_names(const JsonFields& fields, const std::string& key,
+                                          const std::vector<std::string>& fallback) {
+    constexpr std::string_view old_prefix = "UNetRes";
+    auto names = fields.texts(key, fallback);
+    for (auto& name : names)
+        if (name.starts_with(old_prefix)) name.erase(0, old_prefix.size());
+    return names;
 }
 
 void require_one_per_block(const JsonFields& fields, const std::string& key, size_t entries, size_t count) {

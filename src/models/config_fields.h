@@ -33,6 +33,14 @@ nn::TimeScaleShift read_time_scale_shift(const JsonFields& fields);
 /// `mid_block_scale_factor`, by which the mid block's resnets divide; absent 1, never 0.
 double read_mid_block_scale_factor(const JsonFields& fields);
 
+/// Throws Error where the config says that it is of another class. A list, which names a class outside diffusers, says
+/// nothing: the class that loads it is that of model_index.json.
+void require_class(const JsonFields& fields, const std::string& class_name);
+
+/// Names of blocks under `key`, those of diffusers 0.1 ("UNetResDownBlock2D") by their later names.
+std::vector<std::string> read_block_names(const JsonFields& fields, const std::string& key,
+                                          const std::vector<std::string>& fallback);
+
 /// Throws Error naming `key` where it has not `count` entries, one for each of `block_out_channels`.
 void require_one_per_block(const JsonFields& fields, const std::string& key, size_t entries, size_t count);
 

@@ -101,8 +101,9 @@ std::shared_ptr<SafetyCheckerModel> load_safety_checker(const Component& compone
     return model;
 }
 
-void check_safety_checker(const Component& component, const Placement& placement) {
-    check_state(*build_safety_checker(component), open_component(component, placement), component.name, checker_key);
+std::string check_safety_checker(const Component& component, const Placement& placement) {
+    return check_state(*build_safety_checker(component), open_component(component, placement), component.name,
+                       checker_key);
 }
 
 }  // namespace diffapple

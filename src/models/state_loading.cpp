@@ -37,36 +37,72 @@ StoredTensors with_current_keys(const StoredTensors& stored, const std::string& 
     return renamed;
 }
 
-/// Everything about `stored` that does not fit the module's parameters; empty when all is well.
-std::vector<std::string> find_misfits(const torch::OrderedDict<std::string, at::Tensor>& parameters,
-                                      const StoredTensors& stored) {
-    std::vector<std::string> misfits;
+/// Lines of a message: all are counted, the first ones are shown.
+class Listed {
+public:
+    template <typename... Parts>
+    void add(const Parts&... parts) {
+        constexpr size_t most_shown = 16;
+        if (count_++ < most_shown) shown_.push_back(concat(parts...));
+    }
+    size_t count() const { return count_; }
+    /// The first ones and the number of the rest, joined by `separator`.
+    std::string text(const std::string& separator) const {
+        const std::string text = join(shown_, separator);
+        return count_ > shown_.size() ? concat(text, separator, "and ", count_ - shown_.size(), " more") : text;
+    }
+
+private:
+    std::vector<std::string> shown_;
+    size_t count_ = 0;
+};
+
+/// What does not fit the module: parameters that cannot be filled, and stored tensors that fill none.
+struct Misfits {
+    Listed missing, wrong, unexpected;
+};
+
+Misfits find_misfits(const torch::OrderedDict<std::string, at::Tensor>& parameters, const StoredTensors& stored) {
+    Misfits misfits;
     for (const auto& parameter : parameters) {
         const auto found = stored.find(parameter.key());
         const at::IntArrayRef expected = parameter.value().sizes();
         if (found == stored.end())
-            misfits.push_back(concat("missing ", parameter.key(), ' ', expected));
+            misfits.missing.add("missing ", parameter.key(), ' ', expected);
         else if (at::IntArrayRef(found->second.shape) != expected &&
                  !is_linear_as_convolution(found->second.shape, expected))
-            misfits.push_back(concat("wrong shape ", parameter.key(), " expected ", expected, " found ",
-                                     at::IntArrayRef(found->second.shape)));
+            misfits.wrong.add("wrong shape ", parameter.key(), " expected ", expected, " found ",
+                              at::IntArrayRef(found->second.shape));
         else if (!c10::isFloatingType(found->second.dtype))
-            misfits.push_back(concat("wrong type ", parameter.key(), " expected floating point found ",
-                                     c10::toString(found->second.dtype)));
+            misfits.wrong.add("wrong type ", parameter.key(), " expected floating point found ",
+                              c10::toString(found->second.dtype));
     }
     for (const auto& [name, tensor] : stored)
-        if (!parameters.contains(name))
-            misfits.push_back(concat("unexpected ", name, ' ', at::IntArrayRef(tensor.shape)));
+        if (!parameters.contains(name)) misfits.unexpected.add(shorten(name, 100), ' ', at::IntArrayRef(tensor.shape));
     return misfits;
 }
 
-void require_fit(const torch::OrderedDict<std::string, at::Tensor>& parameters, const StoredTensors& tensors,
-                 const std::string& component) {
-    const auto misfits = find_misfits(parameters, tensors);
-    if (misfits.empty()) return;
+/// What is said of tensors that fill no parameter; empty where there are none.
+std::string describe_surplus(const std::string& component, const Listed& surplus) {
+    if (surplus.count() == 0) return "";
+    const bool one = surplus.count() == 1;
+    return concat(component, ": ", surplus.count(), one ? " tensor of its weights has" : " tensors of its weights have",
+                  " no place in the model and ", one ? "is" : "are", " left out: ", surplus.text(", "));
+}
+
+/// Returns a note on surplus tensors.
+std::string require_fit(const torch::OrderedDict<std::string, at::Tensor>& parameters, const StoredTensors& tensors,
+                        const std::string& component) {
+    const Misfits misfits = find_misfits(parameters, tensors);
+    const auto& [missing, wrong, unexpected] = misfits;
+    if (missing.count() + wrong.count() == 0) return describe_surplus(component, unexpected);
     const std::string where = tensors.empty() ? "" : " (" + tensors.begin()->second.file.filename().string() + ")";
-    fail(component, where, ": ", misfits.size(), " of ", parameters.size(),
-         " tensors do not fit the config; give the config.json that belongs to these weights: ", join(misfits, "; "));
+    std::vector<std::string> lists;
+    for (const Listed* const list : {&missing, &wrong})
+        if (list->count() > 0) lists.push_back(list->text("; "));
+    if (unexpected.count() > 0) lists.push_back("unexpected " + unexpected.text("; unexpected "));
+    fail(component, where, ": ", missing.count() + wrong.count() + unexpected.count(), " of ", parameters.size(),
+         " tensors do not fit the config; give the config.json that belongs to these weights: ", join(lists, "; "));
 }
 
 c10::MemoryFormat format_of(const at::Tensor& tensor, c10::Device device) {
@@ -110,9 +146,10 @@ std::string current_attention_key(const std::string& key) {
     return key;
 }
 
-void check_state(const torch::nn::Module& module, const StoredTensors& stored, const std::string& component,
-                 const KeyOfStored& key_of) {
-    require_fit(module.named_parameters(/*recurse=*/true), with_current_keys(stored, component, key_of), component);
+std::string check_state(const torch::nn::Module& module, const StoredTensors& stored, const std::string& component,
+                        const KeyOfStored& key_of) {
+    return require_fit(module.named_parameters(/*recurse=*/true), with_current_keys(stored, component, key_of),
+                       component);
 }
 
 void load_state(torch::nn::Module& module, const StoredTensors& stored, const std::string& component,

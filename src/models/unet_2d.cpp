@@ -43,11 +43,10 @@ std::optional<int64_t> read_head_dim(const JsonFields& fields) {
 }
 
 void read_blocks(const JsonFields& fields, UNet2DConfig& config) {
-    using Names = std::vector<std::string>;
-    config.down_block_types =
-        fields.texts("down_block_types", Names{"DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"});
+    config.down_block_types = read_block_names(
+        fields, "down_block_types", {"DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"});
     config.up_block_types =
-        fields.texts("up_block_types", Names{"AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"});
+        read_block_names(fields, "up_block_types", {"AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"});
     config.block_out_channels = read_block_out_channels(fields, {224, 448, 672, 896});
     const size_t blocks = config.block_out_channels.size();
     for (const auto& [key, count] : {std::pair{"down_block_types", config.down_block_types.size()},
@@ -65,7 +64,7 @@ void read_blocks(const JsonFields& fields, UNet2DConfig& config) {
 }  // namespace
 
 UNet2DConfig UNet2DConfig::from_json(const JsonFields& fields) {
-    if (fields.has("_class_name")) fields.choice("_class_name", {"UNet2DModel"});
+    require_class(fields, "UNet2DModel");
     refuse_class_conditioning(fields);
     UNet2DConfig config;
     config.sample_size = read_sample_size(fields);

@@ -20,10 +20,10 @@ nn::BlockConfig common_block(const UNet2DConditionConfig& config) {
             .downsample_padding = config.downsample_padding};
 }
 
-nn::TransformerConfig transformer(const UNet2DConditionConfig& config, size_t level, int64_t layers) {
+/// Their depths are the block's.
+nn::TransformerConfig transformer(const UNet2DConditionConfig& config, size_t level) {
     return {.channels = config.block_out_channels[level],
             .heads = config.heads[level],
-            .layers = layers,
             .text_channels = config.cross_attention_dim,
             .norm_groups = config.norm_num_groups,
             .upcast_attention = config.upcast_attention};
@@ -35,8 +35,8 @@ std::shared_ptr<nn::DownBlock2D> make_down_block(const UNet2DConditionConfig& co
     block.layers = config.layers_per_block[level];
     block.in_channels = channels[level == 0 ? 0 : level - 1];
     block.out_channels = channels[level];
-    if (config.down_block_types[level].starts_with("CrossAttn"))
-        block.transformer = transformer(config, level, config.transformer_layers[level]);
+    if (config.down_block_types[level].starts_with("CrossAttn")) block.transformer = transformer(config, level);
+    block.transformer_depths = config.transformer_layers[level];
     if (level + 1 < channels.size()) block.sampler = nn::Sampler::conv;
     return std::make_shared<nn::DownBlock2D>(block);
 }
@@ -48,7 +48,8 @@ std::shared_ptr<nn::UNetMidBlock2D> make_mid_block(const UNet2DConditionConfig& 
     block.layers = with_text ? 1 : 0;
     block.in_channels = block.out_channels = config.block_out_channels[level];
     block.resnet.output_scale_factor = config.mid_block_scale_factor;
-    if (with_text) block.transformer = transformer(config, level, config.transformer_layers[level]);
+    if (with_text) block.transformer = transformer(config, level);
+    block.transformer_depths = {config.transformer_layers[level].front()};
     return std::make_shared<nn::UNetMidBlock2D>(block);
 }
 
@@ -60,8 +61,8 @@ std::shared_ptr<nn::UpBlock2D> make_up_block(const UNet2DConditionConfig& config
     block.in_channels = channels[std::min(level + 1, channels.size() - 1)];
     block.out_channels = channels[level];
     block.skip_channels = channels[level == 0 ? 0 : level - 1];
-    if (config.up_block_types[i].starts_with("CrossAttn"))
-        block.transformer = transformer(config, level, config.up_transformer_layers[i]);
+    if (config.up_block_types[i].starts_with("CrossAttn")) block.transformer = transformer(config, level);
+    block.transformer_depths = config.up_transformer_layers[i];
     if (level > 0) block.sampler = nn::Sampler::conv;
     return std::make_shared<nn::UpBlock2D>(block);
 }

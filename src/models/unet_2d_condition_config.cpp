@@ -44,7 +44,7 @@ std::vector<int64_t> read_per_block(const JsonFields& fields, const std::string&
 std::vector<std::string> read_block_types(const JsonFields& fields, const std::string& key,
                                           const std::vector<std::string>& fallback, size_t blocks) {
     const std::string plain = key == "down_block_types" ? "DownBlock2D" : "UpBlock2D";
-    auto names = fields.texts(key, fallback);
+    auto names = read_block_names(fields, key, fallback);
     for (const auto& name : names)
         if (name != plain && name != "CrossAttn" + plain)
             fields.reject(key, concat("has the unsupported block '", name, "'; this program has ", plain,
@@ -68,19 +68,80 @@ void read_blocks(const JsonFields& fields, UNet2DConditionConfig& config) {
     config.layers_per_block = read_per_block(fields, "layers_per_block", 64, 2, blocks);
 }
 
-void read_attention(const JsonFields& fields, UNet2DConditionConfig& config) {
+/// The depths of a level's transformers under `key`: one number for all of them, or one for each.
+std::vector<int64_t> read_depths_of_level(const JsonFields& fields, const std::string& key, size_t level,
+                                          size_t transformers) {
     constexpr int64_t max_depth = 64;
+    const auto& whole = fields.value(key);
+    const nlohmann::json item = whole.is_array() ? whole.at(level) : whole;
+    const nlohmann::json one{{key, item}};
+    const JsonFields own(one, fields.where());
+    if (!item.is_array()) return std::vector<int64_t>(transformers, own.integer(key, 1, max_depth));
+    auto depths = own.integers(key, 1, max_depth);
+    if (depths.size() < transformers)
+        fields.reject(key, concat("has ", depths.size(), " numbers for level ", level, ", which has ", transformers,
+                                  " transformers"));
+    depths.resize(transformers);
+    return depths;
+}
+
+/// `key` for all levels, of which some have no transformers.
+std::vector<std::vector<int64_t>> read_depths(const JsonFields& fields, const std::string& key,
+                                              const std::vector<size_t>& transformers) {
+    std::vector<std::vector<int64_t>> depths;
+    if (fields.has(key) && fields.value(key).is_array())
+        require_one_per_block(fields, key, fields.value(key).size(), transformers.size());
+    for (size_t level = 0; level < transformers.size(); ++level)
+        depths.push_back(fields.has(key) ? read_depths_of_level(fields, key, level, transformers[level])
+                                         : std::vector<int64_t>(transformers[level], 1));
+    return depths;
+}
+
+bool is_nested(const JsonFields& fields, const std::string& key) {
+    if (!fields.has(key) || !fields.value(key).is_array()) return false;
+    const auto& list = fields.value(key);
+    return std::any_of(list.begin(), list.end(), [](const auto& item) { return item.is_array(); });
+}
+
+/// How many transformers the down blocks of each level have, and the up blocks, the lowest resolution first.
+std::pair<std::vector<size_t>, std::vector<size_t>> count_transformers(const UNet2DConditionConfig& config) {
+    std::vector<size_t> down, up;
+    const size_t blocks = config.block_out_channels.size();
+    const auto count = [](const std::string& type, int64_t layers) {
+        return type.starts_with("CrossAttn") ? static_cast<size_t>(layers) : 0;
+    };
+    for (size_t i = 0; i < blocks; ++i) {
+        down.push_back(count(config.down_block_types[i], config.layers_per_block[i]));
+        up.push_back(count(config.up_block_types[i], config.layers_per_block[blocks - 1 - i] + 1));
+    }
+    // The mid block takes the first number of the lowest level, whether or not that has transformers.
+    down.back() = std::max<size_t>(down.back(), 1);
+    return {down, up};
+}
+
+void read_depths(const JsonFields& fields, UNet2DConditionConfig& config) {
+    const std::string key = "transformer_layers_per_block", reversed = "reverse_transformer_layers_per_block";
+    const auto [down, up] = count_transformers(config);
+    config.transformer_layers = read_depths(fields, key, down);
+    if (fields.has(reversed)) {
+        config.up_transformer_layers = read_depths(fields, reversed, up);
+        return;
+    }
+    if (is_nested(fields, key)) fields.reject(key, concat("has lists in its list, so ", reversed, " must be given"));
+    nlohmann::json list = fields.has(key) ? fields.value(key) : nlohmann::json(1);
+    if (list.is_array()) std::reverse(list.begin(), list.end());
+    const nlohmann::json mirrored{{key, list}};
+    config.up_transformer_layers = read_depths(JsonFields(mirrored, fields.where()), key, up);
+}
+
+void read_attention(const JsonFields& fields, UNet2DConditionConfig& config) {
     const size_t blocks = config.block_out_channels.size();
     config.heads = read_per_block(fields, "attention_head_dim", max_channels, 8, blocks);
     const auto widths = read_per_block(fields, "cross_attention_dim", max_channels, 1280, blocks);
     if (std::any_of(widths.begin(), widths.end(), [&](int64_t width) { return width != widths.front(); }))
         fields.reject("cross_attention_dim", "has different entries, but there is one text for all blocks");
     config.cross_attention_dim = widths.front();
-    config.transformer_layers = read_per_block(fields, "transformer_layers_per_block", max_depth, 1, blocks);
-    config.up_transformer_layers.assign(config.transformer_layers.rbegin(), config.transformer_layers.rend());
-    if (fields.has("reverse_transformer_layers_per_block"))
-        config.up_transformer_layers =
-            read_per_block(fields, "reverse_transformer_layers_per_block", max_depth, 1, blocks);
+    read_depths(fields, config);
     config.upcast_attention = fields.boolean("upcast_attention", false);
     fields.boolean("use_linear_projection", false);  // how the weights are stored: nn::Transformer2DModel
 }
@@ -100,7 +161,7 @@ void read_time(const JsonFields& fields, UNet2DConditionConfig& config) {
 }  // namespace
 
 UNet2DConditionConfig UNet2DConditionConfig::from_json(const JsonFields& fields) {
-    if (fields.has("_class_name")) fields.choice("_class_name", {"UNet2DConditionModel"});
+    require_class(fields, "UNet2DConditionModel");
     refuse_unsupported(fields);
     UNet2DConditionConfig config;
     config.sample_size = read_sample_size(fields);

@@ -14,8 +14,12 @@ std::shared_ptr<ResnetBlock2D> make_resnet(const BlockConfig& config, int64_t in
     return std::make_shared<ResnetBlock2D>(resnet);
 }
 
-std::shared_ptr<ImageAttention> make_attention(const BlockConfig& config) {
-    if (config.transformer) return std::make_shared<Transformer2DModel>(*config.transformer);
+std::shared_ptr<ImageAttention> make_attention(const BlockConfig& config, size_t layer) {
+    if (config.transformer) {
+        TransformerConfig transformer = *config.transformer;
+        transformer.layers = config.transformer_depths[layer];
+        return std::make_shared<Transformer2DModel>(transformer);
+    }
     return std::make_shared<Attention>(AttentionConfig{.channels = config.out_channels,
                                                        .head_dim = *config.attention_head_dim,
                                                        .norm_groups = config.attention_groups,
@@ -27,7 +31,7 @@ std::shared_ptr<ImageAttention> make_attention(const BlockConfig& config) {
 std::shared_ptr<ModuleList<ImageAttention>> make_attentions(torch::nn::Module& block, const BlockConfig& config) {
     if (!config.attention_head_dim && !config.transformer) return nullptr;
     auto attentions = block.register_module("attentions", std::make_shared<ModuleList<ImageAttention>>());
-    for (int64_t i = 0; i < config.layers; ++i) attentions->append(make_attention(config));
+    for (int64_t i = 0; i < config.layers; ++i) attentions->append(make_attention(config, static_cast<size_t>(i)));
     return attentions;
 }
 

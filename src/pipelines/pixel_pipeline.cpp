@@ -21,6 +21,10 @@ PixelPipeline::PixelPipeline(std::vector<ComponentDescription> components, UNet2
 }
 
 std::unique_ptr<PixelPipeline> PixelPipeline::open(const Checkpoint& checkpoint, const Placement& placement) {
+    for (const std::string decoder : {"vqvae", "vae"})
+        if (const auto class_name = checkpoint.class_in_index(decoder))
+            fail("model ", checkpoint.name, ": its UNet makes latents for its ", decoder, " (", *class_name,
+                 "), not pictures; unconditional latent models are not supported");
     const Component unet = checkpoint.component("unet");
     const auto config = UNet2DConfig::from_json(JsonFields(unet.config, unet.where()));
     if (config.in_channels == 2 || config.in_channels > 4)

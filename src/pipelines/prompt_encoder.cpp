@@ -33,7 +33,7 @@ at::Tensor TextEncoder::ids_of(const Prompt& prompt, const OnLostText& on_lost_t
     const auto padded = (*tokenize)(is_second() ? prompt.text_2 : prompt.text);
     // The two encoders cut a prompt at the same place: one warning is enough where their texts are the same.
     const bool warned = is_second() && prompt.text_2 == prompt.text;
-    if (!padded.lost.empty() && !warned) on_lost_text(padded.lost);
+    if (!padded.lost.empty() && !warned) on_lost_text(padded.lost, padded.ids.size());
     return at::tensor(padded.ids, at::kLong).unsqueeze(0).to(placement.device);
 }
 

@@ -1,7 +1,7 @@
 // What the configs of a Stable Diffusion checkpoint say.
 #include <algorithm>
-#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/json_fields.h"
@@ -26,12 +26,12 @@ void require_match(const Checkpoint& checkpoint, const StableDiffusionConfig& co
     if (text_width != config.unet.cross_attention_dim)
         fail("model ", checkpoint.name, ": its UNet takes text embeddings of width ", config.unet.cross_attention_dim,
              ", but its text encoder", texts.size() > 1 ? "s make " : " makes ", text_width,
-             "; a component is of another model: download it again");
+             "; a component is of another model, or the model is of a kind that is not supported");
     const int64_t latent = config.vae.latent_channels, in = config.unet.in_channels;
     if (config.unet.out_channels != latent || (in != latent && in != 2 * latent + 1))
         fail("model ", checkpoint.name, ": its UNet has ", in, " input and ", config.unet.out_channels,
              " output channels, but its VAE has ", latent,
-             " latent channels; a component is of another model: download it again");
+             " latent channels; a component is of another model, or the model is of a kind that is not supported");
 }
 
 /// Pictures are RGB; the VAE's config would otherwise fail when all steps are done.
@@ -44,6 +44,29 @@ void require_rgb(const Checkpoint& checkpoint, const StableDiffusionConfig& conf
     };
     require("out_channels", config.vae.out_channels);
     if (config.reads_mask()) require("in_channels", config.vae.in_channels);
+}
+
+constexpr int64_t usual_latents = 64;
+
+/// The pipelines of SD v1 and v2 take 64 for a smaller number in a config that a version before 0.9 of diffusers wrote:
+/// it is the default that was left in place.
+bool says_too_small_by_mistake(const nlohmann::json& unet) {
+    const auto version = unet.find("_diffusers_version"), size = unet.find("sample_size");
+    if (version == unet.end() || !version->is_string() || size == unet.end() || !size->is_number_integer() ||
+        size->get<int64_t>() >= usual_latents)
+        return false;
+    constexpr int first_right_minor = 9;
+    std::istringstream text(version->get<std::string>());
+    int major = 0, minor = 0;
+    char point = 0;
+    return text >> major >> point >> minor && major == 0 && minor < first_right_minor;
+}
+
+/// SDXL's pipelines have none.
+bool uses_safety_checker(const Checkpoint& checkpoint, bool is_xl) {
+    const auto names = checkpoint.component_names();
+    return !is_xl && checkpoint.uses("safety_checker") &&
+           std::find(names.begin(), names.end(), "safety_checker") != names.end();
 }
 
 /// A component that these pipelines have no use for would change their result in the one that it belongs to.
@@ -74,15 +97,14 @@ StableDiffusionConfig StableDiffusionConfig::read(const Checkpoint& checkpoint) 
     require_rgb(checkpoint, config);
     config.text_layers = texts.front().encoder.layers;
     for (const auto& text : texts) config.text_layers = std::min(config.text_layers, text.encoder.layers);
-    const auto index_file = checkpoint.folder / "model_index.json";
-    if (std::filesystem::exists(index_file)) {
-        const auto index = read_json_file(index_file);
-        refuse_other_components(index, config.is_xl());
+    if (const auto index = checkpoint.index()) {
+        refuse_other_components(*index, config.is_xl());
         config.force_zeros_for_empty_prompt =
-            JsonFields(index, "model_index.json").boolean("force_zeros_for_empty_prompt", true);
+            JsonFields(*index, "model_index.json").boolean("force_zeros_for_empty_prompt", true);
     }
-    const auto names = checkpoint.component_names();
-    config.has_safety_checker = std::find(names.begin(), names.end(), "safety_checker") != names.end();
+    if (!config.is_xl() && says_too_small_by_mistake(checkpoint.component("unet").config))
+        config.unet.sample_size = Size{usual_latents, usual_latents};
+    config.has_safety_checker = uses_safety_checker(checkpoint, config.is_xl());
     return config;
 }
 
@@ -95,7 +117,6 @@ c10::ScalarType StableDiffusionConfig::decoding_dtype(c10::ScalarType dtype) con
 }
 
 ModelTraits StableDiffusionConfig::traits() const {
-    constexpr int64_t usual_latents = 64;
     const Size latents = unet.sample_size.value_or(Size{usual_latents, usual_latents});
     // SDXL takes the last layer but one, so that one more is left out.
     const int64_t skippable = text_layers - (is_xl() ? 1 : 0);

@@ -48,9 +48,8 @@ std::optional<Recipe> read_recipe(const fs::path& path) {
 }
 
 std::optional<Recipe> find_same_picture(const fs::path& path, const Recipe& wanted, bool force) {
-    std::error_code ignored;
-    if (!fs::exists(path, ignored)) return std::nullopt;
-    if (!fs::is_regular_file(path, ignored))
+    if (!is_there(path)) return std::nullopt;
+    if (!is_file(path))
         fail(path.string(), ": is in the picture's place and is no file; move it, or use --out for another place");
     std::string difference = "no recipe";
     try {

@@ -1,5 +1,7 @@
 // Schedulers by name: one row of the table for each.
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/text.h"
@@ -44,6 +46,12 @@ const std::vector<Entry>& entries() {
     return all;
 }
 
+/// Classes that this program lacks, but whose models others sample as well: they were trained on the same schedule of
+/// noise. Others (EDM, Karras VE, consistency models, flow matching) make the model see noise that it does not know.
+constexpr std::string_view replaceable_classes[] = {
+    "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DEISMultistepScheduler", "DPMSolverSDEScheduler",
+    "DDIMParallelScheduler",  "DDPMParallelScheduler",           "SASolverScheduler"};
+
 const Entry& find_entry(const std::string& name) {
     for (const auto& entry : entries())
         if (name == entry.name) return entry;
@@ -59,7 +67,7 @@ std::vector<std::string> scheduler_names() {
 }
 
 std::optional<std::string> find_scheduler_name(const nlohmann::json& config, const std::string& where) {
-    const std::string class_name = JsonFields(config, where).text("_class_name");
+    const std::string class_name = JsonFields(config, where).text("_class_name", "");
     for (const auto& entry : entries())
         if (class_name == entry.class_name) return entry.name;
     return std::nullopt;
@@ -70,9 +78,11 @@ std::string scheduler_name(const nlohmann::json& config, const std::string& wher
     const JsonFields fields(config, where);
     std::vector<std::string> known;
     for (const auto& entry : entries()) known.emplace_back(entry.class_name);
-    fields.reject("_class_name",
-                  concat("is '", fields.text("_class_name"), "', which this program does not have; it has ",
-                         join(known, ", "), " (choose one with --scheduler)"));
+    const std::string class_name = fields.text("_class_name");
+    const bool replaceable = std::find(std::begin(replaceable_classes), std::end(replaceable_classes), class_name) !=
+                             std::end(replaceable_classes);
+    fields.reject("_class_name", concat("is '", class_name, "', which this program does not have; it has ",
+                                        join(known, ", "), replaceable ? " (choose one with --scheduler)" : ""));
 }
 
 std::string a1111_sampler_name(const std::string& name, const nlohmann::json& config) {

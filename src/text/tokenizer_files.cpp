@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "diffapple/core/error.h"
+#include "diffapple/io/files.h"
 #include "diffapple/io/json_fields.h"
 
 namespace diffapple {
@@ -27,11 +28,6 @@ constexpr size_t most_added_tokens = 1 << 13;
 const std::vector<std::string> special_names = {"bos_token", "eos_token", "unk_token", "sep_token",
                                                 "pad_token", "cls_token", "mask_token"};
 const std::vector<std::string> lists_of_special_tokens = {"additional_special_tokens", "extra_special_tokens"};
-
-bool is_file(const fs::path& path) {
-    std::error_code ignored;
-    return fs::is_regular_file(path, ignored);
-}
 
 std::optional<json> read_if_there(const fs::path& path) {
     if (!is_file(path)) return std::nullopt;

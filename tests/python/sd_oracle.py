@@ -2,6 +2,7 @@
 fp32 from one CPU generator and then cast, also for a pipeline in half precision."""
 
 import contextlib
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -54,7 +55,8 @@ def noise_in_fp32():
 
 @torch.inference_mode()
 def make(pipeline, prompts: list[str], scheduler: str | None = None, seed: int = 0, **settings) -> Made:
-    """One call of the pipeline. `settings` are its arguments; `scheduler` replaces its scheduler as from_config does.
+    """One call of the pipeline. `settings` are its arguments; `scheduler` replaces its scheduler as from_config does;
+    without one, it is a copy of the pipeline's own, with what the pipeline changed of its config.
     Texts given once stand for each prompt, as with the program."""
     for name in ("negative_prompt", "prompt_2", "negative_prompt_2"):
         if isinstance(settings.get(name), str):
@@ -62,8 +64,7 @@ def make(pipeline, prompts: list[str], scheduler: str | None = None, seed: int =
     # diffusers 0.42.1 looks for clip_skip's final norm where transformers 4 had it.
     vars(pipeline.text_encoder).setdefault("text_model", pipeline.text_encoder)
     own = pipeline.scheduler
-    kind = SCHEDULER_CLASSES[scheduler] if scheduler else type(own)
-    pipeline.scheduler = kind.from_config(own.config)
+    pipeline.scheduler = SCHEDULER_CLASSES[scheduler].from_config(own.config) if scheduler else copy.deepcopy(own)
     kept = {}
 
     def keep_latents(_pipeline, _step, _timestep, values):

@@ -56,6 +56,28 @@ def test_model_in_the_hub_cache(diffapple, tiny, variable):
     assert report["model"] == "someone/cats"
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "below"),
+    [
+        ("XDG_CACHE_HOME", "{0}/cache", "cache/huggingface/hub"),
+        ("HUGGINGFACE_HUB_CACHE", "{0}/cache", "cache"),
+        ("HF_HUB_CACHE", "~/cache", "home/cache"),
+        ("HF_HUB_CACHE", "$PLACE/cache", "place/cache"),
+        ("HF_HOME", "${{PLACE}}/cache", "place/cache/hub"),
+        ("HF_HOME", "~/hf", "home/hf/hub"),
+    ],
+)
+def test_the_hub_cache_where_huggingface_hub_puts_it(diffapple, tiny, variable, value, below):
+    diffapple.environment |= {"PLACE": str(diffapple.folder / "place"), variable: value.format(diffapple.folder)}
+    hub_snapshot(diffapple.folder / below, "someone/cats", tiny)
+    code = "import huggingface_hub.constants as c; print(c.HF_HUB_CACHE)"
+    theirs = subprocess.run([sys.executable, "-c", code], env=diffapple.variables(), capture_output=True, text=True)
+    assert Path(theirs.stdout.strip()) == diffapple.folder / below
+    assert diffapple.ok("ddpm", "--model", "someone/cats", "--steps", 1, "--json").reports[0]["model"] == "someone/cats"
+    missing = diffapple("ddpm", "--model", "someone/dogs", "--steps", 1)
+    assert missing.code == 1 and "looked in " in missing.err and str(diffapple.folder / below) in missing.err
+
+
 def test_the_hub_caches_main_revision_counts(diffapple, tiny, small):
     cache = diffapple.folder / "hub"
     hub_snapshot(cache, "someone/cats", tiny, "a" * 40)

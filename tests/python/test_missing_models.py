@@ -9,6 +9,14 @@ from checkpoints import WEIGHTS
 from refusals import assert_refused, linux_only, weights_of
 
 
+@pytest.fixture(scope="module")
+def prompted(tmp_path_factory):
+    """A model with prompts; to be read only."""
+    from sd_checkpoints import make_sd15
+
+    return make_sd15(tmp_path_factory.mktemp("prompted") / "model")
+
+
 @pytest.mark.parametrize(
     "name", ["nowhere", "no/such", "./nowhere", "/no/where", "a/b/c", "..", "x" * 5000, "no/such@v1"], ids=range(8)
 )
@@ -56,3 +64,35 @@ def test_a_pipe_in_place_of_a_file(model, refuses, part):
     (model / part).unlink()
     os.mkfifo(model / part)
     refuses(Path(part).name)
+
+
+@linux_only
+@pytest.mark.parametrize("command", [["--image"], ["--latents"], ["--prompts"]], ids=str)
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_a_device_in_place_of_an_input(diffapple, prompted, command, kind):
+    path = diffapple.folder / "input"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    prompt = [] if command == ["--prompts"] else ["--prompt", "a"]
+    result = diffapple("sd15", "--model", prompted, "--steps", 1, *prompt, *command, path, timeout=20)
+    assert_refused(diffapple, result, 1, "input", kind)
+
+
+@linux_only
+@pytest.mark.parametrize("command", ["show", "replay", "grid"])
+def test_a_pipe_in_place_of_a_picture(diffapple, command):
+    os.mkfifo(diffapple.folder / "x.png")
+    result = diffapple(command, "x.png", timeout=20)
+    assert (result.code, len(result.err.splitlines())) == (1, 1) and "x.png" in result.err
+
+
+@linux_only
+def test_a_model_folder_that_cannot_be_looked_at(diffapple, model):
+    """Taken for absent, another file would be chosen."""
+    config = model / "unet" / "config.json"
+    config.unlink()
+    config.symlink_to(config.name)  # stat fails: too many links
+    assert_refused(diffapple, diffapple("ddpm", "--model", model, "--steps", 1), 1, "config.json", "symbolic links")
+    folder = diffapple.folder / "looks" / "elsewhere"
+    folder.parent.mkdir()
+    folder.symlink_to(folder.name)
+    assert_refused(diffapple, diffapple("ddpm", "--model", folder, "--steps", 1), 1, "elsewhere", "symbolic links")

@@ -1,5 +1,6 @@
 // Atomic writing, and reading with a limit.
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <csignal>
@@ -164,7 +165,22 @@ TEST(Files, ReadingNamesTheFileAndTheReason) {
     EXPECT_ERROR(read_file(path, 4), path.string() + ": is larger than 4 bytes");
     EXPECT_ERROR(read_file(folder.path() / "absent", 4), "absent: cannot open: No such file");
     EXPECT_ERROR(read_file(folder.path(), 4), "directory");
-    EXPECT_ERROR(read_file("/dev/zero", 1 << 20), "is larger than");
+    EXPECT_ERROR(read_file("/dev/zero", 1 << 20), "is not a file but a device");
+    const fs::path pipe = folder.path() / "pipe";
+    ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+    EXPECT_ERROR(read_file(pipe, 4), "is not a file but a pipe");
+}
+
+TEST(Files, WhatCannotBeLookedAtIsNotTakenForAbsent) {
+    const TemporaryFolder folder;
+    const fs::path path = folder.write("file", "1"), loop = folder.path() / "loop";
+    EXPECT_TRUE(is_file(path) && !is_folder(path) && is_there(path));
+    EXPECT_TRUE(!is_file(folder.path()) && is_folder(folder.path()) && is_there(folder.path()));
+    for (const fs::path& absent : {folder.path() / "absent", path / "below", fs::path(std::string(5000, 'x'))})
+        EXPECT_TRUE(!is_file(absent) && !is_folder(absent) && !is_there(absent));
+    fs::create_symlink(loop, loop);
+    EXPECT_ERROR(is_file(loop), "loop: cannot see what it is: ");
+    EXPECT_ERROR(is_folder(loop), "loop: cannot see what it is: ");
 }
 
 }  // namespace diffapple

@@ -1,5 +1,4 @@
 // The local Hub cache: snapshots by id and revision.
-#include "../../src/io/hub_folders.h"
 #include "diffapple/io/hub.h"
 #include "io_support.h"
 
@@ -22,7 +21,8 @@ protected:
 
     TemporaryFolder folder_;
     ScopedVariable cache_{"HF_HUB_CACHE", (folder_.path() / "hub").c_str()};
-    ScopedVariable hf_home_{"HF_HOME", nullptr};
+    ScopedVariable hf_home_{"HF_HOME", nullptr}, older_{"HUGGINGFACE_HUB_CACHE", nullptr};
+    ScopedVariable xdg_{"XDG_CACHE_HOME", nullptr};
     ScopedVariable home_{"HOME", (folder_.path() / "home").c_str()};
 };
 
@@ -34,9 +34,36 @@ TEST_F(Hub, CacheFoldersInOrder) {
     const ScopedVariable home("HOME", "/home/me"), hf_home("HF_HOME", "/hf"), cache("HF_HUB_CACHE", "/cache");
     EXPECT_EQ(hub_cache_folders(), (std::vector<fs::path>{"/cache", "/hf/hub", "/home/me/.cache/huggingface/hub"}));
     const ScopedVariable same("HF_HUB_CACHE", "/hf/hub"), none("HOME", nullptr);
-    EXPECT_EQ(hub_cache_folders(), std::vector<fs::path>{"/hf/hub"});
+    EXPECT_EQ(hub_cache_folders().front(), fs::path("/hf/hub"));
     const ScopedVariable empty("HF_HUB_CACHE", ""), unset("HF_HOME", nullptr);
-    EXPECT_TRUE(hub_cache_folders().empty());
+    ASSERT_FALSE(hub_cache_folders().empty()) << "without HOME, the user's home folder";
+    EXPECT_NE(hub_cache_folders().front(), fs::path(".cache") / "huggingface" / "hub");
+}
+
+TEST_F(Hub, CacheFoldersOfTheOlderVariables) {
+    const ScopedVariable home("HOME", "/home/me"), hf_home("HF_HOME", "/hf"), cache("HF_HUB_CACHE", nullptr);
+    const ScopedVariable older("HUGGINGFACE_HUB_CACHE", "/older"), xdg("XDG_CACHE_HOME", "/xdg");
+    EXPECT_EQ(hub_cache_folders(),
+              (std::vector<fs::path>{"/older", "/hf/hub", "/xdg/huggingface/hub", "/home/me/.cache/huggingface/hub"}));
+}
+
+TEST_F(Hub, ExpandsHomeAndVariablesAsPythonDoes) {
+    const ScopedVariable home("HOME", "/home/me"), hf_home("HF_HOME", nullptr), scratch("SCRATCH_1", "/big $HOME");
+    const ScopedVariable unset("UNSET_1", nullptr);
+    const std::vector<std::pair<const char*, const char*>> cases{{"~", "/home/me"},
+                                                                 {"~/x", "/home/me/x"},
+                                                                 {"~no-such-user/x", "~no-such-user/x"},
+                                                                 {"/a~", "/a~"},
+                                                                 {"$HOME/x", "/home/me/x"},
+                                                                 {"${HOME}x", "/home/mex"},
+                                                                 {"$SCRATCH_1/$SCRATCH_1-", "/big $HOME//big $HOME-"},
+                                                                 {"/$UNSET_1/${UNSET_1}", "/$UNSET_1/${UNSET_1}"},
+                                                                 {"/$/$$HOME/${HOME", "/$/$/home/me/${HOME"},
+                                                                 {"/${}", "/${}"}};
+    for (const auto& [written, expected] : cases) {
+        const ScopedVariable cache("HF_HUB_CACHE", written);
+        EXPECT_EQ(hub_cache_folders().front(), expected) << written;
+    }
 }
 
 TEST_F(Hub, FollowsTheReferenceOfMain) {

@@ -1,5 +1,6 @@
 // Finding weight files, shards and their index, and digests with their cache.
 #include <ATen/ATen.h>
+#include <sys/stat.h>
 
 #include <nlohmann/json.hpp>
 
@@ -38,17 +39,45 @@ protected:
 
 }  // namespace
 
-TEST_F(Weights, PrefersFullPrecisionThenHalfThenBin) {
-    const std::vector<std::string> names = {"diffusion_pytorch_model.safetensors",
-                                            "diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.bin",
-                                            "diffusion_pytorch_model.fp16.bin"};
+TEST_F(Weights, PrefersFullPrecisionInAnyFormatToAVariant) {
+    const std::vector<std::string> names = {"diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin",
+                                            "diffusion_pytorch_model.fp16.safetensors",
+                                            "diffusion_pytorch_model.fp16.bin", "diffusion_pytorch_model.bf16.bin"};
     for (const std::string& name : names) folder_.write(name, "");
-    EXPECT_EQ(found("diffusion_pytorch_model", true), names[1]);
+    EXPECT_EQ(found("diffusion_pytorch_model", true), names[2]);
+    fs::remove(folder_.path() / names[2]);
+    EXPECT_EQ(found("diffusion_pytorch_model", true), names[3]);
+    folder_.write(names[2], "");
     for (const std::string& name : names) {
         EXPECT_EQ(found("diffusion_pytorch_model"), name);
         fs::remove(folder_.path() / name);
     }
     EXPECT_ERROR(find("diffusion_pytorch_model"), "no weights found; looked for diffusion_pytorch_model.safetensors, ");
+}
+
+TEST_F(Weights, AnotherVariantIsTakenWhereItIsAlone) {
+    folder_.write("model.safetensors.d", "");
+    folder_.write("model.ema-00001-of-00002.safetensors", "");
+    folder_.write("openvino_model.bin", "");
+    EXPECT_ERROR(find(), "no weights found");
+    folder_.write("model.non_ema.safetensors", "");
+    EXPECT_EQ(found("model", true), "model.non_ema.safetensors");
+    folder_.write("pytorch_model.ema.bin", "");
+    EXPECT_ERROR(find(), "holds weights of several variants (ema, non_ema) and none without");
+    folder_.write("model.bf16.safetensors", "");
+    EXPECT_EQ(found("model"), "model.bf16.safetensors");
+    folder_.write("pytorch_model.bin", "");
+    EXPECT_EQ(found("model", true), "pytorch_model.bin");
+}
+
+TEST_F(Weights, TheLibraryDecidesBetweenShardsAndASingleFile) {
+    for (const std::string stem : {"diffusion_pytorch_model", "model"}) {
+        save("shard.safetensors", {"a"});
+        save(stem + ".safetensors", {"a"});
+        const fs::path index = write_index({{"a", "shard.safetensors"}}, stem + ".safetensors.index.json");
+        EXPECT_EQ(found(stem), stem == "model" ? "model.safetensors" : "shard.safetensors");
+        fs::remove(index);
+    }
 }
 
 TEST_F(Weights, TextEncodersHaveAnotherNameForBin) {
@@ -73,9 +102,10 @@ TEST_F(Weights, OpensShardsNamedByAnIndex) {
     EXPECT_EQ(tensors.at("c").file.filename(), "model-2.safetensors");
 }
 
-TEST_F(Weights, FindsBothSpellingsOfAHalfPrecisionIndex) {
+TEST_F(Weights, FindsAllSpellingsOfAVariantsIndex) {
     save("shard.safetensors", {"a"});
-    for (const char* name : {"model.safetensors.index.fp16.json", "model.fp16.safetensors.index.json"}) {
+    for (const char* name : {"model.safetensors.index.fp16.json", "model.fp16.safetensors.index.json",
+                             "model.safetensors.fp16.index.json", "model.safetensors.index.bf16.json"}) {
         const fs::path index = write_index({{"a", "shard.safetensors"}}, name);
         EXPECT_EQ(find("model", true).index, index);
         EXPECT_EQ(find("model", false).index, index);
@@ -122,7 +152,8 @@ TEST(Sha256, OfTextAndFiles) {
     const std::string big((1 << 20) * 2 + 5, 'x');
     EXPECT_EQ(sha256_of_file(folder.write("big", big)), sha256(big));
     EXPECT_ERROR(sha256_of_file(folder.path() / "absent"), "absent: cannot open");
-    EXPECT_ERROR(sha256_of_file(folder.path()), "cannot read");
+    EXPECT_ERROR(sha256_of_file(folder.path()), "is not a file but a directory");
+    EXPECT_ERROR(sha256_of_file("/dev/zero"), "is not a file but a device");
 }
 
 class WeightsSha256 : public ::testing::Test {
@@ -133,21 +164,59 @@ protected:
     ScopedVariable cache_{"XDG_CACHE_HOME", (folder_.path() / "cache").c_str()};
 };
 
-TEST_F(WeightsSha256, IsKeptBySizeAndTime) {
+TEST_F(WeightsSha256, IsKeptWhileTheFileIsTheSame) {
     const fs::path file = folder_.write("w.bin", "abc");
     EXPECT_EQ(weights_sha256({{file}, {}}), sha256("abc"));
-    EXPECT_TRUE(read_json_file(cache_file()).contains(file.string()));
+    // Another digest in the cache shows whether the file is read again.
+    const std::string other = sha256("other");
+    const auto edit = [&](int64_t later) {
+        json cache = read_json_file(cache_file());
+        json& entry = cache.at(file.string());
+        entry["sha256"] = other;
+        entry["read"] = entry.at("file").at("changed").get<int64_t>() + later;
+        folder_.write("cache/diffapple/sha256.json", cache.dump());
+    };
+    constexpr int64_t second = 1'000'000'000;
+    edit(3 * second);
+    EXPECT_EQ(weights_sha256({{file}, {}}), sha256("abc")) << "read too soon after its change";
+    edit(-second);
+    EXPECT_EQ(weights_sha256({{file}, {}}), sha256("abc")) << "read before its change: a clock is wrong";
+    edit(10 * second);
+    EXPECT_EQ(weights_sha256({{file}, {}}), other);
 
-    // The same size and time: the cache answers, right or wrong.
+    // Other content of the same size under a kept time, in the same file and as another one.
     const auto time = fs::last_write_time(file);
     folder_.write("w.bin", "xyz");
     fs::last_write_time(file, time);
-    EXPECT_EQ(weights_sha256({{file}, {}}), sha256("abc"));
-    fs::last_write_time(file, time + std::chrono::microseconds(1));
     EXPECT_EQ(weights_sha256({{file}, {}}), sha256("xyz"));
+    edit(10 * second);
+    EXPECT_EQ(weights_sha256({{file}, {}}), other);
+    fs::last_write_time(folder_.write("new", "123"), time);
+    fs::rename(folder_.path() / "new", file);
+    EXPECT_EQ(weights_sha256({{file}, {}}), sha256("123"));
     folder_.write("w.bin", "longer");
-    fs::last_write_time(file, time + std::chrono::microseconds(1));
     EXPECT_EQ(weights_sha256({{file}, {}}), sha256("longer"));
+}
+
+TEST_F(WeightsSha256, AFileThatWasJustWrittenIsReadAgain) {
+    const fs::path file = folder_.write("w.bin", "abc");
+    for (const char* const content : {"abc", "xyz", "123"}) {  // within one tick of the clock, where it is a coarse one
+        folder_.write("w.bin", content);
+        EXPECT_EQ(weights_sha256({{file}, {}}), sha256(content));
+    }
+    EXPECT_EQ(weights_sha256({{file}, {}}), sha256("123"));
+}
+
+TEST_F(WeightsSha256, TidiesTheCacheFolder) {
+    const fs::path left = folder_.write("cache/diffapple/.diffapple-1-0.tmp", "left over");
+    weights_sha256({{folder_.write("w.bin", "abc")}, {}});
+    EXPECT_FALSE(fs::exists(left));
+}
+
+TEST_F(WeightsSha256, APipeInPlaceOfTheCacheIsNotWaitedFor) {
+    fs::create_directories(cache_file().parent_path());
+    ASSERT_EQ(::mkfifo(cache_file().c_str(), 0600), 0);
+    EXPECT_EQ(weights_sha256({{folder_.write("w.bin", "abc")}, {}}), sha256("abc"));
 }
 
 TEST_F(WeightsSha256, OfShardsDependsOnTheirNamesNotTheirOrder) {

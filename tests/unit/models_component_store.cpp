@@ -120,8 +120,8 @@ TEST_F(ComponentStoreTest, LoadingOfWeightsIsTold) {
 
 TEST_F(ComponentStoreTest, ChecksAllWithoutLoading) {
     ComponentDescription damaged = fake("vae", Keep::loop);
-    damaged.check = [](const Placement& placement) { fail("damaged in ", placement.dtype); };
-    const ComponentStore store({fake("unet", Keep::loop), damaged});
+    damaged.check = [](const Placement& placement) -> std::string { fail("damaged in ", placement.dtype); };
+    ComponentStore store({fake("unet", Keep::loop), damaged});
     EXPECT_ERROR(store.check([](const std::string& name) { return name == "vae" ? bf16 : fp32; }), "BFloat16");
     EXPECT_TRUE(loaded.empty());
 }

@@ -79,6 +79,24 @@ TEST(LoadState, AllMisfitsStandInOneMessage) {
         EXPECT_NE(error.find(part), std::string::npos) << part << " in " << error;
 }
 
+TEST(LoadState, SurplusTensorsAreCountedAndTheFirstAreNamed) {
+    auto tensors = random_weights();
+    UNet2DModel model(parse(small_config()));
+    EXPECT_EQ(check_state(model, tensors, "unet"), "");
+    tensors.emplace("logit_scale", stored(at::zeros({})));
+    EXPECT_EQ(check_state(model, tensors, "unet"),
+              "unet: 1 tensor of its weights has no place in the model and is left out: logit_scale []");
+    EXPECT_EQ(error_of(tensors), "");
+    const StoredTensor surplus = stored(at::zeros({2}, at::kLong));  // of any type
+    for (int i = 0; i < 300'000; ++i) tensors.emplace("loss." + std::to_string(i), surplus);
+    const std::string note = check_state(model, tensors, "unet");
+    for (const char* part : {"300001 tensors", "logit_scale []", "loss.0 [2]", "and 299985 more"})
+        EXPECT_NE(note.find(part), std::string::npos) << part << " in " << note;
+    EXPECT_LT(note.size(), 1000U);
+    tensors.erase("conv_in.weight");
+    EXPECT_LT(error_of(tensors).size(), 1500U) << "an error stays short, too";
+}
+
 TEST(LoadState, OldAndPresentNameTogetherAreRefused) {
     auto tensors = random_weights();
     tensors.emplace("mid_block.attentions.0.query.weight", tensors.at("mid_block.attentions.0.to_q.weight"));

@@ -11,7 +11,7 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-const OnLostText no_matter = [](const std::string&) {};
+const OnLostText no_matter = [](const std::string&, size_t) {};
 
 std::unique_ptr<Scheduler> three_steps() {
     return make_scheduler("ddim", nlohmann::json::object(), "test", {.steps = 3});

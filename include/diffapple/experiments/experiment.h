@@ -41,6 +41,10 @@ public:
     /// without prompts.
     void set_prompts(std::vector<std::string> prompts);
 
+    /// To replay a picture of a version that did not repair schedulers' configs as diffusers' pipelines do
+    /// (pipelines/scheduler_repairs.h): where `recorded` is what the checkpoint's file says, that stays as it is.
+    void keep_recorded_scheduler(const nlohmann::json& recorded);
+
     /// Of a settled batch:
     std::unique_ptr<Scheduler> new_scheduler(const BatchSettings& batch) const;
     Recipe recipe(const BatchSettings& batch, int64_t index) const;
@@ -65,6 +69,7 @@ private:
     MemoryRequest memory_request() const;
     void require_memory(Reporter& reporter);
     bool any_guided() const;
+    nlohmann::json scheduler_config(const BatchSettings& batch) const;
     BatchRequest request(const BatchSettings& batch) const;
     Prompt prompt(const BatchSettings& batch, int64_t index) const;
     Prompt negative_prompt(const BatchSettings& batch) const;
@@ -73,7 +78,8 @@ private:
 
     RunSettings run_;
     Checkpoint checkpoint_;
-    nlohmann::json scheduler_config_;
+    nlohmann::json scheduler_config_;  ///< the checkpoint's file
+    bool repairs_scheduler_ = true;
     std::unique_ptr<Pipeline> pipeline_;
     Circumstances circumstances_;
     std::map<std::string, ComponentIdentity> identities_;

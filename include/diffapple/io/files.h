@@ -23,6 +23,13 @@ void write_file_atomically(const std::filesystem::path& path, const std::functio
 /// that is not there, or may not be written, has none.
 void remove_stale_temporary_files(const std::filesystem::path& folder) noexcept;
 
+/// Whether a file (no folder, pipe or device) or a folder has this name; links are followed. Throws Error where the
+/// system cannot tell (no permission, a fault of the disk): taking that for a no would choose other files in silence.
+bool is_file(const std::filesystem::path& path);
+bool is_folder(const std::filesystem::path& path);
+/// Whether anything has this name.
+bool is_there(const std::filesystem::path& path);
+
 /// The whole of a file; throws Error when it cannot be read or is larger than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, uintmax_t limit);
 

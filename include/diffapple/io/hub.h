@@ -8,6 +8,11 @@
 
 namespace diffapple {
 
+/// Folders that may hold the Hub's cache, in the order in which they are searched. huggingface_hub uses the first one
+/// that applies: $HF_HUB_CACHE, $HUGGINGFACE_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub,
+/// ~/.cache/huggingface/hub, with ~ and $VARIABLE inside the variables expanded as Python does.
+std::vector<std::filesystem::path> hub_cache_folders();
+
 /// The snapshot folder of a Hub id ("org/name", optionally "org/name@revision") in the local cache: the revision that
 /// refs/<revision> (default main) points to, else the only or newest snapshot. Empty when it is not there.
 std::optional<std::filesystem::path> find_hub_snapshot(const std::string& id);

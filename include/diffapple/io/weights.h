@@ -39,11 +39,13 @@ struct WeightFiles {
     uint64_t total_bytes() const;
 };
 
-/// Finds a component's weights in its folder. `stem` is "diffusion_pytorch_model" or "model" (text encoders; there
-/// "pytorch_model" for .bin). Order: <stem>.safetensors, <stem>.safetensors.index.json, <stem>.fp16.safetensors,
-/// <stem>.fp16.safetensors.index.json (also the spelling <stem>.safetensors.index.fp16.json), then the same with .bin.
-/// With `prefer_half` the fp16 variants come first. Throws Error listing the names looked for when there is none, and
-/// naming the missing shard when an index refers to an absent file (an index may only name files of its own folder).
+/// Finds a component's weights in its folder. `stem` is "diffusion_pytorch_model", or "model" for what transformers
+/// writes (there "pytorch_model" for .bin). Order, as in diffusers and transformers, which take a variant only when
+/// asked: full precision in safetensors (diffusers: shards before a single file; transformers: after it), in .bin, and
+/// only then variants (<stem>.<variant>.safetensors, <stem>.safetensors.index.<variant>.json and two older spellings,
+/// the same with .bin): fp32, fp16, bf16, else the only one there is. With `prefer_half` fp16 comes first. Throws Error
+/// when there is none or which one is meant is not clear, and naming the missing shard when an index refers to an
+/// absent file (an index may only name files of its own folder).
 WeightFiles find_weight_files(const std::filesystem::path& folder, const std::string& stem, bool prefer_half = false);
 
 /// Opens all files of a component; a tensor present in two shards, or listed in the index but absent (or the reverse),
@@ -54,9 +56,10 @@ StoredTensors open_weights(const WeightFiles& files);
 void save_safetensors(const std::filesystem::path& path, const std::map<std::string, at::Tensor>& tensors);
 
 /// Hex sha256 over a component's files. Taken from the Hub cache's blob name where a file is a link into `blobs/`
-/// (64 hex digits), else computed once and kept in <cache>/diffapple/sha256.json by path, size and modification time
-/// (<cache> is $XDG_CACHE_HOME or ~/.cache; an unwritable cache is no error). Several files: sha256 of their digests
-/// joined by newlines in name order.
+/// (64 hex digits), else computed once and kept in <cache>/diffapple/sha256.json by path and the state of the file
+/// (device, inode, size, times of change and modification; <cache> is $XDG_CACHE_HOME or ~/.cache; an unwritable cache
+/// is no error). A file that had changed within 5 seconds before it was read is read again. Several files: sha256 of
+/// their digests joined by newlines in name order.
 std::string weights_sha256(const WeightFiles& files);
 
 }  // namespace diffapple

@@ -35,8 +35,17 @@ struct Checkpoint {
     Component component(const std::string& component_name) const;
     /// Names of all components that have a config.json, "unet" for a root layout.
     std::vector<std::string> component_names() const;
-    /// scheduler_config.json, from scheduler/ or the root. Throws Error when it is missing or not a JSON object.
+    /// scheduler_config.json, from scheduler/ or the root, its `_class_name` that of the class that diffusers takes:
+    /// what model_index.json says of it, whatever the file says. Throws Error when it is missing or not a JSON object.
     nlohmann::json scheduler_config() const;
+    /// model_index.json, which says what belongs to the checkpoint's pipeline; absent where there is none.
+    std::optional<nlohmann::json> index() const;
+    /// The class of its pipeline ("StableDiffusionPipeline"), "" where nothing says it.
+    std::string pipeline_class() const;
+    /// The class of a component as model_index.json has it; absent where that does not name it, or [null, null].
+    std::optional<std::string> class_in_index(const std::string& component_name) const;
+    /// Whether diffusers would use the component: always, where there is no model_index.json.
+    bool uses(const std::string& component_name) const;
     /// True for the study's demo models, which come with the program.
     bool is_demo() const;
 };
@@ -50,6 +59,9 @@ std::optional<Checkpoint> find_checkpoint(const std::string& model);
 
 /// The same for a name that a stranger wrote: under models/ or in the Hub cache, never a folder elsewhere.
 std::optional<Checkpoint> find_named_checkpoint(const std::string& name);
+
+/// " (looked in ...)": where models are searched by name, for messages about missing ones.
+std::string describe_search();
 
 /// As find_checkpoint; a missing one is an Error that says where it was looked for and how to get it.
 Checkpoint require_checkpoint(const std::string& model);

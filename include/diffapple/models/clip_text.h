@@ -65,7 +65,7 @@ private:
 /// Reads the names of transformers 4 and 5, with and without the prefix "text_model."; leaves out `position_ids`.
 std::shared_ptr<ClipTextModel> load_clip_text(const Component& component, const Placement& placement);
 
-/// Throws the Error that load_clip_text would, from headers alone.
-void check_clip_text(const Component& component, const Placement& placement);
+/// Throws the Error that load_clip_text would, from headers alone. Returns check_state's note.
+std::string check_clip_text(const Component& component, const Placement& placement);
 
 }  // namespace diffapple

@@ -35,10 +35,11 @@ std::shared_ptr<Model> load_model(const Component& component, const Placement& p
 }
 
 /// Throws the Error that load_model would, from the component's config as read and the headers of its weights alone.
+/// Returns check_state's note.
 template <typename Model, typename Config>
-void check_model(const Component& component, const Config& config, const Placement& placement) {
+std::string check_model(const Component& component, const Config& config, const Placement& placement) {
     const auto model = build_model<Model>(component, config);
-    check_state(*model, open_component(component, placement), component.name);
+    return check_state(*model, open_component(component, placement), component.name);
 }
 
 }  // namespace diffapple

@@ -42,7 +42,8 @@ struct ComponentDescription {
     std::string name;              ///< "unet", "text_encoder_2", "tokenizer", "safety_checker", ...
     Keep stays_from = Keep::loop;  ///< the least Keep at which it stays in memory after its use
     std::function<ComponentIdentity(bool prefer_half)> identify;
-    std::function<void(const Placement&)> check;          ///< throws the Error that loading would throw
+    /// Throws the Error that loading would throw; returns what is to be said of its files, "" for nothing.
+    std::function<std::string(const Placement&)> check;
     std::function<ComponentSize(const Placement&)> size;  ///< reads headers alone; empty: no weights
     std::function<std::shared_ptr<void>(const Placement&)> load;
 };
@@ -61,7 +62,9 @@ public:
     /// Of every component that has one, by its name.
     std::map<std::string, ComponentIdentity> identify(bool prefer_half) const;
     /// Throws Error for the first component whose files do not fit. Reads no weights.
-    void check(const std::function<Placement(const std::string& name)>& placement_of) const;
+    void check(const std::function<Placement(const std::string& name)>& placement_of);
+    /// What the check found that the user should know, though it is no error.
+    const std::vector<std::string>& notes() const { return notes_; }
     /// Zero for a component that takes no memory worth planning.
     ComponentSize size(const std::string& name, const Placement& placement) const;
 
@@ -93,6 +96,7 @@ private:
     void drop_unused(const std::string& used);
 
     std::vector<ComponentDescription> components_;
+    std::vector<std::string> notes_;
     std::map<std::string, Loaded> loaded_;
     Keep keep_ = Keep::none;
     OnLoaded on_loaded_;

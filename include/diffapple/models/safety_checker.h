@@ -40,7 +40,7 @@ private:
 /// The model of a component with its weights, by the names of transformers 4 and 5.
 std::shared_ptr<SafetyCheckerModel> load_safety_checker(const Component& component, const Placement& placement);
 
-/// Throws the Error that load_safety_checker would, from headers alone.
-void check_safety_checker(const Component& component, const Placement& placement);
+/// Throws the Error that load_safety_checker would, from headers alone. Returns check_state's note.
+std::string check_safety_checker(const Component& component, const Placement& placement);
 
 }  // namespace diffapple

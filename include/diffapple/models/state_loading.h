@@ -18,10 +18,11 @@ std::string current_attention_key(const std::string& key);
 /// From the name of a stored tensor to the name of the parameter that it fills; absent for a tensor to leave out.
 using KeyOfStored = std::function<std::optional<std::string>(const std::string&)>;
 
-/// Throws one Error that lists every missing, unexpected and wrongly shaped tensor of `stored`, whose names first pass
-/// through `key_of`; `component` names the model in it.
-void check_state(const torch::nn::Module& module, const StoredTensors& stored, const std::string& component,
-                 const KeyOfStored& key_of = current_attention_key);
+/// Throws one Error that counts the missing, wrongly shaped and unexpected tensors of `stored`, whose names first pass
+/// through `key_of`, and names the first of each; `component` names the model in it. Unexpected ones alone are no
+/// error, as in diffusers and transformers: the note that is returned ("" for none) counts them and names the first.
+std::string check_state(const torch::nn::Module& module, const StoredTensors& stored, const std::string& component,
+                        const KeyOfStored& key_of = current_attention_key);
 
 /// Loads `stored` into every parameter of `module`, converted to `placement` (convolution weights in the device's image
 /// layout), one tensor at a time so that no second copy of the weights exists. Stored names first pass through

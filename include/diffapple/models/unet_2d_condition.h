@@ -32,10 +32,12 @@ struct UNet2DConditionConfig {
     std::optional<std::string> mid_block_type;                  ///< "UNetMidBlock2DCrossAttn", "UNetMidBlock2D"
     std::vector<int64_t> block_out_channels;
     std::vector<int64_t> layers_per_block;
-    std::vector<int64_t> heads;                  ///< `attention_head_dim`, which is the number of heads
-    std::vector<int64_t> transformer_layers;     ///< `transformer_layers_per_block`
-    std::vector<int64_t> up_transformer_layers;  ///< of the up blocks, the lowest resolution first
-    int64_t cross_attention_dim;                 ///< channels of the text's embeddings
+    std::vector<int64_t> heads;  ///< `attention_head_dim`, which is the number of heads
+    /// `transformer_layers_per_block`: of each level, the depth of each of its transformers; none where it has none.
+    /// The mid block has the first one of the lowest level, which is always there.
+    std::vector<std::vector<int64_t>> transformer_layers;
+    std::vector<std::vector<int64_t>> up_transformer_layers;  ///< of the up blocks, the lowest resolution first
+    int64_t cross_attention_dim;                              ///< channels of the text's embeddings
     bool upcast_attention;
     int64_t downsample_padding;
     double mid_block_scale_factor;

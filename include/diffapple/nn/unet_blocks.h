@@ -23,6 +23,7 @@ struct BlockConfig {
     std::optional<int64_t> attention_head_dim;     ///< present: an attention after each layer
     std::optional<int64_t> attention_groups;       ///< absent: attention without a norm
     std::optional<TransformerConfig> transformer;  ///< present: a transformer that reads the text after each layer
+    std::vector<int64_t> transformer_depths;       ///< one for each layer, in place of the transformer's `layers`
     Sampler sampler = Sampler::none;
     int64_t downsample_padding = 1;
 };

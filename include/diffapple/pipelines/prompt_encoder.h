@@ -27,8 +27,8 @@ struct PromptEmbedding {
     at::Tensor pooled;  ///< [1, P], of the last encoder; undefined where there is one encoder
 };
 
-/// Gets the part of a prompt that was too long for the encoder.
-using OnLostText = std::function<void(const std::string& lost)>;
+/// Gets the part of a prompt that was too long, and how many tokens the tokenizer makes at most.
+using OnLostText = std::function<void(const std::string& lost, size_t limit)>;
 
 /// Encodes all prompts with the named text encoders, one after the other, each with its tokenizer. Of one encoder
 /// ("text_encoder", SD v1 and v2), an embedding is its last hidden state. Of two (SDXL), it is the last but one of

@@ -56,7 +56,7 @@ std::vector<std::string> scheduler_names();
 /// that this program lacks.
 std::string scheduler_name(const nlohmann::json& config, const std::string& where);
 
-/// The same, but absent for a class that this program lacks.
+/// The same, but absent where the config names no class, or one that this program lacks.
 std::optional<std::string> find_scheduler_name(const nlohmann::json& config, const std::string& where);
 
 /// The name that A1111's web UI gives a sampler with this config: "DPM++ 2M Karras", "Euler a".

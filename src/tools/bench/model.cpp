@@ -11,7 +11,7 @@
 namespace diffapple {
 namespace {
 
-const OnLostText nobody = [](const std::string&) {};
+const OnLostText nobody = [](const std::string&, size_t) {};
 
 class PipelineBench final : public BenchModel {
 public:

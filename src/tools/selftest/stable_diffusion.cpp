@@ -122,7 +122,7 @@ at::Tensor run(const Shape& shape, Pipeline& pipeline) {
     constexpr uint64_t seed = 8;
     constexpr int64_t steps = 3;
     const Prompt first{.text = "a", .text_2 = "a"}, second{.text = "bbb", .text_2 = "bb"}, negative{.text = "cc"};
-    pipeline.prepare({first, second, negative}, [](const std::string&) {});
+    pipeline.prepare({first, second, negative}, [](const std::string&, size_t) {});
     const nlohmann::json config{
         {"beta_start", 0.00085}, {"beta_end", 0.012}, {"beta_schedule", "scaled_linear"}, {"skip_prk_steps", true}};
     const auto scheduler = make_scheduler(shape.scheduler, config, "selftest", {.steps = steps});
