@@ -23,3 +23,16 @@ endif()
 install(FILES "${sentencepiece_root}/LICENSE" DESTINATION share/diffapple/licenses/sentencepiece)
 install(FILES LICENSE THIRD_PARTY_NOTICES.md DESTINATION share/diffapple)
 install(DIRECTORY models/ddpm-cat-demo DESTINATION share/diffapple/models)
+
+# What the program says of itself to shells and man, made by the program that was built.
+set(completions "${PROJECT_BINARY_DIR}/completion")
+add_custom_command(TARGET diffapple POST_BUILD
+  COMMAND "${CMAKE_COMMAND}" -E make_directory "${completions}"
+  COMMAND diffapple completion bash > "${completions}/diffapple"
+  COMMAND diffapple completion zsh > "${completions}/_diffapple"
+  COMMAND diffapple completion fish > "${completions}/diffapple.fish"
+  COMMAND diffapple completion man > "${completions}/diffapple.1" VERBATIM)
+install(FILES "${completions}/diffapple" DESTINATION share/bash-completion/completions)
+install(FILES "${completions}/_diffapple" DESTINATION share/zsh/site-functions)
+install(FILES "${completions}/diffapple.fish" DESTINATION share/fish/vendor_completions.d)
+install(FILES "${completions}/diffapple.1" DESTINATION share/man/man1)

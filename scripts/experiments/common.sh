@@ -2,9 +2,10 @@
 #   DEVICE  auto, mps, cuda, cuda:N or cpu [auto]        SEED   seed, or a list or range of seeds [42]
 #   DTYPE   auto, fp32, fp16 or bf16 [auto]              OUT    folder of the results [out]
 #   MODEL   folder, name or Hub id [the experiment's own]
-# DIFFAPPLE names another program than build/diffapple; all arguments of a script are passed on to it. The study's
-# prompts and most of its settings are the defaults of the commands: a script names only what it varies or sets
-# otherwise, so that an argument such as --prompt replaces the study's.
+# DIFFAPPLE names another program than build/diffapple; all arguments of a script are passed on to it, and replace what
+# the script says of the same option: `--steps 4`, `--prompt 'a dog'`, `--image mine.jpg --mask mask.png`. The study's
+# prompts and most of its settings are the defaults of the commands. Each script ends with the contact sheet of what it
+# made.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" >/dev/null && pwd)
@@ -15,7 +16,22 @@ diffapple=${DIFFAPPLE:-$here/../../build/diffapple}
 }
 
 out=${OUT:-out}
-# No contact sheet for each command of a loop: the one command that a script names, run afterwards with the same
-# settings, finds all pictures made and makes the sheet of them.
-settings=(--device "${DEVICE:-auto}" --dtype "${DTYPE:-auto}" --seed "${SEED:-42}" --sheet off)
-[ -z "${MODEL:-}" ] || settings+=(--model "$MODEL")
+arguments=("$@")
+settings=()
+
+# setting OPTION VALUE [ALIAS...]: what the script sets, unless its arguments say something else.
+setting() {
+    local option=$1 value=$2 word name
+    shift 2
+    for word in ${arguments[@]+"${arguments[@]}"}; do
+        for name in "$option" "$@"; do
+            case $word in "$name" | "$name="*) return 0 ;; esac
+        done
+    done
+    settings+=("$option" "$value")
+}
+
+setting --device "${DEVICE:-auto}"
+setting --dtype "${DTYPE:-auto}"
+setting --seed "${SEED:-42}" -s
+[ -z "${MODEL:-}" ] || setting --model "$MODEL" -m

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # The study's fourth experiment: a part of a picture painted anew by Stable Diffusion v2 inpainting, guidance 3, 100 and
-# 50 steps. In one command:
+# 50 steps. In other words:
 #
 #     build/diffapple sd2-inpaint --image IMAGE --mask MASK --steps 100,50 --guidance 3
 #
-# IMAGE and MASK name the files (white in the mask is painted anew). The study's are the example of the model's card,
-# overture-creations-5sI6fQgYIuo.png and its _mask.png, in the Hub's dataset
+# IMAGE and MASK, or --image and --mask, name the files (white in the mask is painted anew). The study's are the example
+# of the model's card, overture-creations-5sI6fQgYIuo.png and its _mask.png, in the Hub's dataset
 # hf-internal-testing/diffusers-images (folder sd2-inpaint). Without them, a lawn under the sky is drawn, with a mask in
 # its middle. Settings: DEVICE DTYPE SEED MODEL OUT (see common.sh).
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
@@ -70,14 +70,20 @@ draw_mask() {
 }
 
 image=${IMAGE:-} mask=${MASK:-}
-if [ -z "$image" ] || [ -z "$mask" ]; then
-    image=$out/example_image.bmp mask=$out/example_mask.bmp
-    mkdir -p "$out"
-    [ -e "$image" ] || draw_image >"$image"
-    [ -e "$mask" ] || draw_mask >"$mask"
-fi
-
-for steps in 100 50; do
-    "$diffapple" sd2-inpaint "${settings[@]}" --out "$out" --image "$image" --mask "$mask" --steps "$steps" \
-        --guidance 3 "$@"
-done
+case " ${arguments[*]-} " in
+    *" --image"* | *" -i "*) ;; # a picture of one's own, with its --mask
+    *)
+        if [ -z "$image" ] || [ -z "$mask" ]; then
+            image=$out/example_image.bmp mask=$out/example_mask.bmp
+            mkdir -p "$out"
+            [ -e "$image" ] || draw_image >"$image"
+            [ -e "$mask" ] || draw_mask >"$mask"
+        fi
+        setting --image "$image"
+        setting --mask "$mask" --mask-image
+        ;;
+esac
+setting --out "$out" -o --output
+setting --steps 100,50 --num-inference-steps
+setting --guidance 3 --guidance-scale --cfg-scale
+"$diffapple" sd2-inpaint "${settings[@]}" "$@"

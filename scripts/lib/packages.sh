@@ -14,6 +14,7 @@ freetype2/ft2build.h   libfreetype-dev      freetype
 jpeglib.h              libjpeg-dev          jpeg-turbo
 png.h                  libpng-dev           libpng
 webp/demux.h           libwebp-dev          webp
+histedit.h             libedit-dev          -
 gtest/gtest.h          libgtest-dev         googletest
 '
 

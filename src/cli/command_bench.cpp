@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "diffapple/cli/commands.h"
+#include "diffapple/cli/options.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
@@ -215,25 +216,30 @@ void add_bench_command(CLI::App& app) {
     CLI::App* const command = app.add_subcommand("bench", "Measure it/s and memory of the study's models here");
     const auto options = std::make_shared<Options>();
     BenchSettings& settings = options->settings;
-    command->add_option("--experiments", options->experiments, "List of experiments [all]");
-    command->add_option("--devices", options->devices, "List of mps, cuda, cuda:N, cpu [those of this machine]");
-    command->add_option("--dtypes", options->dtypes, "List of fp32, bf16, fp16 [those that are good for a device]");
-    command->add_option("--batch-sizes", options->batch_sizes, "List of batch sizes [the study's]");
-    command->add_option("--sizes", options->sizes, "List of widths = heights [the study's]");
-    command->add_option("--steps", options->steps, "Steps in one timing")->capture_default_str();
-    command->add_option("--repeats", options->repeats, "Timings of each configuration, in turns")
-        ->capture_default_str();
+    const auto add = [&](const char* name, std::string& value, const char* kind, const char* help) {
+        return with_value(command->add_option(name, value, help), kind);
+    };
+    add("--experiments", options->experiments, "LIST", "Experiments [all]");
+    add("--devices", options->devices, "LIST", "Of mps, cuda, cuda:N, cpu [those of this machine]");
+    add("--dtypes", options->dtypes, "LIST", "Of fp32, bf16, fp16 [those that are good for a device]");
+    add("--batch-sizes", options->batch_sizes, "LIST", "Batch sizes [the study's]");
+    add("--sizes", options->sizes, "LIST", "Widths = heights [the study's]");
+    add("--steps", options->steps, "N", "Steps in one timing")->default_str(options->steps);
+    add("--repeats", options->repeats, "N", "Timings of each configuration, in turns")->default_str(options->repeats);
     command->add_flag("--random", settings.random, "Random weights, also where the real ones are on this machine");
-    command->add_option("--preset", options->preset, "study: its settings, and its figures beside the measured")
-        ->check(CLI::IsMember({"study"}));
-    command->add_option("--sustained", settings.sustained_minutes, "Minutes without a pause: first against last minute")
-        ->check(CLI::Range(0.0, 1440.0));
-    command->add_option("--max-minutes", options->max_minutes, "Stop then [about twice the estimate]")
-        ->check(CLI::Range(0.01, 10080.0));
-    command->add_option("--json", options->json_file, "File for the results as JSON; - is stdout");
-    command->add_option("--csv", options->csv_file, "File for the results as CSV");
-    command->add_option("--compare", options->compared, "Join JSON files into one table and one picture");
-    command->add_option("--svg", options->svg_file, "The picture of --compare")->capture_default_str();
+    add_choice_option(command, "--preset", options->preset, {"study"}, "Its settings, its figures beside the measured");
+    add_number_option(
+        command, "--sustained", [&settings](double minutes) { settings.sustained_minutes = minutes; }, 0, 1440,
+        "Minutes without a pause: first against last minute");
+    add_number_option(
+        command, "--max-minutes", [&options = *options](double minutes) { options.max_minutes = minutes; }, 0.01, 10080,
+        "Stop then [about twice the estimate]");
+    add("--json", options->json_file, "FILE", "File for the results as JSON; - is stdout");
+    add("--csv", options->csv_file, "FILE", "File for the results as CSV");
+    with_value(command->add_option("--compare", options->compared, "Join JSON files into one table and one picture"),
+               "FILE");
+    add("--svg", options->svg_file, "FILE", "The picture of --compare")->default_str(options->svg_file);
+    add_examples(command, {"bench --experiments ddpm", "bench --preset study", "bench --compare mac.json gpu.json"});
     command->add_flag("--quiet", options->quiet, "Say only errors on stderr");
     command->callback([options] { options->compared.empty() ? measure(*options) : compare(*options); });
 }

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/cli/commands.h"
+#include "diffapple/cli/defaults.h"
+#include "diffapple/cli/options.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/libtorch.h"
@@ -64,15 +66,30 @@ void print_devices_table(const std::vector<DeviceInfo>& devices) {
                  ", " + std::to_string(at::get_num_threads()) + " threads, " + cpu_vector_instructions() + ".");
 }
 
+void print_defaults(const CLI::App& app) {
+    std::vector<std::vector<std::string>> rows{{"command", "default", "from"}};
+    for (const Default& known : find_defaults(app)) {
+        std::string option = known.option;
+        for (const auto& value : known.values) option += " " + value;
+        rows.push_back({known.command, option, known.source});
+    }
+    print_result("\n" + (rows.size() > 1
+                             ? format_table(rows)
+                             : "No defaults are set, by DIFFAPPLE_<OPTION> or in " + config_file().string()));
+}
+
 }  // namespace
 
 void add_devices_command(CLI::App& app) {
     CLI::App* const command = app.add_subcommand("devices", "Show this machine's devices, memory and precisions");
-    const auto as_json = std::make_shared<bool>(false);
+    const auto as_json = std::make_shared<bool>(false), verbose = std::make_shared<bool>(false);
     command->add_flag("--json", *as_json, "One JSON object on stdout");
-    command->callback([as_json] {
+    command->add_flag("-v,--verbose", *verbose, "Also the defaults that are in use, and where they are from");
+    add_examples(command, {"devices", "devices --verbose", "devices --json"});
+    command->callback([&app, as_json, verbose] {
         const auto devices = list_devices();
         *as_json ? print_devices_json(devices) : print_devices_table(devices);
+        if (*verbose && !*as_json) print_defaults(app);
     });
 }
 

@@ -1,11 +1,15 @@
 // The commands that make pictures: `diffapple ddpm | sd15 | sdxl-turbo | sd2-inpaint`. Their options are the table of
 // settings (recipes/settings.h).
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 
 #include "diffapple/cli/commands.h"
+#include "diffapple/cli/options.h"
 #include "diffapple/cli/progress.h"
 #include "diffapple/cli/prompt_loop.h"
+#include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/experiments/run.h"
 #include "diffapple/recipes/settings.h"
 
@@ -17,6 +21,9 @@ struct Options {
     explicit Options(const StudyExperiment& experiment) : study(experiment) {
         for (const Setting& row : settings())
             if (row.applies_to(study)) given.push_back({.setting = &row});
+        std::stable_sort(given.begin(), given.end(), [](const GivenOption& a, const GivenOption& b) {
+            return a.setting->topic < b.setting->topic;  // as help shows them
+        });
     }
 
     const StudyExperiment& study;
@@ -24,13 +31,29 @@ struct Options {
     Verbosity verbosity;
 };
 
+/// Says which options were given for nothing: a setting that no batch of the run uses.
+void explain_unused(const std::vector<GivenOption>& given, const Experiment& experiment, Reporter& reporter) {
+    for (const GivenOption& option : given) {
+        const Setting& row = *option.setting;
+        if (!row.has_no_effect) continue;
+        bool used = false;
+        for (size_t number = 0; number < experiment.batch_count() && !used; ++number)
+            used = !row.has_no_effect(experiment.batch(number));
+        if (!used) reporter.note(concat(row.option, " has no effect here: it needs ", row.needs));
+    }
+}
+
 void run(const Options& options) {
     std::vector<GivenOption> given = options.given;
     std::erase_if(given, [](const GivenOption& option) { return option.texts.empty(); });
+    std::stable_sort(given.begin(), given.end(),  // as the table has them
+                     [](const GivenOption& a, const GivenOption& b) { return a.setting < b.setting; });
     ConsoleReporter reporter(options.verbosity);
     RunSettings settings = read_run(options.study, given);
     if (!settings.drawn_seeds.empty()) reporter.note("drawn: --seed " + settings.drawn_seeds);
     Experiment experiment(options.study, std::move(settings));
+    experiment.explain_model(reporter);
+    explain_unused(given, experiment, reporter);
     if (experiment.run().interactive)
         run_interactive(experiment, reporter);
     else if (const auto& file = experiment.run().prompts_file)
@@ -42,15 +65,17 @@ void run(const Options& options) {
 void add_option(CLI::App* command, const StudyExperiment& study, GivenOption& given) {
     const Setting& row = *given.setting;
     CLI::Option* option = nullptr;
-    std::string help = row.help;
-    if (const std::string usual = row.usual ? row.usual(study) : ""; !usual.empty()) help += " [" + usual + "]";
+    std::vector<std::string> names{row.option};  // the first is the one that help shows
+    names.insert(names.end(), row.aliases.begin(), row.aliases.end());
     if (row.value.empty()) {
         option = command->add_flag_callback(
-            row.option, [&given] { given.texts = {"true"}; }, help);
+            join(names, ","), [&given] { given.texts = {"true"}; }, row.help);
     } else {
-        option = command->add_option(row.option, given.texts, help)->allow_extra_args(false)->option_text(row.value);
+        option = with_value(command->add_option(join(names, ","), given.texts, row.help), row.value);
+        option->allow_extra_args(false);
+        if (row.usual) option->default_str(row.usual(study));
     }
-    option->group(topic_title(row.topic));
+    option->group(row.is_for(study) ? topic_title(row.topic) : "");
 }
 
 void add_command(CLI::App& app, const StudyExperiment& study) {
@@ -58,6 +83,11 @@ void add_command(CLI::App& app, const StudyExperiment& study) {
     const auto options = std::make_shared<Options>(study);
     for (GivenOption& given : options->given) add_option(command, study, given);
     add_verbosity_options(command, options->verbosity, "One JSON object per picture on stdout");
+    add_examples(command, study.examples);
+    command->footer(
+        command->get_footer() +
+        "\n\nEnvironment:\n  DIFFAPPLE_<OPTION>, as DIFFAPPLE_DEVICE: a default (`diffapple devices --verbose`)\n"
+        "  HF_HUB_CACHE, HF_HOME: where the Hub cache is; NO_COLOR: no colours");
     command->callback([options] { run(*options); });
 }
 

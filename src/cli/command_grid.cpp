@@ -1,8 +1,9 @@
-// `diffapple grid FILES...`: a contact sheet of pictures that are already made.
+// `diffapple grid PLACES...`: a contact sheet of pictures that are already made.
 #include <CLI/CLI.hpp>
 #include <memory>
 
 #include "diffapple/cli/commands.h"
+#include "diffapple/cli/options.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
 #include "diffapple/sheets/contact_sheet.h"
@@ -12,7 +13,7 @@ namespace diffapple {
 namespace {
 
 struct Options {
-    std::vector<std::string> places;
+    std::vector<std::string> places, where;
     std::string out;
     std::optional<std::string> rows, columns;
     std::optional<int64_t> cell;
@@ -22,6 +23,7 @@ struct Options {
 void run(const Options& options) {
     const auto files = find_pictures({options.places.begin(), options.places.end()});
     const WrittenSheet sheet = write_contact_sheet(files, {.out = options.out,
+                                                           .where = options.where,
                                                            .rows = options.rows,
                                                            .columns = options.columns,
                                                            .cell = options.cell,
@@ -40,13 +42,22 @@ void add_grid_command(CLI::App& app) {
     CLI::App* const command =
         app.add_subcommand("grid", "Make a contact sheet: pictures in rows and columns, labelled from their recipes");
     const auto options = std::make_shared<Options>();
-    command->add_option("PLACES", options->places, "Pictures, and folders of PNG files")->required();
-    command->add_option("--out", options->out, "The sheet's file; default: sheet_ID.png in the pictures' folder");
-    command->add_option("--rows", options->rows, "Setting of the rows, as seed; default: chosen from those that vary");
-    command->add_option("--columns", options->columns, "Setting of the columns");
-    command->add_option("--cell", options->cell, "Longer side of each picture in pixels; default: as the largest is")
-        ->check(CLI::Range(smallest_cell, int64_t{4096}));
-    command->add_flag("--force", options->force, "Replace a file that is no contact sheet");
+    with_value(command->add_option("PLACES", options->places, "Pictures, and folders of PNG files"), "PLACES")
+        ->required();
+    add_where_option(command, options->where);
+    with_value(command->add_option("--rows", options->rows, "Setting of the rows, as seed [chosen from what varies]"),
+               "SETTING");
+    with_value(command->add_option("--columns", options->columns, "Setting of the columns [chosen from what varies]"),
+               "SETTING");
+    add_integer_option(
+        command, "--cell", [options](int64_t side) { options->cell = side; }, smallest_cell, 4096,
+        "Longer side of each picture in pixels [as the largest is]");
+    with_value(
+        command->add_option("-o,--out", options->out, "The sheet, a PNG file [sheet_ID.png beside the pictures]"),
+        "FILE");
+    command->add_flag("-f,--force", options->force, "Replace a file that is no contact sheet");
+    add_examples(command, {"grid out/sdxl_turbo", "grid out/sdxl_turbo --where guidance=0 --out steps.png",
+                           "grid out --rows prompt --columns guidance --cell 256"});
     command->callback([options] { run(*options); });
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/cli/commands.h"
+#include "diffapple/cli/options.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/numbers.h"
@@ -86,7 +87,10 @@ void run(const Options& options) {
 void add_inspect_command(CLI::App& app) {
     CLI::App* const command = app.add_subcommand("inspect", "Show what a model's folder holds, without loading it");
     const auto options = std::make_shared<Options>();
-    command->add_option("MODEL", options->model, "Folder, name under models/ or Hub id")->required();
+    with_value(command->add_option("MODEL", options->model, "Folder, name under models/ or Hub id"), "MODEL")
+        ->required();
+    add_examples(command, {"inspect stabilityai/sdxl-turbo", "inspect ddpm-cat-demo --tensors",
+                           "inspect models/my-model --json"});
     command->add_flag("--tensors", options->tensors, "Also list every tensor with its shape");
     command->add_flag("--json", options->as_json, "One JSON object on stdout");
     command->callback([options] { run(*options); });

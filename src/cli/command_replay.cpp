@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/cli/commands.h"
+#include "diffapple/cli/options.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/cli/progress.h"
 #include "diffapple/core/error.h"
@@ -38,8 +39,9 @@ json to_json(const std::string& file, const Replay& replay) {
 std::string describe(const std::string& file, const Replay& replay) {
     const PictureDifference& d = replay.difference;
     return concat(file, ": ", replay.same() ? "the same picture" : "differs", ": largest difference ", d.largest,
-                  " of 255, ", format_percent(d.equal_share, 4), " of the values equal, PSNR ",
-                  format_fixed(d.psnr_db, 1), " dB (wanted: ", describe_bar(replay.bar), ")");
+                  " of 255, ", format_percent(d.equal_share, 4), " of the values equal, ",
+                  std::isfinite(d.psnr_db) ? "PSNR " + format_fixed(d.psnr_db, 1) + " dB" : "identical",
+                  " (wanted: ", describe_bar(replay.bar), ")");
 }
 
 void run(const Options& options, const CLI::App& command) {
@@ -65,14 +67,18 @@ void add_replay_command(CLI::App& app) {
     CLI::App* const command = app.add_subcommand("replay", "Make a picture again from its recipe, and compare");
     const auto options = std::make_shared<Options>();
     ReplaySettings& settings = options->settings;
-    command->add_option("FILE", settings.picture, "A PNG file made by this program")->required();
-    command->add_option("--model", options->model, "Folder, name or Hub id of its model [as the recipe names it]");
-    command->add_option("--device", options->device, "auto, mps, cuda, cuda:N or cpu [as made, where it is here]");
-    command->add_option("--dtype", options->dtype, "auto, fp32, fp16 or bf16 [as made]");
-    command->add_option("--image", settings.image, "The picture that it was made from");
-    command->add_option("--mask", settings.mask, "The mask that it was made with");
-    command->add_option("--latents", settings.latents, "The start noise that it was made from");
-    command->add_option("--save", options->save, "Where the new picture goes (PNG)");
+    with_value(command->add_option("FILE", settings.picture, "A PNG file made by this program"), "FILE")->required();
+    with_value(command->add_option("-m,--model", options->model, "Its model [as the recipe names it]"), "ID|DIR");
+    with_value(command->add_option("--device", options->device, "Where to compute [as made, where it is here]"),
+               "auto|mps|cuda|cpu");
+    with_value(command->add_option("--dtype", options->dtype, "Precision [as made]"), "auto|fp32|fp16|bf16");
+    with_value(command->add_option("-i,--image", settings.image, "The picture that it was made from"), "FILE");
+    with_value(command->add_option("--mask", settings.mask, "The mask that it was made with"), "FILE");
+    with_value(command->add_option("--latents", settings.latents, "The start noise that it was made from"), "FILE");
+    with_value(command->add_option("--save", options->save, "Where the new picture goes (PNG)"), "FILE");
+    add_examples(command,
+                 {"replay out/ddpm_cat/uncond/seed0_i0_n100.png", "replay picture.png --device cpu --dtype fp32",
+                  "replay picture.png --image photo.jpg --save again.png"});
     add_verbosity_options(command, options->verbosity, "One JSON object on stdout");
     command->callback([options, command] { run(*options, *command); });
 }

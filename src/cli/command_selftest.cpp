@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/cli/commands.h"
+#include "diffapple/cli/options.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
@@ -98,9 +99,14 @@ void run(const Options& options) {
 void add_selftest_command(CLI::App& app) {
     CLI::App* const command = app.add_subcommand("selftest", "Check that a device computes what it should");
     const auto options = std::make_shared<Options>();
-    command->add_option("--device", options->device, "auto, mps, cuda, cuda:N or cpu")->capture_default_str();
-    command->add_option("--dtype", options->dtypes, "auto (all that are good there) or a list of fp32, fp16, bf16")
-        ->capture_default_str();
+    with_value(command->add_option("--device", options->device, "Which device; cuda:N is the N-th GPU"),
+               "auto|mps|cuda|cpu")
+        ->default_str(options->device);
+    with_value(
+        command->add_option("--dtype", options->dtypes, "auto (all that are good there), or some of fp32,fp16,bf16"),
+        "LIST")
+        ->default_str(options->dtypes);
+    add_examples(command, {"selftest", "selftest --device mps", "selftest --dtype fp32,bf16 --json"});
     command->add_flag("--json", options->as_json, "One JSON object on stdout");
     command->callback([options] { run(*options); });
 }

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/cli/commands.h"
+#include "diffapple/cli/options.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
 #include "diffapple/recipes/picture_file.h"
@@ -80,8 +81,10 @@ void run(const Options& options) {
 void add_show_command(CLI::App& app) {
     CLI::App* const command = app.add_subcommand("show", "Show how a picture was made: the texts inside a PNG");
     const auto options = std::make_shared<Options>();
-    command->add_option("FILE", options->file, "A PNG file")->required();
+    with_value(command->add_option("FILE", options->file, "A PNG file"), "FILE")->required();
     command->add_flag("--json", options->as_json, "One JSON object on stdout");
+    add_examples(command, {"show out/ddpm_cat/uncond/seed0_i0_n100.png", "show picture.png --json",
+                           "show picture_of_another_program.png"});
     command->callback([options] { run(*options); });
 }
 

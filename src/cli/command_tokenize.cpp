@@ -7,6 +7,7 @@
 #include <string>
 
 #include "diffapple/cli/commands.h"
+#include "diffapple/cli/options.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/stop.h"
@@ -42,6 +43,7 @@ void print_tokens(const ClipTokenizer& tokenizer, const std::string& text, bool 
 }
 
 void print_tokens_of_lines(const ClipTokenizer& tokenizer, bool as_json) {
+    const StopNotice waiting(StopNotice::Kind::none);
     for (std::string line; std::getline(std::cin, line);) {
         check_stop();
         print_tokens(tokenizer, line, as_json);
@@ -67,13 +69,19 @@ void run(const Options& options) {
 void add_tokenize_command(CLI::App& app) {
     CLI::App* const command = app.add_subcommand("tokenize", "Show the token ids of a text");
     const auto options = std::make_shared<Options>();
-    command->add_option("TEXT", options->text, "The text; - reads texts from stdin, one a line");
-    command->add_option("--model", options->model, "Folder, name under models/ or Hub id")->required();
-    command->add_option("--tokenizer", options->tokenizer, "Which of the model's tokenizers (SDXL has two)")
-        ->check(CLI::IsMember({"tokenizer", "tokenizer_2"}))
-        ->capture_default_str();
+    with_value(command->add_option("TEXT", options->text, "The text; - reads texts from stdin, one a line"), "TEXT");
+    with_value(command->add_option("-m,--model", options->model, "Folder, name under models/ or Hub id"), "ID|DIR")
+        ->required();
+    add_choice_option(command, "--tokenizer", options->tokenizer, {"tokenizer", "tokenizer_2"},
+                      "Which of the model's tokenizers (SDXL has two)")
+        ->default_str(options->tokenizer);
     command->add_flag("--json", options->as_json, "One JSON array of ids a text, start and end tokens included");
-    command->add_option("--save-model", options->save_model, "Also write the vocabulary as a SentencePiece model");
+    with_value(
+        command->add_option("--save-model", options->save_model, "Also write the vocabulary as a SentencePiece model"),
+        "FILE");
+    add_examples(command, {"tokenize 'a fat cat' --model stabilityai/sdxl-turbo",
+                           "tokenize - --json --model stabilityai/sdxl-turbo < texts.txt",
+                           "tokenize 'a fat cat' --model stabilityai/sdxl-turbo --tokenizer tokenizer_2"});
     command->callback([options] { run(*options); });
 }
 

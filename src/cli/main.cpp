@@ -1,11 +1,15 @@
 // The program: parses the command line, runs one command, turns every failure into one line and an exit code.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdlib>
-#include <iostream>
+#include <cstdio>
 
+#include "diffapple/cli/command_line.h"
 #include "diffapple/cli/commands.h"
+#include "diffapple/cli/defaults.h"
 #include "diffapple/cli/failure.h"
+#include "diffapple/cli/help.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/stop.h"
@@ -18,24 +22,11 @@ using diffapple::ExitCode;
 int report(const std::string& message, ExitCode code) {
     std::string line = message;
     std::replace(line.begin(), line.end(), '\n', ' ');
-    diffapple::print_message("diffapple: " + line);
+    diffapple::print_error(line);
     return static_cast<int>(code);
 }
 
-/// CLI11 says of a word that is no command only that a command is missing.
-void require_command(const CLI::App& app, int argc, char** argv) {
-    if (argc < 2 || argv[1][0] == '-') return;
-    const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
-    const std::string word = argv[1];
-    if (std::none_of(commands.begin(), commands.end(),
-                     [&](const auto* command) { return command->get_name() == word; }))
-        diffapple::fail_usage("'", word, "' is no command (`diffapple --help` shows what there is)");
-}
-
-int parse_and_run(int argc, char** argv) {
-    CLI::App app("Diffusion experiments on Apple silicon, CUDA and the CPU", "diffapple");
-    app.set_version_flag("--version", std::string("diffapple ") + diffapple::version);
-    app.require_subcommand(1);
+void add_commands(CLI::App& app) {
     diffapple::add_experiment_commands(app);
     diffapple::add_bench_command(app);
     diffapple::add_selftest_command(app);
@@ -47,15 +38,40 @@ int parse_and_run(int argc, char** argv) {
     diffapple::add_grid_command(app);
     diffapple::add_report_command(app);
     diffapple::add_replay_command(app);
-    require_command(app, argc, argv);
+    diffapple::add_completion_command(app);
+}
+
+/// "; defaults in use: --steps from DIFFAPPLE_STEPS": what is wrong may be among them.
+std::string name_defaults(const std::vector<diffapple::Default>& used) {
+    std::string text;
+    for (const auto& known : used)
+        text += (text.empty() ? "; defaults in use: " : ", ") + known.option + " from " + known.source;
+    return text;
+}
+
+int parse_and_run(const std::vector<std::string>& typed) {
+    CLI::App app("Diffusion experiments on Apple silicon, CUDA and the CPU", "diffapple");
+    app.set_version_flag("--version", std::string("diffapple ") + diffapple::version);
+    app.set_help_flag("-h,--help", "This text");
+    app.formatter(std::make_shared<diffapple::HelpFormatter>());
+    app.footer(
+        "Defaults may stand in ~/.config/diffapple/config.toml and in DIFFAPPLE_<OPTION>; `diffapple devices "
+        "--verbose` shows\nthose in use.");
+    app.require_subcommand(1);
+    add_commands(app);
+    std::vector<diffapple::Default> defaults;
     try {
-        app.parse(argc, argv);
+        std::vector<std::string> words = diffapple::with_defaults(app, diffapple::read_words(app, typed), defaults);
+        std::reverse(words.begin(), words.end());  // as CLI11 takes them
+        app.parse(std::move(words));
     } catch (const CLI::Success& help) {
         return app.exit(help);
-    } catch (const CLI::ParseError& error) {
-        return report(
-            std::string(error.what()) + " (`diffapple --help` and `diffapple COMMAND --help` show what there is)",
-            ExitCode::usage);
+    } catch (const CLI::ParseError&) {  // read_words has found what it knows; this is a fault of the program
+        return report("this call cannot be read (`diffapple --help` and `diffapple COMMAND --help` show what there is)",
+                      ExitCode::usage);
+    } catch (const diffapple::Error& error) {
+        if (error.code() != ExitCode::usage || defaults.empty()) throw;
+        return report(error.what() + name_defaults(defaults), ExitCode::usage);
     }
     return static_cast<int>(ExitCode::ok);
 }
@@ -65,9 +81,14 @@ int parse_and_run(int argc, char** argv) {
 int main(int argc, char** argv) {
     diffapple::install_stop_handlers();
     try {
-        return parse_and_run(argc, argv);
+        return parse_and_run({argv + 1, argv + std::max(argc, 1)});
     } catch (const std::exception& error) {
         const diffapple::Failure failure = diffapple::describe_failure(error);
-        return report(failure.message, failure.code);  // of an interrupt, a run of pictures says itself what is left
+        const int code = report(failure.message, failure.code);  // of an interrupt, a run says itself what is left
+        if (failure.code == ExitCode::interrupted) {
+            std::fflush(nullptr);
+            diffapple::end_by_stop_signal();
+        }
+        return code;
     }
 }

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "diffapple/cli/terminal.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
@@ -58,6 +59,10 @@ void print_message(const std::string& text) {
     std::fprintf(stderr, "%s\n", printable(text).c_str());
 }
 
+void print_error(const std::string& text) {
+    std::fprintf(stderr, "%s %s\n", red("diffapple:", STDERR_FILENO).c_str(), printable(text).c_str());
+}
+
 std::string format_table(std::vector<std::vector<std::string>> rows) {
     std::vector<size_t> widths;
     for (auto& row : rows)
@@ -76,6 +81,63 @@ std::string format_table(std::vector<std::vector<std::string>> rows) {
         table += (table.empty() ? "" : "\n") + line;
     }
     return table;
+}
+
+namespace {
+
+std::vector<size_t> widths_of(const std::vector<std::vector<std::string>>& rows) {
+    std::vector<size_t> widths(rows.front().size());
+    for (const auto& row : rows)
+        for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], count_characters(row[i]));
+    return widths;
+}
+
+size_t table_width(const std::vector<size_t>& widths) {
+    size_t width = 2 * (widths.size() - 1);
+    for (const size_t column : widths) width += column;
+    return width;
+}
+
+void remove_column(std::vector<std::vector<std::string>>& rows, size_t column) {
+    for (auto& row : rows) row.erase(row.begin() + static_cast<ptrdiff_t>(column));
+}
+
+/// The last characters, behind an ellipsis: a path's end tells more than its beginning.
+std::string keep_end(const std::string& text, size_t most) {
+    size_t begin = text.size(), characters = 1;
+    while (begin > 0 && characters < most)
+        if ((static_cast<unsigned char>(text[--begin]) & 0xC0) != 0x80) ++characters;
+    return begin == 0 ? text : "\u2026" + text.substr(begin);
+}
+
+}  // namespace
+
+std::string fit_table(std::vector<std::vector<std::string>> rows, size_t width,
+                      const std::vector<std::string>& expendable) {
+    constexpr size_t least = 12;  // to which cells are cut before a column is left out
+    for (auto& row : rows)
+        for (auto& cell : row) cell = printable(cell);
+    const auto least_width = [&] {
+        auto widths = widths_of(rows);
+        for (auto& column : widths) column = std::min(column, least);
+        return table_width(widths);
+    };
+    for (const auto& name : expendable) {
+        const auto found = std::find(rows.front().begin(), rows.front().end(), name);
+        if (least_width() <= width || rows.front().size() < 2) break;
+        if (found != rows.front().end()) remove_column(rows, static_cast<size_t>(found - rows.front().begin()));
+    }
+    auto widths = widths_of(rows);
+    while (table_width(widths) > width) {
+        const auto widest = std::max_element(widths.begin(), widths.end());
+        if (*widest <= 4) break;
+        --*widest;
+    }
+    for (auto& row : rows)
+        for (size_t i = 0; i < row.size(); ++i)
+            if (count_characters(row[i]) > widths[i])
+                row[i] = i + 1 == row.size() ? keep_end(row[i], widths[i]) : shorten(row[i], widths[i] - 1);
+    return format_table(rows);
 }
 
 }  // namespace diffapple

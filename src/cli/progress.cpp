@@ -1,6 +1,5 @@
 #include "diffapple/cli/progress.h"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -10,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/cli/output.h"
+#include "diffapple/cli/terminal.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
@@ -27,11 +27,6 @@ bool can_draw_bar() {
     return isatty(STDERR_FILENO) != 0 && !(kind && std::string_view(kind) == "dumb");
 }
 
-size_t terminal_width() {
-    winsize size{};
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
-
 std::string format_rate(double per_second) {
     return per_second >= 1 ? format_fixed(per_second, 2) + " it/s" : format_fixed(1 / per_second, 2) + " s/it";
 }
@@ -40,11 +35,16 @@ std::string format_rate(double per_second) {
 
 void add_verbosity_options(CLI::App* command, Verbosity& verbosity, const std::string& json_help) {
     command->add_flag("--json", verbosity.json, json_help);
-    command->add_flag("--verbose", verbosity.verbose, "Say more on stderr");
-    command->add_flag("--quiet", verbosity.quiet, "Say only errors on stderr");
+    command->add_flag("-v,--verbose", verbosity.verbose, "Say more on stderr");
+    command->add_flag("-q,--quiet", verbosity.quiet, "Say only errors on stderr");
 }
 
-ConsoleReporter::ConsoleReporter(const Verbosity& verbosity) : verbosity_(verbosity), terminal_(can_draw_bar()) {}
+ConsoleReporter::ConsoleReporter(const Verbosity& verbosity)
+    : verbosity_(verbosity),
+      terminal_(can_draw_bar()),
+      stop_notice_(verbosity.quiet ? StopNotice::Kind::none
+                   : terminal_     ? StopNotice::Kind::on_bar
+                                   : StopNotice::Kind::line) {}
 
 ConsoleReporter::~ConsoleReporter() {
     clear_bar();
@@ -101,7 +101,7 @@ std::string ConsoleReporter::status(size_t done, size_t total) const {
 /// The bar shows the whole run.
 void ConsoleReporter::draw_bar(const std::string& text) const {
     constexpr size_t margin = 5;
-    const size_t width = std::max(terminal_width(), 2 * margin) - margin;
+    const size_t width = std::max(terminal_width(STDERR_FILENO).value_or(80), 2 * margin) - margin;
     const std::string shown = shorten(printable(text), width);
     const size_t cells = std::min<size_t>(width - std::min(width, count_characters(shown)), 30);
     const size_t filled = cells * turns_done_ / turns_;

@@ -15,8 +15,10 @@
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/stop.h"
+#include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
 #include "diffapple/io/files.h"
+#include "line_editor.h"
 
 namespace diffapple {
 namespace {
@@ -36,7 +38,7 @@ public:
             const Failure failure = describe_failure(error);
             if (failure.code == ExitCode::interrupted) throw;
             ++failed_;
-            print_message(concat("diffapple: prompt '", prompt, "': ", failure.message));
+            print_error(concat("prompt '", prompt, "': ", failure.message));
         }
     }
 
@@ -55,6 +57,7 @@ private:
 /// The next line without its end, also that of Windows; absent at the end of the stream.
 std::optional<std::string> next_line(std::istream& stream) {
     std::string line;
+    const StopNotice waiting(StopNotice::Kind::none);
     const bool read = static_cast<bool>(std::getline(stream, line));
     check_stop();  // a signal ends a read that waits
     if (!read) return std::nullopt;
@@ -64,13 +67,6 @@ std::optional<std::string> next_line(std::istream& stream) {
 
 bool is_blank(const std::string& line) {
     return line.find_first_not_of(" \t") == std::string::npos;
-}
-
-/// Asks for a prompt where a person may answer.
-void ask() {
-    if (isatty(STDIN_FILENO) == 0) return;
-    std::fputs("prompt (q ends): ", stderr);
-    std::fflush(stderr);
 }
 
 void run_lines(std::istream& stream, PromptRuns& runs) {
@@ -84,13 +80,69 @@ void run_lines(std::istream& stream, PromptRuns& runs) {
 
 }  // namespace
 
+namespace {
+
+constexpr const char* help_of_session =
+    "A line is a prompt. :seed 3, :steps 4, :guidance 2,4, :negative-prompt TEXT ... change settings, as the options "
+    "of "
+    "the\ncommand do; :show shows them, q (or :q, Ctrl-D) ends.";
+
+/// What a line that begins with a colon asks for. False where it ends the session.
+bool obey(const std::string& line, Experiment& experiment) {
+    const size_t blank = line.find(' ');
+    const std::string word = line.substr(1, blank == std::string::npos ? blank : blank - 1);
+    const std::string value = blank == std::string::npos ? "" : line.substr(line.find_first_not_of(' ', blank));
+    if (word == "q" || word == "quit") return false;
+    if (word == "help" || word == "h")
+        print_message(help_of_session);
+    else if (word == "show")
+        print_message(experiment.describe());
+    else
+        experiment.change(word, value);
+    return true;
+}
+
+/// Keys that a terminal sends and no prompt means: arrows of an unknown kind, a paste of something else.
+void refuse_control_characters(const std::string& line) {
+    for (const unsigned char c : line)
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            fail("the line holds control characters (", printable(line), "), and is no prompt");
+}
+
+/// A person at a terminal: false where the session is over.
+bool run_typed_line(const std::string& line, Experiment& experiment, PromptRuns& runs) {
+    try {
+        refuse_control_characters(line);
+        if (line.starts_with(':')) return obey(line, experiment);
+    } catch (const Error& error) {
+        if (error.code() == ExitCode::interrupted) throw;
+        print_error(error.what());
+        return true;
+    }
+    if (!is_blank(line)) runs.run(line);
+    return true;
+}
+
+void run_session(Experiment& experiment, PromptRuns& runs) {
+    LineEditor editor("prompt (:help, q ends): ");
+    for (;;) {
+        const auto line = editor.next();
+        check_stop();
+        if (!line || *line == "q" || !run_typed_line(*line, experiment, runs)) return;
+    }
+}
+
+}  // namespace
+
 void run_interactive(Experiment& experiment, Reporter& reporter) {
     PromptRuns runs(experiment, reporter);
-    for (;;) {
-        ask();
-        const auto line = next_line(std::cin);
-        if (!line || *line == "q") break;
-        if (!is_blank(*line)) runs.run(*line);
+    if (isatty(STDIN_FILENO) != 0) {
+        run_session(experiment, runs);
+    } else {
+        while (const auto line = next_line(std::cin)) {
+            if (*line == "q") break;
+            if (!is_blank(*line)) runs.run(*line);
+        }
     }
     runs.require_success();
 }

@@ -12,6 +12,7 @@
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
+#include "diffapple/core/nearest.h"
 
 namespace diffapple {
 namespace {
@@ -34,14 +35,18 @@ c10::Device require(c10::DeviceType type, int index) {
     return is_mps ? c10::Device(type) : c10::Device(type, static_cast<c10::DeviceIndex>(index));
 }
 
+[[noreturn]] void refuse_device(const std::string& name) {
+    fail_usage("--device '", name, "': must be auto, mps, cuda, cuda:N or cpu",
+               did_you_mean(name, {"auto", "mps", "cuda", "cpu"}));
+}
+
 int parse_cuda_index(const std::string& name) {
     if (name == "cuda") return 0;
     const char* const begin = name.data() + 5;
     const char* const end = name.data() + name.size();
     int index = -1;
     const auto [parsed, error] = std::from_chars(begin, end, index);
-    if (error != std::errc() || parsed != end || index < 0 || index > 127)
-        fail_usage("--device '", name, "' is unknown; use auto, mps, cuda, cuda:N or cpu");
+    if (error != std::errc() || parsed != end || index < 0 || index > 127) refuse_device(name);
     return index;
 }
 
@@ -90,7 +95,7 @@ c10::Device find_device(const std::string& name) {
     if (name == "cpu") return c10::Device(c10::kCPU);
     if (name == "mps") return require(c10::kMPS, 0);
     if (name == "cuda" || name.starts_with("cuda:")) return require(c10::kCUDA, parse_cuda_index(name));
-    if (name != "auto") fail_usage("--device '", name, "' is unknown; use auto, mps, cuda, cuda:N or cpu");
+    if (name != "auto") refuse_device(name);
     if (libtorch::device_count(c10::kMPS) > 0) return require(c10::kMPS, 0);
     if (libtorch::device_count(c10::kCUDA) > 0) return require(c10::kCUDA, 0);
     return c10::Device(c10::kCPU);

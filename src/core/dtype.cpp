@@ -1,6 +1,7 @@
 #include "diffapple/core/dtype.h"
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/nearest.h"
 
 namespace diffapple {
 
@@ -13,7 +14,8 @@ c10::ScalarType find_dtype(const std::string& name, c10::Device device) {
             fail_usage("--dtype fp16: the CPU has no fast fp16 arithmetic; use --dtype bf16 (half the memory) or fp32");
         return c10::kHalf;
     }
-    fail_usage("--dtype '", name, "' is unknown; use auto, fp32, fp16 or bf16");
+    fail_usage("--dtype '", name, "': must be auto, fp32, fp16 or bf16",
+               did_you_mean(name, {"auto", "fp32", "fp16", "bf16"}));
 }
 
 std::string dtype_name(c10::ScalarType dtype) {

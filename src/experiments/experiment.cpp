@@ -4,12 +4,14 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
+#include "diffapple/core/nearest.h"
 #include "diffapple/core/process_memory.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/version.h"
@@ -17,6 +19,8 @@
 #include "diffapple/io/weights.h"
 #include "diffapple/pipelines/scheduler_repairs.h"
 #include "diffapple/recipes/output_names.h"
+#include "diffapple/recipes/picture_facts.h"
+#include "step_estimate.h"
 
 namespace diffapple {
 
@@ -79,6 +83,57 @@ BatchSettings Experiment::batch(size_t number) const {
 void Experiment::set_prompts(std::vector<std::string> prompts) {
     if (!circumstances_.experiment.has_prompts()) fail_usage(circumstances_.experiment.name, ": takes no prompts");
     run_.batch.prompts = std::move(prompts);
+}
+
+namespace {
+
+/// Settings that a run may change while its model is open. Where others are, a new run has to be made.
+bool may_change(const Setting& row) {
+    static const std::set<std::string> of_other_topics = {"negative_prompt", "negative_prompt_2", "clip_skip",
+                                                          "strength"};
+    return row.topic == Topic::sampling || of_other_topics.contains(row.key);
+}
+
+const Setting& changeable_setting(const StudyExperiment& study, const std::string& option) {
+    std::vector<std::string> names;
+    for (const Setting& row : settings()) {
+        if (!row.is_for(study) || !may_change(row)) continue;
+        names.push_back(row.option.substr(2));
+        for (const auto& alias : row.aliases)
+            if (alias == "--" + option || alias == "-" + option) return row;
+        if (row.option == "--" + option) return row;
+    }
+    fail_usage("'", option, "' is no setting that can be changed here", did_you_mean(option, names), "; there are ",
+               join(names, ", "));
+}
+
+}  // namespace
+
+void Experiment::change(const std::string& option, const std::string& text) {
+    const Setting& row = changeable_setting(circumstances_.experiment, option);
+    RunSettings changed = run_;
+    std::erase_if(changed.axes, [&](const RunSettings::Axis& axis) { return axis.setting == &row; });
+    if (row.option == "--size") changed.batch.width = changed.batch.height = std::nullopt;
+    row.read({text}, changed);
+    changed.sort_axes();
+    std::swap(run_, changed);
+    try {
+        for (size_t number = 0; number < batch_count(); ++number) batch(number);
+        make_memory_plan();
+    } catch (...) {
+        run_ = std::move(changed);
+        throw;
+    }
+    plan_checked_ = false;
+}
+
+std::string Experiment::describe() const {
+    std::vector<std::string> texts;
+    auto all = setting_texts(Recipe{.determining = write_settings(batch(0))});
+    for (const auto& axis : run_.axes) all[axis.setting->label()] = concat(axis.values.size(), " values");
+    for (const auto& [name, value] : all)
+        if (!is_derived_setting(name) && !is_digest_setting(name)) texts.push_back(name + " " + value);
+    return join(texts, ", ");
 }
 
 /// What the pictures say of their own size is known only once they are read.
@@ -267,6 +322,19 @@ BatchRequest Experiment::request(const BatchSettings& batch) const {
     return request;
 }
 
+/// A step cannot be interrupted by the first Ctrl-C, so one that takes long is told of before it begins.
+void Experiment::warn_of_long_steps(const BatchSettings& batch, size_t turns, Reporter& reporter) {
+    constexpr double long_step = 60;
+    if (long_steps_told_) return;
+    const double flop = pipeline_->flop_per_turn(batch.pictures(), batch.size(), batch.is_guided());
+    const double seconds = estimate_step_seconds(flop, placement());
+    if (seconds < long_step) return;
+    long_steps_told_ = true;
+    reporter.note(concat("a step is expected to take about ", describe_minutes(seconds), " here, and this batch's ",
+                         turns, turns == 1 ? " step" : " steps", " about ",
+                         describe_minutes(seconds * static_cast<double>(turns)), "; Ctrl-C twice stops at once"));
+}
+
 Denoised Experiment::denoise(const BatchSettings& batch, Reporter& reporter) {
     require_memory(reporter);
     pipeline_->components().set_residency(plan_.keep, [&reporter](const std::string& component, double seconds) {
@@ -275,6 +343,7 @@ Denoised Experiment::denoise(const BatchSettings& batch, Reporter& reporter) {
     });
     prepare_prompts(batch, reporter);
     const auto scheduler = new_scheduler(batch);
+    warn_of_long_steps(batch, scheduler->timesteps().size(), reporter);
     NoiseSource noise(batch.seed, batch.generator);
     return pipeline_->sample(request(batch), *scheduler, noise,
                              [&](size_t done, size_t total) { reporter.turn(done, total); });
@@ -310,6 +379,21 @@ void Experiment::explain_demo(Reporter& reporter) const {
     const std::string& study_model = circumstances_.experiment.model();
     reporter.note(concat(study_model, " is not on this machine, so the small demo model ", checkpoint_.name,
                          " is used; for the study's model, ", how_to_get(study_model)));
+}
+
+void Experiment::explain_model(Reporter& reporter) const {
+    const StudyExperiment& study = circumstances_.experiment;
+    const StudyExperiment* meant = nullptr;
+    for (const StudyExperiment& other : study_experiments()) {
+        const bool same_kind =
+            other.is_xl() == circumstances_.traits.is_xl && other.has_prompts() == study.has_prompts();
+        const bool named = other.has_hub_id(checkpoint_.name) || other.model_folder() == checkpoint_.name;
+        if (named || (!meant && same_kind && study.is_xl() != circumstances_.traits.is_xl)) meant = &other;
+    }
+    if (!meant || meant->name == study.name) return;
+    if (meant->inpaints && run_.batch.mask.given()) return;
+    reporter.note(concat("the model ", checkpoint_.name, " is one for `diffapple ", meant->name,
+                         "`; the steps, guidance ", "and sampler that were not given are those of ", study.name));
 }
 
 void Experiment::explain_noise(Reporter& reporter) const {

@@ -48,9 +48,10 @@ PlannedBatch plan_batch(const Experiment& experiment, size_t number) {
     for (int64_t index = 0; index < batch.settings.pictures(); ++index) {
         Picture picture{experiment.path(batch.settings, index), experiment.recipe(batch.settings, index)};
         const bool force = experiment.run().force;
-        const auto existing = find_same_picture(picture.path, picture.recipe, force);
-        picture.skipped = existing && sweep && !force;
-        if (picture.skipped) picture.recipe = *existing;
+        const PicturePlace place = find_place(picture.path, picture.recipe, force, experiment.run().if_exists);
+        picture.path = place.path;
+        picture.skipped = place.existing && sweep && !force;
+        if (picture.skipped) picture.recipe = *place.existing;
         batch.pictures.push_back(std::move(picture));
     }
     return batch;

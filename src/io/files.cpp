@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <ostream>
 #include <streambuf>
 #include <vector>
 
+#include "diffapple/core/stop.h"
 #include "file_descriptor.h"
 
 namespace diffapple {
@@ -76,6 +78,7 @@ private:
             FileDescriptor file(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
             const int reason = errno;
             if (file.get() >= 0) {
+                removed_at_stop_.emplace(temporary_.string());
                 ::flock(file.get(), LOCK_EX);  // a file system without locks keeps what is left over
                 if (has_name(file, temporary_)) return file;
                 continue;  // removed as a leftover before it was locked
@@ -87,6 +90,7 @@ private:
     }
 
     fs::path path_, temporary_;
+    std::optional<RemovedAtStop> removed_at_stop_;
     FileDescriptor file_;
 };
 

@@ -6,6 +6,7 @@
 
 #include "diffapple/core/error.h"
 #include "diffapple/models/component_descriptions.h"
+#include "diffapple/models/flop_count.h"
 #include "diffapple/pipelines/start_from_noise.h"
 
 namespace diffapple {
@@ -51,6 +52,10 @@ std::vector<MemoryStage> PixelPipeline::memory_stages(const MemoryRequest& reque
     const uint64_t weights = unet_size_.bytes(request.placement);
     const double activations = values_of_pixel * pixels * element + weights_share * static_cast<double>(weights);
     return {{"denoising", weights, static_cast<uint64_t>(activations)}};
+}
+
+double PixelPipeline::flop_per_turn(int64_t pictures, Size size, bool /*guided*/) const {
+    return count_flop(UNet2DModel(config_), pictures, size.height, size.width);
 }
 
 Start PixelPipeline::start(const BatchRequest& request, const Scheduler& scheduler, NoiseSource& noise) {

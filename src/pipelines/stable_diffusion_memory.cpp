@@ -1,8 +1,10 @@
-// The memory that the stages of Stable Diffusion take. Activations are estimates, by factors that were measured on
-// full-size SD v1.5 (512x512 guided, 1024x1024) and SDXL (512x512) on the CPU in bf16: what a stage adds to the weights
-// is a share of them (packing, scratch memory) and a number of tensors of the largest size.
+// What the stages of Stable Diffusion take of memory, and its turns of operations. Activations are estimates, by
+// factors that were measured on full-size SD v1.5 (512x512 guided, 1024x1024) and SDXL (512x512) on the CPU in bf16:
+// what a stage adds to the weights is a share of them (packing, scratch memory) and a number of tensors of the largest
+// size.
 #include <algorithm>
 
+#include "diffapple/models/flop_count.h"
 #include "diffapple/pipelines/stable_diffusion.h"
 
 namespace diffapple {
@@ -69,6 +71,12 @@ std::vector<MemoryStage> StableDiffusion::memory_stages(const MemoryRequest& req
         stages.push_back({"safety check", kept + (loop ? unet + vae(decoding) : checker),
                           static_cast<uint64_t>(request.pictures) * checked_picture * (1 + c10::elementSize(dtype))});
     return stages;
+}
+
+double StableDiffusion::flop_per_turn(int64_t pictures, Size size, bool guided) const {
+    const int64_t factor = config_.vae_scale_factor();
+    return count_flop(UNet2DConditionModel(config_.unet), guided ? 2 * pictures : pictures, size.height / factor,
+                      size.width / factor);
 }
 
 }  // namespace diffapple

@@ -10,21 +10,11 @@
 #include <unordered_set>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/nearest.h"
 #include "diffapple/core/text.h"
 
 namespace diffapple {
 namespace {
-
-/// What stands between the commas, without the blanks around it.
-std::vector<std::string> split(const std::string& text) {
-    std::vector<std::string> parts;
-    std::istringstream stream(text + ',');
-    for (std::string part; std::getline(stream, part, ',');) {
-        const size_t first = part.find_first_not_of(' ');
-        parts.push_back(first == std::string::npos ? "" : part.substr(first, part.find_last_not_of(' ') - first + 1));
-    }
-    return parts;
-}
 
 template <typename Integer>
 Integer parse_integer(const std::string& option, const std::string& text, Integer minimum, Integer maximum) {
@@ -46,7 +36,7 @@ std::vector<Integer> parse_integer_list(const std::string& option, const std::st
                                         Integer maximum) {
     std::vector<Integer> values;
     std::unordered_set<Integer> seen;
-    for (const auto& part : split(text)) {
+    for (const auto& part : list_words(text)) {
         const size_t dots = part.find("..");
         const bool range = dots != std::string::npos;
         const Integer first = parse_integer(option, range ? part.substr(0, dots) : part, minimum, maximum);
@@ -65,6 +55,16 @@ std::vector<Integer> parse_integer_list(const std::string& option, const std::st
 
 }  // namespace
 
+std::vector<std::string> list_words(const std::string& text) {
+    std::vector<std::string> parts;
+    std::istringstream stream(text + ',');
+    for (std::string part; std::getline(stream, part, ',');) {
+        const size_t first = part.find_first_not_of(' ');
+        parts.push_back(first == std::string::npos ? "" : part.substr(first, part.find_last_not_of(' ') - first + 1));
+    }
+    return parts;
+}
+
 std::vector<int64_t> parse_integers(const std::string& option, const std::string& text, int64_t minimum,
                                     int64_t maximum) {
     return parse_integer_list(option, text, minimum, maximum);
@@ -79,7 +79,7 @@ std::string with_drawn_seeds(const std::string& option, const std::string& text,
     constexpr std::string_view several = "random:";
     std::vector<std::string> parts;
     std::unordered_set<uint64_t> drawn;
-    for (const auto& part : split(text)) {
+    for (const auto& part : list_words(text)) {
         uint64_t count = 0;
         if (part == "random" || part == "-1")
             count = 1;
@@ -98,7 +98,7 @@ std::vector<double> parse_numbers(const std::string& option, const std::string& 
     const auto add = [&](double value) {
         if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
     };
-    for (const auto& part : split(text)) {
+    for (const auto& part : list_words(text)) {
         if (part.find("..") != std::string::npos) {
             for (const int64_t value : parse_integers(option, part, static_cast<int64_t>(std::ceil(minimum)),
                                                       static_cast<int64_t>(std::floor(maximum))))
@@ -119,9 +119,9 @@ std::vector<double> parse_numbers(const std::string& option, const std::string& 
 std::vector<std::string> parse_choices(const std::string& option, const std::string& text,
                                        const std::vector<std::string>& choices) {
     std::vector<std::string> words;
-    for (const auto& word : split(text)) {
+    for (const auto& word : list_words(text)) {
         if (std::find(choices.begin(), choices.end(), word) == choices.end())
-            fail_usage(option, " '", word, "': must be one of ", join(choices, ", "));
+            fail_usage(option, " '", word, "': must be one of ", join(choices, ", "), did_you_mean(word, choices));
         if (std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
     }
     return words;

@@ -153,4 +153,9 @@ bool is_derived_setting(const std::string& name) {
     return names.contains(name) || name.starts_with("scheduler ");
 }
 
+bool is_digest_setting(const std::string& name) {
+    static const std::set<std::string> names = {"image", "mask", "latents", "weights", "configs"};
+    return names.contains(name);
+}
+
 }  // namespace diffapple

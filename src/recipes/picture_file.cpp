@@ -47,23 +47,50 @@ std::optional<Recipe> read_recipe(const fs::path& path) {
     return find_recipe(read_png_info(path), path);
 }
 
-std::optional<Recipe> find_same_picture(const fs::path& path, const Recipe& wanted, bool force) {
-    if (!is_there(path)) return std::nullopt;
+namespace {
+
+/// What is in a picture's place.
+struct Occupant {
+    std::optional<Recipe> same;  ///< the picture wanted
+    std::string difference;      ///< else: in words; "" where there is nothing
+};
+
+Occupant look_at(const fs::path& path, const Recipe& wanted) {
+    if (!is_there(path)) return {};
     if (!is_file(path))
         fail(path.string(), ": is in the picture's place and is no file; move it, or use --out for another place");
-    std::string difference = "no recipe";
     try {
-        if (const auto existing = read_recipe(path)) {
-            difference = describe_difference(*existing, wanted);
-            if (difference.empty()) return existing;
-            difference = "another recipe (" + difference + ")";
-        }
+        const auto existing = read_recipe(path);
+        if (!existing) return {.difference = "no recipe"};
+        const std::string difference = describe_difference(*existing, wanted);
+        if (difference.empty()) return {.same = existing};
+        return {.difference = "another recipe (" + difference + ")"};
     } catch (const Error& error) {
-        difference = concat("a recipe that cannot be read (", error.what(), ")");
+        return {.difference = concat("a recipe that cannot be read (", error.what(), ")")};
     }
-    if (force) return std::nullopt;
-    fail(path.string(), ": exists with ", difference,
-         "; move it, or use --force to replace it or --out for another place");
+}
+
+fs::path numbered(const fs::path& path, int number) {
+    fs::path other = path;
+    return number < 2 ? other : other.replace_filename(concat(path.stem().string(), '_', number, ".png"));
+}
+
+}  // namespace
+
+PicturePlace find_place(const fs::path& path, const Recipe& wanted, bool force, IfExists if_exists) {
+    constexpr int most = 10'000;
+    const bool renames = if_exists == IfExists::rename && !force;
+    for (int number = 1; number <= (renames ? most : 1); ++number) {
+        PicturePlace place{.path = numbered(path, number)};
+        const Occupant occupant = look_at(place.path, wanted);
+        place.existing = occupant.same;
+        if (occupant.difference.empty()) return place;
+        if (force || if_exists == IfExists::replace) return place;
+        if (!renames)
+            fail(path.string(), ": exists with ", occupant.difference,
+                 "; use --if-exists rename to keep both, --force to replace it, or --out for another place");
+    }
+    fail(path.string(), ": this name and ", most - 1, " after it are taken; use --out for another place");
 }
 
 }  // namespace diffapple

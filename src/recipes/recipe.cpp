@@ -58,11 +58,27 @@ Recipe Recipe::from_text(const std::string& text, const std::string& where) {
 
 namespace {
 
+/// A difference in words: digests and lists of prompts are none.
+std::string describe_change(const std::string& path, const json& existing, const json& wanted) {
+    if (path == "settings.batch") return "other prompts in the batch";
+    const auto is_digest = [](const json& value) { return value.is_string() && is_sha256(value.get<std::string>()); };
+    const std::string name = path.substr(path.rfind('.') + 1);
+    if (is_digest(existing) && is_digest(wanted)) {
+        if (path.starts_with("model.weights.")) return "other weights of the " + name;
+        if (path.starts_with("model.configs.")) return "another config of the " + name;
+        return "another file for " + path;
+    }
+    const auto text = [&](const json& value) {
+        return value.is_null() ? std::string("nothing") : is_digest(value) ? std::string("a file") : value.dump();
+    };
+    return concat(path, ' ', text(wanted), " instead of ", text(existing));
+}
+
 void collect_differences(const json& existing, const json& wanted, const std::string& path,
                          std::vector<std::string>& differences) {
     if (existing == wanted) return;
     if (!existing.is_object() || !wanted.is_object()) {
-        differences.push_back(concat(path, ' ', wanted.dump(), " instead of ", existing.dump()));
+        differences.push_back(describe_change(path, existing, wanted));
         return;
     }
     json keys = existing;

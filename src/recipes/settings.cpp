@@ -23,6 +23,11 @@ bool BatchSettings::is_guided() const {
     return guidance && Guidance{.scale = *guidance}.active();
 }
 
+void RunSettings::sort_axes() {
+    std::stable_sort(axes.begin(), axes.end(),
+                     [](const Axis& a, const Axis& b) { return a.setting->speed < b.setting->speed; });
+}
+
 size_t RunSettings::batch_count() const {
     size_t count = 1;
     for (const Axis& axis : axes) count *= axis.values.size();
@@ -116,8 +121,7 @@ RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenO
                                             : std::string());
         row->read(texts, run);
     }
-    std::stable_sort(run.axes.begin(), run.axes.end(),
-                     [](const auto& a, const auto& b) { return a.setting->speed < b.setting->speed; });
+    run.sort_axes();
     prepare_for_read_prompts(run);
     if (run.batch.prompts.empty() && experiment.has_prompts()) {
         run.batch.prompts = experiment.prompts;

@@ -67,6 +67,7 @@ void add_strength_row(std::vector<Setting>& rows) {
 void add_picture_rows(std::vector<Setting>& rows) {
     Setting image = file_row({.key = "image", .option = "--image", .help = "Picture to start from (PNG, JPEG, BMP)"},
                              &BatchSettings::image);
+    image.aliases = {"-i", "--init-image", "--init-img"};
     image.topic = Topic::pictures;
     image.with_prompts = true;
     image.settle = [](BatchSettings& batch, const Circumstances& now) {
@@ -82,6 +83,7 @@ void add_picture_rows(std::vector<Setting>& rows) {
 
     Setting mask =
         file_row({.key = "mask", .option = "--mask", .help = "What of it to paint anew: white"}, &BatchSettings::mask);
+    mask.aliases = {"--mask-image"};
     mask.topic = Topic::pictures;
     mask.with_prompts = true;
     mask.settle = [](BatchSettings& batch, const Circumstances&) {

@@ -6,12 +6,18 @@
 namespace diffapple::rows {
 namespace {
 
+void needs_guidance(Setting& row) {
+    row.has_no_effect = [](const BatchSettings& batch) { return !batch.is_guided(); };
+    row.needs = "--guidance over 1";
+}
+
 /// What only a guided batch has.
 void settle_with_guidance(Setting& row, std::function<void(BatchSettings&)> take_away) {
     row.settle = [inner = row.settle, take_away](BatchSettings& batch, const Circumstances& now) {
         if (inner) inner(batch, now);
         if (!batch.is_guided()) take_away(batch);
     };
+    needs_guidance(row);
 }
 
 /// A text of SDXL's second encoder.
@@ -25,6 +31,7 @@ void require_second_encoder(Setting& row, std::optional<std::string> BatchSettin
 
 void add_prompt_row(std::vector<Setting>& rows) {
     Setting prompt{.key = "batch", .option = "--prompt", .value = "TEXT", .help = "What to show; may be repeated"};
+    prompt.aliases = {"-p"};
     prompt.topic = Topic::prompts;
     prompt.with_prompts = prompt.repeatable = true;
     prompt.in_name = false;  // its own prompt is, those of the other pictures are not
@@ -50,6 +57,8 @@ void add_prompt_row(std::vector<Setting>& rows) {
 void add_negative_prompt_row(std::vector<Setting>& rows) {
     Setting negative = text_row({.key = "negative_prompt", .option = "--negative-prompt", .help = "What not to show"},
                                 &BatchSettings::negative_prompt, "neg");
+    negative.aliases = {"-n", "--negative"};
+    needs_guidance(negative);
     negative.speed = -8;
     negative.usual = [](const auto&) { return "of the study's prompts: the study's; else empty"; };
     negative.settle = [](BatchSettings& batch, const Circumstances& now) {
@@ -82,6 +91,7 @@ void add_guidance_rows(std::vector<Setting>& rows) {
     Setting negative_2 = text_row(
         {.key = "negative_prompt_2", .option = "--negative-prompt-2", .help = "For the second text encoder (SDXL)"},
         &BatchSettings::negative_prompt_2, "neg2");
+    negative_2.only_xl = true;
     negative_2.speed = -7;
     negative_2.usual = [](const auto&) { return "--negative-prompt"; };
     require_second_encoder(negative_2, &BatchSettings::negative_prompt_2);
@@ -101,6 +111,7 @@ void add_text_encoder_rows(std::vector<Setting>& rows) {
     Setting prompt_2 =
         text_row({.key = "prompt_2", .option = "--prompt-2", .help = "For the second text encoder (SDXL)"},
                  &BatchSettings::prompt_2, "prompt2");
+    prompt_2.only_xl = true;
     prompt_2.speed = -9;
     prompt_2.usual = [](const auto&) { return "--prompt"; };
     require_second_encoder(prompt_2, &BatchSettings::prompt_2);

@@ -38,6 +38,7 @@ Setting side_row(Setting row, std::optional<int64_t> BatchSettings::*member) {
 void add_model_rows(std::vector<Setting>& rows) {
     Setting model{
         .key = "model", .option = "--model", .value = "ID|DIR", .help = "Folder, name under models/ or Hub id"};
+    model.aliases = {"-m"};
     model.topic = Topic::model;
     model.speed = -5;
     model.usual = [](const StudyExperiment& experiment) { return experiment.model(); };
@@ -55,7 +56,10 @@ void add_model_rows(std::vector<Setting>& rows) {
     };
     rows.push_back(model);
 
-    Setting device{.key = "device", .option = "--device", .value = "NAME", .help = "auto, mps, cuda, cuda:N or cpu"};
+    Setting device{.key = "device",
+                   .option = "--device",
+                   .value = "auto|mps|cuda|cpu",
+                   .help = "Where to compute; cuda:N is the N-th GPU"};
     device.topic = Topic::model;
     device.speed = -2;
     device.in_name = false;
@@ -71,12 +75,15 @@ void add_model_rows(std::vector<Setting>& rows) {
 
 void add_scheduler_row(std::vector<Setting>& rows) {
     Setting row{.key = "scheduler", .option = "--scheduler", .help = "Samplers: " + join(scheduler_names(), ", ")};
+    row.aliases = {"--sampler", "--sampling-method"};
     row.speed = 1;
     row.usual = [](const StudyExperiment& experiment) {
         return experiment.scheduler.empty() ? "the checkpoint's own" : experiment.scheduler;
     };
     read_as_list(row, &BatchSettings::scheduler, [](const std::string& option, const std::string& text) {
-        return parse_choices(option, text, scheduler_names());
+        std::vector<std::string> names;
+        for (const auto& name : list_words(text)) names.push_back(scheduler_called(name).value_or(name));
+        return parse_choices(option, join(names, ","), scheduler_names());
     });
     const auto usual = [](const Circumstances& now) {
         return now.experiment.scheduler.empty() ? now.own_scheduler : now.experiment.scheduler;
@@ -97,6 +104,7 @@ void add_scheduler_row(std::vector<Setting>& rows) {
 void add_size_rows(std::vector<Setting>& rows) {
     Setting width =
         side_row({.key = "width", .option = "--width", .help = "Width of a picture"}, &BatchSettings::width);
+    width.aliases = {"-W"};
     width.speed = 2;
     width.settle = [](BatchSettings& batch, const Circumstances& now) {
         const Size size = picture_size(now.traits, now.default_size, batch.width, batch.height);
@@ -109,11 +117,22 @@ void add_size_rows(std::vector<Setting>& rows) {
     rows.push_back(width);
     Setting height =
         side_row({.key = "height", .option = "--height", .help = "Height of a picture"}, &BatchSettings::height);
+    height.aliases = {"-H"};
     height.speed = 2;
     rows.push_back(height);
 
+    Setting both{.option = "--size", .value = "WxH", .help = "Width and height in one, as 512x768"};
+    both.read = [](const Texts& texts, RunSettings& run) {
+        if (run.batch.width || run.batch.height) fail_usage("--size and --width or --height: give one of them");
+        const auto [width, height] = two_integers("--size", texts.front(), 'x', 1);
+        run.batch.width = width;
+        run.batch.height = height;
+    };
+    rows.push_back(both);
+
     Setting count{
         .key = "batch_size", .option = "--batch-size", .value = "N", .help = "Pictures made together, of each prompt"};
+    count.aliases = {"-b", "--num-images-per-prompt"};
     count.in_name = false;
     count.usual = [](const auto&) { return "1"; };
     count.read = [](const Texts& texts, RunSettings& run) {
@@ -133,7 +152,10 @@ void add_size_rows(std::vector<Setting>& rows) {
 }
 
 void add_dtype_row(std::vector<Setting>& rows) {
-    Setting row{.key = "dtype", .option = "--dtype", .value = "NAME", .help = "auto, fp32, fp16 or bf16"};
+    Setting row{.key = "dtype",
+                .option = "--dtype",
+                .value = "auto|fp32|fp16|bf16",
+                .help = "Precision; auto is the best of the device"};
     row.topic = Topic::model;
     row.speed = -1;
     row.usual = [](const auto&) { return "auto"; };
@@ -152,8 +174,8 @@ void add_dtype_row(std::vector<Setting>& rows) {
 void add_weights_row(std::vector<Setting>& rows) {
     Setting row{.key = "weights",
                 .option = "--weights",
-                .value = "NAME",
-                .help = "Of UNet and text encoders: as-is, or int8 (less memory)"};
+                .value = "as-is|int8",
+                .help = "Of UNet and text encoders; int8 takes less memory"};
     row.topic = Topic::model;
     row.with_prompts = true;
     row.label_name = "weight storage";  // "weights" are the digests of the model's
@@ -180,8 +202,8 @@ void add_weights_row(std::vector<Setting>& rows) {
 void add_tiling_row(std::vector<Setting>& rows) {
     Setting row{.key = "vae_tiling",
                 .option = "--vae-tiling",
-                .value = "NAME",
-                .help = "auto (where memory is short), on or off"};
+                .value = "auto|on|off",
+                .help = "Pictures in tiles; auto is where memory is short"};
     row.topic = Topic::model;
     row.with_prompts = true;
     row.usual = [](const auto&) { return "auto"; };
@@ -209,8 +231,8 @@ void add_tiling_row(std::vector<Setting>& rows) {
 void add_generator_row(std::vector<Setting>& rows) {
     Setting row{.key = "rng",
                 .option = "--rng",
-                .value = "NAME",
-                .help = "cpu or cuda: whose random generator the seed is for, on whatever device"};
+                .value = "cpu|cuda",
+                .help = "Whose random generator the seed is for, on whatever device"};
     row.usual = [](const auto&) { return "cpu"; };
     row.read = [](const Texts& texts, RunSettings& run) {
         const bool cuda = one_choice("--rng", texts.front(), {"cpu", "cuda"}) == "cuda";
@@ -235,6 +257,8 @@ void add_eta_row(std::vector<Setting>& rows) {
     row.settle = [](BatchSettings& batch, const Circumstances&) {
         if (!scheduler_reads_eta(batch.scheduler)) batch.eta = 0;
     };
+    row.has_no_effect = [](const BatchSettings& batch) { return !scheduler_reads_eta(batch.scheduler); };
+    row.needs = "--scheduler ddim";
     rows.push_back(row);
 }
 
@@ -247,13 +271,14 @@ void add_size_conditioning_rows(std::vector<Setting>& rows) {
     rows.push_back(
         pair_row<Point>({.key = "crop_top_left", .option = "--crop", .help = "SDXL's conditioning: the crop's corner"},
                         &BatchSettings::crop, ',', 0, "crop-at", [](const BatchSettings&) { return Point{}; }));
-    for (size_t i = rows.size() - 3; i < rows.size(); ++i)
+    for (size_t i = rows.size() - 3; i < rows.size(); ++i) {
+        rows[i].only_xl = true;
         rows[i].usual = [i, last = rows.size() - 1](const auto&) { return i == last ? "0,0" : "the picture's"; };
+    }
 }
 
 void add_safety_row(std::vector<Setting>& rows) {
-    Setting row{
-        .key = "safety", .option = "--safety", .value = "NAME", .help = "on or off: the model's safety checker"};
+    Setting row{.key = "safety", .option = "--safety", .value = "on|off", .help = "The model's safety checker"};
     row.topic = Topic::results;
     row.with_prompts = true;
     row.usual = [](const auto&) { return "on where it has one"; };
@@ -280,6 +305,7 @@ void add_safety_row(std::vector<Setting>& rows) {
 /// These stand in the study's names.
 void add_study_rows(std::vector<Setting>& rows) {
     Setting guidance{.key = "guidance", .option = "--guidance", .help = "Guidance scales: 0,2,4,8; up to 1: none"};
+    guidance.aliases = {"--guidance-scale", "--cfg-scale"};
     guidance.with_prompts = true;
     guidance.speed = 5;
     guidance.usual = [](const StudyExperiment& experiment) { return python_float(experiment.guidance); };
@@ -294,6 +320,7 @@ void add_study_rows(std::vector<Setting>& rows) {
     };
 
     Setting steps{.key = "steps", .option = "--steps", .help = "Numbers of steps: 100 or 50,100"};
+    steps.aliases = {"--num-inference-steps"};
     steps.speed = 4;
     steps.usual = [](const StudyExperiment& experiment) { return std::to_string(experiment.steps); };
     read_as_list(steps, &BatchSettings::steps, [](const std::string& option, const std::string& text) {
@@ -305,6 +332,7 @@ void add_study_rows(std::vector<Setting>& rows) {
     };
 
     Setting seed{.key = "seed", .option = "--seed", .help = "Seeds: 0,2,4 or 0..3; random, random:4: drawn ones"};
+    seed.aliases = {"-s"};
     seed.speed = 6;
     seed.usual = [](const auto&) { return "42"; };
     read_as_list(seed, &BatchSettings::seed, parse_seeds);
@@ -332,6 +360,11 @@ Shard parse_shard(const std::string& text) {
     return shard;
 }
 
+bool names_a_picture(const std::string& file) {
+    const std::string extension = std::filesystem::path(file).extension().string();
+    return extension == ".png" || extension == ".jpg" || extension == ".jpeg" || extension == ".webp";
+}
+
 /// A setting of the run that changes no picture.
 Setting run_row(Setting row, std::function<void(const std::string&, RunSettings&)> read,
                 const std::string& usual = "") {
@@ -356,9 +389,17 @@ void add_run_rows(std::vector<Setting>& rows) {
         {.option = "--keep-loaded", .help = "Keep all components in memory after their use", .topic = Topic::model},
         [](const std::string&, RunSettings& run) { run.keep_loaded = true; }));
     rows.push_back(run_row(
-        {.option = "--out", .value = "DIR", .help = "Folder of all results", .topic = Topic::results},
+        {.option = "--out",
+         .value = "DIR",
+         .help = "Folder of all results",
+         .topic = Topic::results,
+         .aliases = {"-o", "--output"}},
         [](const std::string& text, RunSettings& run) {
             if (text.empty()) fail_usage("--out: the name of the folder is empty");
+            if (std::error_code none; names_a_picture(text) && !std::filesystem::is_directory(text, none))
+                fail_usage("--out ", text,
+                           ": means the folder of all results, in which pictures get their names; give a "
+                           "folder's name");
             run.out = text;
         },
         "out"));
@@ -366,6 +407,18 @@ void add_run_rows(std::vector<Setting>& rows) {
                             .help = "Make pictures that exist, replace those of other recipes",
                             .topic = Topic::results},
                            [](const std::string&, RunSettings& run) { run.force = true; }));
+    rows.push_back(run_row(
+        {.option = "--if-exists",
+         .value = "refuse|rename|replace",
+         .help = "What to do where a picture of another recipe has the name; rename appends _2, _3 ...",
+         .topic = Topic::results},
+        [](const std::string& text, RunSettings& run) {
+            const std::string choice = one_choice("--if-exists", text, {"refuse", "rename", "replace"});
+            run.if_exists = choice == "rename"    ? IfExists::rename
+                            : choice == "replace" ? IfExists::replace
+                                                  : IfExists::refuse;
+        },
+        "refuse"));
     rows.push_back(run_row({.option = "--save-latents",
                             .value = "FILE",
                             .help = "Where the final sample goes (safetensors)",
@@ -378,8 +431,8 @@ void add_run_rows(std::vector<Setting>& rows) {
                            [](const std::string& text, RunSettings& run) { run.shard = parse_shard(text); }));
     rows.push_back(run_row(
         {.option = "--sheet",
-         .value = "NAME",
-         .help = "on or off: a contact sheet at the end of a sweep",
+         .value = "on|off",
+         .help = "A contact sheet at the end of a sweep",
          .topic = Topic::results},
         [](const std::string& text, RunSettings& run) {
             run.sheet = one_choice("--sheet", text, {"on", "off"}) == "on";

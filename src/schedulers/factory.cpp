@@ -1,5 +1,6 @@
 // Schedulers by name: one row of the table for each.
 #include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -26,6 +27,7 @@ struct Entry {
     const char* a1111_name;
     MakeScheduler* make;
     Reads reads = Reads::nothing_special;
+    const char* comfyui_name = "";
 };
 
 const std::vector<Entry>& entries() {
@@ -33,11 +35,13 @@ const std::vector<Entry>& entries() {
         {"ddpm", "DDPMScheduler", "DDPM", make_ddpm},
         {"ddim", "DDIMScheduler", "DDIM", make_ddim, Reads::eta},
         {"pndm", "PNDMScheduler", "PLMS", make_pndm},
-        {"dpmsolver++", "DPMSolverMultistepScheduler", "DPM++ 2M", make_dpm_solver_multistep, Reads::sigma_spacing},
+        {"dpmsolver++", "DPMSolverMultistepScheduler", "DPM++ 2M", make_dpm_solver_multistep, Reads::sigma_spacing,
+         "dpmpp_2m"},
         {"dpmsolver++-single", "DPMSolverSinglestepScheduler", "DPM++ 2S", make_dpm_solver_singlestep,
          Reads::sigma_spacing},
         {"euler", "EulerDiscreteScheduler", "Euler", make_euler, Reads::sigma_spacing},
-        {"euler-a", "EulerAncestralDiscreteScheduler", "Euler a", make_euler_ancestral},
+        {"euler-a", "EulerAncestralDiscreteScheduler", "Euler a", make_euler_ancestral, Reads::nothing_special,
+         "euler_ancestral"},
         {"heun", "HeunDiscreteScheduler", "Heun", make_heun, Reads::sigma_spacing},
         {"lms", "LMSDiscreteScheduler", "LMS", make_lms, Reads::sigma_spacing},
         {"unipc", "UniPCMultistepScheduler", "UniPC", make_unipc, Reads::sigma_spacing},
@@ -58,12 +62,32 @@ const Entry& find_entry(const std::string& name) {
     fail_usage("--scheduler '", name, "' is unknown; use ", join(scheduler_names(), ", "));
 }
 
+/// Names differ in blanks, hyphens, underscores and case alone.
+std::string plain(const std::string& name) {
+    std::string letters;
+    for (const char c : name)
+        if (c != ' ' && c != '-' && c != '_') letters += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return letters;
+}
+
 }  // namespace
 
 std::vector<std::string> scheduler_names() {
     std::vector<std::string> names;
     for (const auto& entry : entries()) names.emplace_back(entry.name);
     return names;
+}
+
+std::optional<std::string> scheduler_called(const std::string& name) {
+    const std::string wanted = plain(name);
+    for (const auto& entry : entries()) {
+        const std::string class_name = plain(entry.class_name), suffix = "scheduler";
+        for (const std::string& known :
+             {plain(entry.name), class_name, plain(entry.a1111_name), plain(entry.comfyui_name),
+              class_name.substr(0, class_name.size() - suffix.size())})
+            if (!wanted.empty() && wanted == known) return entry.name;
+    }
+    return std::nullopt;
 }
 
 std::optional<std::string> find_scheduler_name(const nlohmann::json& config, const std::string& where) {

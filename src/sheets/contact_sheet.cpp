@@ -1,12 +1,14 @@
 #include "diffapple/sheets/contact_sheet.h"
 
 #include <algorithm>
+#include <set>
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/recipes/picture_facts.h"
 #include "diffapple/recipes/picture_file.h"
+#include "diffapple/sheets/picture_filter.h"
 
 namespace diffapple {
 
@@ -57,12 +59,31 @@ void check_replaceable(const fs::path& path, bool force) {
     if (!is_sheet) fail(path.string(), ": exists and is no contact sheet; use --force to replace it, or another --out");
 }
 
+/// File names, with as many of their folders as tell them apart.
+std::vector<std::string> short_names(const std::vector<PictureFacts>& pictures) {
+    std::vector<std::string> names;
+    for (size_t folders = 0;; ++folders) {
+        names.clear();
+        bool whole = true;
+        for (const auto& picture : pictures) {
+            fs::path name = picture.path.filename(), folder = picture.path.parent_path();
+            for (size_t i = 0; i < folders && folder.has_filename(); ++i, folder = folder.parent_path())
+                name = folder.filename() / name;
+            whole = whole && !folder.has_filename();
+            names.push_back(name.string());
+        }
+        const std::set<std::string> different(names.begin(), names.end());
+        if (whole || different.size() == names.size()) return names;
+    }
+}
+
 SheetPlan make_plan(const std::vector<PictureFacts>& pictures, const SheetOptions& options) {
     std::vector<SheetPicture> described;
-    for (const auto& picture : pictures)
+    const auto names = short_names(pictures);
+    for (size_t i = 0; i < pictures.size(); ++i)
         described.push_back(
-            {.settings = picture.recipe ? setting_texts(*picture.recipe) : decltype(SheetPicture::settings)(),
-             .file = picture.path.filename().string()});
+            {.settings = pictures[i].recipe ? setting_texts(*pictures[i].recipe) : decltype(SheetPicture::settings)(),
+             .file = names[i]});
     return plan_sheet(described, options.rows, options.columns, max_columns);
 }
 
@@ -110,7 +131,12 @@ json ids_of(const std::vector<PictureFacts>& pictures) {
 }  // namespace
 
 WrittenSheet write_contact_sheet(const std::vector<fs::path>& files, const SheetOptions& options) {
+    if (const auto extension = options.out.extension(); !options.out.empty() && extension != ".png")
+        fail_usage("--out ", options.out.string(),
+                   ": a contact sheet is a PNG file, which holds what is on it; name it ", options.out.stem().string(),
+                   ".png");
     PictureList list = read_picture_list(files);
+    list.pictures = filter_pictures(std::move(list.pictures), options.where);
     const auto& pictures = list.pictures;
     if (pictures.empty())
         fail("no picture for a contact sheet", list.problems.empty()
@@ -120,7 +146,9 @@ WrittenSheet write_contact_sheet(const std::vector<fs::path>& files, const Sheet
     written.path = sheet_path(options, pictures, written.id);
     check_replaceable(written.path, options.force);
     if (std::error_code ignored; options.keep_existing && fs::exists(written.path, ignored)) return written;
-    if (list.sheets > 0) written.notes.push_back(concat(list.sheets, " contact sheets among the files are left out"));
+    if (list.sheets > 0)
+        written.notes.push_back(list.sheets == 1 ? "a contact sheet among the files is left out"
+                                                 : concat(list.sheets, " contact sheets among the files are left out"));
     const PictureSource source = [&](size_t index) -> std::optional<Image> {
         try {
             Image image = read_image(pictures[index].path);
@@ -132,6 +160,7 @@ WrittenSheet write_contact_sheet(const std::vector<fs::path>& files, const Sheet
         }
     };
     const SheetPlan plan = make_plan(pictures, options);
+    if (!plan.note.empty()) written.notes.push_back(plan.note);
     const Image sheet = draw_within_limits(plan, pictures, options, source, written.notes);
     write_file_atomically(written.path,
                           encode_png(sheet, {{recipe_keyword, contact_sheet_text(written.id, ids_of(pictures))}}));

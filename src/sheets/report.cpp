@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <numeric>
+#include <sstream>
 
 #include "diffapple/core/csv.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
+#include "diffapple/sheets/picture_filter.h"
 #include "diffapple/sheets/varying_settings.h"
 
 namespace diffapple {
@@ -44,10 +46,20 @@ std::vector<const PictureFacts*> with_recipe(const std::vector<PictureFacts>& pi
 }
 
 /// Adds a column, unless it is empty throughout.
-void add_column(Report& report, const std::string& title, const std::vector<std::string>& values) {
+void add_column(Report& report, const std::string& title, const std::vector<std::string>& values,
+                bool for_people = true) {
     if (std::all_of(values.begin(), values.end(), [](const std::string& value) { return value.empty(); })) return;
     report.header.push_back(title);
+    report.for_people.push_back(for_people);
     for (size_t i = 0; i < values.size(); ++i) report.rows[i].push_back(values[i]);
+}
+
+/// Whether an axis, or each of those that were joined to it, is one of digests.
+bool is_for_people(const Axis& axis) {
+    std::istringstream names(axis.name);
+    for (std::string name; std::getline(names >> std::ws, name, ',');)
+        if (!is_digest_setting(name)) return true;
+    return false;
 }
 
 json describe(const PictureFacts& picture, const std::map<std::string, std::string>& settings) {
@@ -78,10 +90,11 @@ Report make_report(const std::vector<PictureFacts>& pictures) {
         return values;
     };
     for (const Axis& axis : axes)
-        add_column(report, axis.name, column([&](size_t i) { return axis.values[axis.value_of[i]]; }));
+        add_column(report, axis.name, column([&](size_t i) { return axis.values[axis.value_of[i]]; }),
+                   is_for_people(axis));
     for (const KnownColumn& known : known_columns)
         add_column(report, known.title, column([&](size_t i) { return known_text(*rows[i]->recipe, known); }));
-    add_column(report, "id", column([&](size_t i) { return rows[i]->id; }));
+    add_column(report, "id", column([&](size_t i) { return rows[i]->id; }), /*for_people=*/false);
     add_column(report, "file", column([&](size_t i) { return rows[i]->path.string(); }));
     for (const size_t i : order) {
         report.files.push_back(rows[i]->path);
@@ -108,7 +121,8 @@ std::vector<fs::path> find_pictures(const std::vector<fs::path>& places) {
             if (shown && entry->path().extension() == ".png" && entry->is_regular_file(error))
                 found.push_back(entry->path());
         }
-        std::sort(found.begin(), found.end());
+        std::sort(found.begin(), found.end(),
+                  [](const fs::path& a, const fs::path& b) { return natural_less(a.string(), b.string()); });
         files.insert(files.end(), found.begin(), found.end());
     }
     return files;

@@ -86,8 +86,8 @@ std::optional<Image> draw_sheet(const SheetPlan& plan, Size cell, bool enlarge, 
         const size_t row = i / plan.columns, index = *plan.cells[i];
         const int64_t left = layout.column_left(i % plan.columns), top = layout.row_tops[row];
         draw_cell(sheet, layout, left, top, layout.row_heights[row], picture(index), enlarge);
-        if (index < layout.captions.size())
-            draw_lines(sheet, layout, layout.captions[index], left + layout.slot_width / 2,
+        if (i < layout.captions.size())
+            draw_lines(sheet, layout, layout.captions[i], left + layout.slot_width / 2,
                        top + layout.row_heights[row] + layout.gap / 2, Align::centre, black);
     }
     draw_lines(sheet, layout, layout.footer, layout.margin, layout.footer_top, Align::left, grey);

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/nearest.h"
 #include "diffapple/core/text.h"
 #include "diffapple/sheets/varying_settings.h"
 
@@ -19,18 +21,33 @@ std::vector<Settings> all_settings(const std::vector<SheetPicture>& pictures) {
     return settings;
 }
 
+/// How many characters all values of a setting begin with, to the end of a word, where they are many: long prompts
+/// that differ at their ends would be cut before the difference.
+size_t common_beginning(const std::vector<std::string>& values) {
+    constexpr size_t many = 60;
+    size_t common = values.front().size();
+    for (const auto& value : values)
+        common = std::min(
+            common, static_cast<size_t>(
+                        std::mismatch(value.begin(), value.end(), values.front().begin(), values.front().end()).first -
+                        value.begin()));
+    const size_t blank = values.front().rfind(' ', common);
+    return values.size() < 2 || blank == std::string::npos || blank < many ? 0 : blank;
+}
+
 /// Sentences, and values that were combined, speak for themselves; "7.5" needs its setting's name.
 std::string label_line(const Axis& axis, size_t picture) {
     const std::string& value = axis.values[axis.value_of[picture]];
     if (value.empty()) return "no " + axis.name;
-    return axis.is_text() ? value : axis.name + " " + value;
+    if (!axis.is_text()) return axis.name + " " + value;
+    const size_t common = common_beginning(axis.values);
+    return common > 0 ? "..." + value.substr(common) : value;
 }
 
 /// Takes the setting that a user names out of the axes that vary; one that is the same everywhere is an axis too.
 Axis take_axis(std::vector<Axis>& axes, const std::vector<Settings>& pictures, const std::string& option,
                std::string name) {
-    std::replace_if(
-        name.begin(), name.end(), [](char c) { return c == '_' || c == '-'; }, ' ');
+    name = setting_called(name);
     for (auto axis = axes.begin(); axis != axes.end(); ++axis)
         if (axis->name == name || (", " + axis->name + ", ").find(", " + name + ", ") != std::string::npos) {
             Axis taken = *axis;
@@ -44,7 +61,7 @@ Axis take_axis(std::vector<Axis>& axes, const std::vector<Settings>& pictures, c
     std::vector<std::string> varying;
     for (const Axis& axis : axes) varying.push_back(axis.name);
     fail_usage(option, " '", name, "': the pictures have no such setting; they differ in ",
-               varying.empty() ? "none" : join(varying, "; "));
+               varying.empty() ? "none" : join(varying, "; "), did_you_mean(name, {known.begin(), known.end()}));
 }
 
 /// Of equally long axes: what readers compare side by side comes first.
@@ -78,8 +95,16 @@ SheetPlan captioned(const std::vector<SheetPicture>& pictures, const std::vector
     plan.columns = std::clamp<size_t>(square, 1, std::min(max_columns, count));
     plan.rows = (count + plan.columns - 1) / plan.columns;
     plan.cells.resize(plan.rows * plan.columns);
-    for (size_t i = 0; i < count; ++i) {
-        plan.cells[i] = i;
+    std::vector<size_t> order(count);
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+        for (const Axis& axis : axes)
+            if (axis.value_of[a] != axis.value_of[b]) return axis.value_of[a] < axis.value_of[b];
+        return false;
+    });
+    for (size_t place = 0; place < count; ++place) {
+        const size_t i = order[place];
+        plan.cells[place] = i;
         std::vector<std::string> lines;
         if (pictures[i].settings.empty())
             lines.push_back(pictures[i].file);
@@ -121,6 +146,66 @@ bool is_mostly_blank(const SheetPlan& plan, size_t pictures) {
     return plan.cells.size() > 2 * pictures;
 }
 
+/// Two settings as one, whose values are the pairs that there are, in their order.
+Axis pair_of(const Axis& a, const Axis& b) {
+    std::set<std::pair<size_t, size_t>> pairs;
+    for (size_t i = 0; i < a.value_of.size(); ++i) pairs.emplace(a.value_of[i], b.value_of[i]);
+    Axis pair{.name = a.name + ", " + b.name};
+    std::map<std::pair<size_t, size_t>, size_t> place;
+    for (const auto& values : pairs) {
+        place[values] = pair.values.size();
+        pair.values.push_back(a.values[values.first] + ", " + b.values[values.second]);
+    }
+    for (size_t i = 0; i < a.value_of.size(); ++i) pair.value_of.push_back(place[{a.value_of[i], b.value_of[i]}]);
+    return pair;
+}
+
+/// Of two sweeps, one over steps and one over guidance: a full table with the pairs that were made in its columns.
+std::optional<SheetPlan> table_of_pairs(size_t pictures, const std::vector<Axis>& axes, size_t max_columns) {
+    for (size_t i = 0; i < axes.size(); ++i)
+        for (size_t j = i + 1; j < axes.size(); ++j) {
+            if (axes[i].is_text() || axes[j].is_text()) continue;
+            const Axis pair = pair_of(axes[i], axes[j]);
+            if (pair.values.size() > max_columns || pair.values.size() == pictures) continue;
+            std::vector<Axis> others;
+            for (size_t k = 0; k < axes.size(); ++k)
+                if (k != i && k != j) others.push_back(axes[k]);
+            SheetPlan plan = table(pictures, others, pair);
+            if (plan.cells.size() == pictures) return plan;
+        }
+    return std::nullopt;
+}
+
+/// The condition that leaves most of the pictures and makes a full table of them: "--where steps=4 (8 pictures)".
+std::string suggest_condition(const std::vector<Settings>& settings, const std::vector<Axis>& axes,
+                              size_t max_columns) {
+    constexpr size_t least_pictures = 4, most_values = 50;
+    std::string suggestion;
+    size_t most = least_pictures - 1;
+    for (const Axis& axis : axes) {
+        if (axis.is_text() || axis.values.size() > most_values || axis.name.find(',') != std::string::npos) continue;
+        for (size_t value = 0; value < axis.values.size(); ++value) {
+            std::vector<Settings> left;
+            for (size_t i = 0; i < settings.size(); ++i)
+                if (axis.value_of[i] == value) left.push_back(settings[i]);
+            if (left.size() <= most || !settings.front().contains(axis.name)) continue;
+            std::vector<Axis> rest = varying_settings(left);
+            const auto columns = choose_columns(rest, max_columns);
+            if (!columns || table(left.size(), rest, columns).cells.size() != left.size()) continue;
+            most = left.size();
+            std::string name = axis.name;
+            std::replace(name.begin(), name.end(), ' ', '_');
+            suggestion = concat("--where ", name, "=", axis.values[value], " makes a full table of ", most, " of them");
+        }
+    }
+    return suggestion;
+}
+
+std::string describe_blanks(const SheetPlan& plan, size_t pictures) {
+    return concat(plan.cells.size() - pictures, " of the ", plan.cells.size(), " places of a table with ", plan.rows,
+                  " rows and ", plan.columns, " columns are blank");
+}
+
 }  // namespace
 
 SheetPlan plan_sheet(const std::vector<SheetPicture>& pictures, const std::optional<std::string>& rows,
@@ -140,9 +225,20 @@ SheetPlan plan_sheet(const std::vector<SheetPicture>& pictures, const std::optio
         columns ? std::optional(take_axis(axes, settings, "--columns", *columns)) : choose_columns(axes, max_columns);
     if (row_axis) axes.insert(axes.begin(), *row_axis);
     SheetPlan plan = table(pictures.size(), axes, column_axis);
-    const bool long_column = plan.columns == 1 && plan.rows > 6;
-    if (!chosen && (!all_have_recipes || all_axes.empty() || long_column || is_mostly_blank(plan, pictures.size())))
+    const bool long_column = plan.columns == 1 && plan.rows > 6, blank = is_mostly_blank(plan, pictures.size());
+    std::string note;
+    if (all_have_recipes && blank) {
+        const std::string suggestion = suggest_condition(settings, all_axes, max_columns);
+        note = describe_blanks(plan, pictures.size()) + (chosen ? "" : ", so the pictures stand one after the other") +
+               (suggestion.empty() ? "" : "; " + suggestion);
+    }
+    const auto pairs =
+        !chosen && all_have_recipes && blank ? table_of_pairs(pictures.size(), all_axes, max_columns) : std::nullopt;
+    if (pairs)
+        plan = *pairs;
+    else if (!chosen && (!all_have_recipes || all_axes.empty() || long_column || blank))
         plan = captioned(pictures, all_axes, max_columns);
+    if (!pairs) plan.note = note;
     if (all_have_recipes) plan.shared = shared_settings(settings);
     return plan;
 }

@@ -1,12 +1,14 @@
 #include "diffapple/sheets/varying_settings.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <optional>
 #include <set>
 
 #include "diffapple/core/text.h"
 #include "diffapple/recipes/picture_facts.h"
+#include "diffapple/sheets/picture_filter.h"
 
 namespace diffapple {
 namespace {
@@ -32,7 +34,13 @@ std::string value_in(const Settings& picture, const std::string& name) {
 void order_values(std::vector<std::string>& values) {
     const bool numeric = std::all_of(values.begin(), values.end(),
                                      [](const std::string& value) { return value == no_value || number(value); });
-    if (!numeric) return;
+    const bool counted = std::all_of(values.begin(), values.end(), [](const std::string& value) {
+        return value == no_value || (!value.empty() && std::isdigit(static_cast<unsigned char>(value[0])));
+    });
+    if (!numeric) {
+        if (counted) std::stable_sort(values.begin(), values.end(), natural_less);
+        return;
+    }
     std::stable_sort(values.begin(), values.end(), [](const std::string& a, const std::string& b) {
         return number(a).value_or(-1e308) < number(b).value_or(-1e308);
     });
@@ -62,6 +70,13 @@ bool is_switched_off(const Axis& axis, const std::vector<Axis>& axes) {
     return axis.values.size() == 2 && lacks(axis) && std::any_of(axes.begin(), axes.end(), [&](const Axis& other) {
                return !lacks(other) && follows_from(axis, {other});
            });
+}
+
+/// Whether a setting that people can read tells what this one does.
+bool is_told(const Axis& axis, const std::vector<Axis>& axes) {
+    return std::any_of(axes.begin(), axes.end(), [&](const Axis& other) {
+        return !is_digest_setting(other.name) && follows_from(axis, {other});
+    });
 }
 
 /// One axis for two that change together, its values in the first one's order.
@@ -105,6 +120,12 @@ bool Axis::is_text() const {
                        [](const std::string& value) { return value.size() > longest_word; });
 }
 
+std::string setting_called(std::string name) {
+    std::replace_if(
+        name.begin(), name.end(), [](char c) { return c == '_' || c == '-'; }, ' ');
+    return name;
+}
+
 Axis make_axis(const std::string& name, const std::vector<Settings>& pictures) {
     Axis axis{.name = name};
     std::set<std::string> seen;
@@ -127,6 +148,7 @@ std::vector<Axis> varying_settings(const std::vector<Settings>& pictures) {
     for (const Axis& axis : derived)
         if (!follows_from(axis, axes)) axes.push_back(axis);
     std::erase_if(axes, [all = axes](const Axis& axis) { return is_switched_off(axis, all); });
+    std::erase_if(axes, [all = axes](const Axis& axis) { return is_digest_setting(axis.name) && is_told(axis, all); });
     for (size_t i = 0; i < axes.size(); ++i)
         for (size_t j = i + 1; j < axes.size();) {
             if (!change_together(axes[i], axes[j])) {
@@ -144,7 +166,8 @@ std::string shared_settings(const std::vector<Settings>& pictures) {
     std::vector<std::string> texts;
     for (const auto& name : names_by_speed(pictures)) {
         const Axis axis = make_axis(name, pictures);
-        if (axis.values.size() != 1 || is_derived_setting(name) || axis.values[0].empty()) continue;
+        const bool for_people = !is_derived_setting(name) && !is_digest_setting(name);
+        if (axis.values.size() != 1 || !for_people || axis.values[0].empty()) continue;
         const bool says_itself = name == "prompt" || name == "experiment";
         texts.push_back((says_itself ? "" : name + " ") + axis.values[0]);
     }

@@ -31,6 +31,7 @@ std::map<std::string, std::string> configs_of(const std::string& model) {
 StudyExperiment ddpm() {
     return {.name = "ddpm",
             .description = "Make unconditional pictures of cats (DDPM)",
+            .examples = {"ddpm --seed 0..3", "ddpm --steps 10,30,100 --seed 0..7", "ddpm --batch-size 4 --device cpu"},
             .hub_ids = {{"google/ddpm-cat-256"}},
             .download = {.bytes = 455'000'000, .licence = "apache-2.0"},
             .demo = DemoModel{.name = "ddpm-cat-demo", .download = {.bytes = 11'000'000, .licence = "mit"}},
@@ -46,6 +47,9 @@ StudyExperiment sd15() {
     return {
         .name = "sd15",
         .description = "Make pictures of prompts (Stable Diffusion v1.5, v2)",
+        .examples = {"sd15 --guidance 0,2,4,8",
+                     "sd15 --prompt 'a fat cat' --negative-prompt 'low quality' --seed random:4",
+                     "sd15 --prompt 'a fat cat' --image photo.jpg --strength 0.5,0.8"},
         .hub_ids = {{"stable-diffusion-v1-5/stable-diffusion-v1-5"},
                     {.id = "runwayml/stable-diffusion-v1-5", .on_hub = false}},
         .download = {.bytes = 2'740'000'000, .licence = "creativeml-openrail-m", .patterns = half_precision_files()},
@@ -64,6 +68,8 @@ StudyExperiment sd15() {
 StudyExperiment sdxl_turbo() {
     return {.name = "sdxl-turbo",
             .description = "Make pictures of prompts in few steps (SDXL Turbo, SDXL)",
+            .examples = {"sdxl-turbo --steps 1,2,4,8,16", "sdxl-turbo --interactive",
+                         "sdxl-turbo --prompt 'a fat cat' --dtype bf16 --weights int8"},
             .hub_ids = {{"stabilityai/sdxl-turbo"}},
             .download = {.bytes = 6'940'000'000, .licence = "sai-nc-community", .patterns = half_precision_files()},
             .configs = configs_of("sdxl-turbo"),
@@ -80,6 +86,9 @@ StudyExperiment sdxl_turbo() {
 StudyExperiment sd2_inpaint() {
     return {.name = "sd2-inpaint",
             .description = "Paint a part of a picture anew (Stable Diffusion v2 inpainting)",
+            .examples = {"sd2-inpaint --image photo.jpg --mask mask.png --guidance 3",
+                         "sd2-inpaint --image photo.jpg --mask mask.png --prompt 'a bench' --seed 0..3",
+                         "sd2-inpaint --image photo.jpg --mask mask.png --mask-blur 8 --keep-unmasked"},
             .hub_ids = {{.id = "stabilityai/stable-diffusion-2-inpainting", .on_hub = false},
                         {"sd2-community/stable-diffusion-2-inpainting"}},
             .download = {.bytes = 2'580'000'000, .licence = "openrail++", .patterns = half_precision_files()},

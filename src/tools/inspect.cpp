@@ -94,4 +94,14 @@ ModelSummary inspect_model(const Checkpoint& checkpoint) {
     return summary;
 }
 
+std::vector<std::string> missing_components(const Checkpoint& checkpoint) {
+    std::vector<std::string> missing;
+    for (const auto& name : all_components(checkpoint)) try {
+            checkpoint.component(name).weights();
+        } catch (const Error&) {
+            missing.push_back(name);
+        }
+    return missing;
+}
+
 }  // namespace diffapple

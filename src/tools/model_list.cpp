@@ -22,15 +22,27 @@ struct KnownModel {
         names;  ///< under which list_checkpoints may find it; the first is shown where it is absent
     std::string command;
     ModelDownload download;
-    std::string how_to_get;
+    std::string how_to_get, note;
+    std::optional<StudyFigures> figures;
 };
+
+/// Where a copy is found of a model that left the Hub.
+std::string note_on_hub(const StudyExperiment& experiment) {
+    if (experiment.hub_ids.front().on_hub) return "";
+    for (const auto& other : experiment.hub_ids)
+        if (other.on_hub) return concat(experiment.model(), " has left the Hub; ", other.id, " is a copy");
+    return experiment.model() + " has left the Hub";
+}
 
 /// The models of the study, then the demos.
 std::vector<KnownModel> known_models() {
     std::vector<KnownModel> known, demos;
     for (const auto& experiment : study_experiments()) {
-        KnownModel model{
-            .command = experiment.name, .download = experiment.download, .how_to_get = how_to_get(experiment.model())};
+        KnownModel model{.command = experiment.name,
+                         .download = experiment.download,
+                         .how_to_get = how_to_get(experiment.model()),
+                         .note = note_on_hub(experiment),
+                         .figures = experiment.figures};
         for (const auto& hub_id : experiment.hub_ids) model.names.push_back(hub_id.id);
         model.names.push_back(experiment.model_folder());
         known.push_back(model);
@@ -109,13 +121,23 @@ std::string command_for(const Checkpoint& checkpoint) {
     }
 }
 
+/// Of a folder that holds no model at all, everything.
+std::vector<std::string> find_missing(const Checkpoint& checkpoint) {
+    try {
+        return missing_components(checkpoint);
+    } catch (const Error&) {
+        return {"all components"};
+    }
+}
+
 ModelEntry describe(const Checkpoint& checkpoint) {
     return {.name = checkpoint.name,
             .command = command_for(checkpoint),
             .found = true,
             .folder = checkpoint.folder,
             .bytes = size_on_disk(checkpoint.folder),
-            .licence = licence_of(checkpoint.folder)};
+            .licence = licence_of(checkpoint.folder),
+            .missing = find_missing(checkpoint)};
 }
 
 bool is_known_as(const KnownModel& known, const ModelEntry& entry) {
@@ -136,9 +158,14 @@ std::vector<ModelEntry> list_models() {
                                .command = known.command,
                                .bytes = known.download.bytes,
                                .licence = known.download.licence,
-                               .how_to_get = known.how_to_get});
+                               .how_to_get = known.how_to_get,
+                               .note = known.note,
+                               .figures = known.figures});
         for (auto entry = found.begin(); entry != others; ++entry) {
             if (entry->licence.empty()) entry->licence = known.download.licence;
+            if (!entry->missing.empty()) entry->how_to_get = known.how_to_get;
+            entry->note = known.note;
+            entry->figures = known.figures;
             entries.push_back(*entry);
         }
         found.erase(found.begin(), others);

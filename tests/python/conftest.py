@@ -136,11 +136,15 @@ def one_line_error(result: Result, code: int, *parts: str) -> None:
         assert part in result.err
 
 
-def run_on_terminal(command: list[str], cwd: Path, env: dict, with_stdout: bool = False) -> tuple[int, str]:
-    """Exit code and all that the program writes on a terminal that is its stderr (and its stdout)."""
+def run_on_terminal(
+    command: list[str], cwd: Path, env: dict, with_stdout: bool = False, stdin: bool = False
+) -> tuple[int, str]:
+    """Exit code and all that the program writes on a terminal that is its stderr (and its stdout, and its stdin)."""
     leader, follower = pty.openpty()
     stdout = follower if with_stdout else subprocess.DEVNULL
-    with subprocess.Popen(command, cwd=cwd, env=env, stdout=stdout, stderr=follower) as process:
+    with subprocess.Popen(
+        command, cwd=cwd, env=env, stdin=follower if stdin else None, stdout=stdout, stderr=follower
+    ) as process:
         os.close(follower)
         written = b""
         while select.select([leader], [], [], 60)[0]:

@@ -79,7 +79,6 @@ def test_lists_take_the_same_noise_as_single_runs(ddpm):
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["paint"],
         ["ddpm", "--no-such-option"],
         ["ddpm", "surplus"],

@@ -10,7 +10,7 @@ from checkpoints import copy_checkpoint, edit_json
 from conftest import run_on_terminal
 from finished import pixels, pngs, recipe
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 JSON_FIELDS = set(
     "path seed index prompt negative_prompt steps guidance scheduler width height model device dtype seconds it_per_s "
@@ -156,6 +156,32 @@ def test_another_batch_size_replaces_nothing(ddpm):
     assert "batch_size 2 instead of 1" in refused.err
     assert path.read_bytes() == before
     assert len(pngs(ddpm.folder)) == 1
+
+
+def test_a_taken_name_is_another_with_if_exists(ddpm):
+    """rename keeps both pictures, and finds the renamed one again; replace leaves what is the picture wanted."""
+    options = ["--steps", 2, "--seed", "0,1", "--json"]
+    first = ddpm(*options).reports
+    refused = ddpm(*options, "--batch-size", 2)
+    assert refused.code == 1 and "--if-exists rename" in refused.err and "--out" in refused.err
+    renamed = [ddpm(*options, "--batch-size", 2, "--if-exists", "rename").reports for _ in range(2)]
+    assert [r["path"] for r in renamed[0] if r["index"] == 0] == [r["path"].replace(".png", "_2.png") for r in first]
+    assert [r["skipped"] for r in renamed[0]] == [False] * 4 and [r["skipped"] for r in renamed[1]] == [True] * 4
+    assert [r["skipped"] for r in ddpm(*options, "--if-exists", "replace").reports] == [True, True]
+    replaced = ddpm(*options, "--batch-size", 2, "--if-exists", "replace").reports
+    assert [r["path"] for r in replaced if r["index"] == 0] == [r["path"] for r in first]
+
+
+def test_what_differs_is_said_in_words(diffapple, tiny, small):
+    model = copy_checkpoint(tiny, diffapple.folder / "m")
+    arguments = ["ddpm", "--model", model, "--steps", 1]
+    diffapple.ok(*arguments)
+    weights = next((model / "unet").glob("*.safetensors"))
+    tensors = load_file(weights)
+    save_file({name: tensor + 1e-3 for name, tensor in tensors.items()}, weights)
+    refused = diffapple(*arguments)
+    assert refused.code == 1 and "other weights of the unet" in refused.err
+    assert not re.search(r"[0-9a-f]{16}", refused.err)
 
 
 def test_latents_get_a_name_of_their_own(ddpm):

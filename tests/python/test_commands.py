@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from checkpoints import copy_checkpoint, edit_json
-from conftest import STANDIN_MPS, Diffapple, needs_standin_mps, one_line_error
+from conftest import PROJECT, STANDIN_MPS, Diffapple, needs_standin_mps, one_line_error
 from PIL import Image
 from recipes import save_png
 from refusals import run_as_nobody
@@ -103,6 +104,26 @@ def test_models_says_how_to_get_what_is_missing(diffapple):
     assert "hf download google/ddpm-cat-256" in cat["how_to_get"]
     assert cat["bytes"] == pytest.approx(455e6, rel=0.01)
     assert "hf download" in diffapple.ok("models").out
+
+
+def test_models_names_what_an_incomplete_model_lacks(diffapple):
+    model = make_sd15(diffapple.folder / "models" / "stable-diffusion-v1-5")
+    for file in (model / "unet").glob("*.safetensors"):
+        file.unlink()
+    (found,) = [m for m in models(diffapple).values() if m["found"] and m["path"].endswith("stable-diffusion-v1-5")]
+    assert found["missing"] == ["unet"] and "hf download" in found["how_to_get"]
+    out = diffapple.ok("models").out
+    assert "INCOMPLETE: without unet" in out
+
+
+def test_models_and_the_readme_say_the_same(diffapple):
+    """Download lines, and where a copy is of the model that left the Hub; figures are quoted or not measured."""
+    out, readme = diffapple.ok("models").out, (PROJECT / "README.md").read_text()
+    lines = set(re.findall(r"`(hf download [^`]*)`", out))
+    assert len(lines) == 4 and all(line in readme for line in lines), lines
+    for text in (out, readme):
+        assert "sd2-community/stable-diffusion-2-inpainting" in text and "left the Hub" in text
+    assert "quoted from the study" in out
 
 
 def test_models_knows_the_studys(diffapple):
@@ -336,4 +357,4 @@ def test_selftest_can_be_interrupted(diffapple):
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == -signal.SIGINT

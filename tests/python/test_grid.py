@@ -194,3 +194,90 @@ def test_guidance_0_stands_in_the_row_of_its_prompt(diffapple):
     pictures = save_sweep(diffapple.folder / "out", study)
     _, sheet, _ = sheet_of(diffapple, *pictures)
     assert grid_of(sheet, pictures) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+# --- an X/Y plot of whatever is in a folder
+
+TURBO = [dict(prompt=p, guidance=g, steps=4) for p, g in product(["a brown cat", "a white cat"], [0.0, 2.0, 4.0, 8.0])]
+TURBO += [dict(prompt=p, guidance=0.0, steps=n) for p, n in product(["a brown cat", "a white cat"], [1, 2, 8, 16])]
+
+
+def test_two_sweeps_in_one_folder_make_a_full_table(diffapple):
+    """The study's two figures of SDXL Turbo: columns are the pairs of steps and guidance that were made."""
+    pictures = save_sweep(diffapple.folder / "out", TURBO)
+    result = diffapple.ok("grid", "out")
+    assert result.err == ""
+    sheet = numpy.asarray(Image.open(diffapple.folder / result.paths[0])).astype(int)
+    assert grid_of(sheet, pictures) == [[8, 9, 0, 1, 2, 3, 10, 11], [12, 13, 4, 5, 6, 7, 14, 15]]
+
+
+def test_where_chooses_pictures(diffapple):
+    pictures = save_sweep(diffapple.folder / "out", TURBO)
+    _, sheet, text = sheet_of(diffapple, "out", "--where", "steps=4")
+    assert len(text["pictures"]) == 8 and grid_of(sheet, pictures[:8]) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    _, _, text = sheet_of(diffapple, "out", "--where", "guidance=0", "--where", "prompt=a white cat")
+    assert len(text["pictures"]) == 5
+    assert len(sheet_of(diffapple, "out", "--where", "steps=1,16")[2]["pictures"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("condition", "parts"),
+    [
+        ("step=4", ["--where step", "did you mean steps?"]),
+        ("steps=5", ["no picture has that; there are 1, 2, 4, 8, 16"]),
+        ("steps", ["--where 'steps'", "steps=4"]),
+    ],
+)
+def test_conditions_that_choose_nothing(diffapple, condition, parts):
+    save_sweep(diffapple.folder / "out", TURBO)
+    for command in ("grid", "report"):
+        result = diffapple(command, "out", "--where", condition)
+        assert (result.code, result.out, len(result.err.splitlines())) == (2, "", 1)
+        assert all(part in result.err for part in parts), result.err
+
+
+def test_no_mostly_white_sheet_but_a_note_and_a_suggestion(diffapple):
+    sweep = [dict(seed=0, steps=n, guidance=2.0, eta=0.0) for n in (1, 2, 4, 8)]
+    sweep += [dict(seed=s, steps=4, guidance=2.0, eta=0.5) for s in (1, 2, 3)]
+    sweep += [dict(seed=0, steps=4, guidance=g, eta=1.0) for g in (3.0, 4.0, 5.0)]
+    pictures = save_sweep(diffapple.folder / "out", sweep)
+    result = diffapple.ok("grid", "out")
+    assert "places of a table" in result.err and "one after the other" in result.err and "--where " in result.err
+    width, height = Image.open(diffapple.folder / result.paths[0]).size
+    assert width * height < 5 * len(pictures) * 64 * 64
+    condition = result.err.split("--where ")[1].split()[0]
+    assert diffapple.ok("grid", "out", "--where", condition).err == ""
+
+
+def test_numbers_count_in_names_and_sizes(diffapple):
+    for name in ("n1", "n16", "n2", "n4"):
+        save_picture(diffapple.folder / "plain" / f"{name}.png")
+    _, _, text = sheet_of(diffapple, "plain")
+    assert [entry["file"] for entry in text["pictures"]] == ["n1.png", "n2.png", "n4.png", "n16.png"]
+
+
+def test_captions_tell_pictures_of_one_name_apart(diffapple):
+    """Of other programs: only their folders differ."""
+    for folder in ("one", "two"):
+        save_picture(diffapple.folder / "out" / folder / "x.png")
+    _, apart, _ = sheet_of(diffapple, "out", "--out", "apart.png")
+    (diffapple.folder / "out" / "two" / "x.png").rename(diffapple.folder / "out" / "one" / "y.png")
+    _, same_folder, _ = sheet_of(diffapple, "out", "--out", "same.png")
+    assert (apart < 100).sum() > (same_folder < 100).sum(), "longer captions"
+
+
+def test_long_prompts_that_differ_at_their_ends_are_told_apart(diffapple):
+    beginning = "a very detailed picture of " * 12
+    pictures = save_sweep(diffapple.folder / "out", [dict(prompt=beginning + end) for end in ("a cat", "a dog")])
+    _, sheet, _ = sheet_of(diffapple, "out")
+    (one, _), (other, _) = (place(sheet, p) for p in pictures)
+    rows = [sheet[top : top + 64, :] for top in sorted((one, other))]
+    left = min(place(sheet, p)[1] for p in pictures)
+    if one != other:  # rows of a table
+        assert not numpy.array_equal(rows[0][:, :left], rows[1][:, :left])
+
+
+def test_a_sheet_is_a_png(diffapple):
+    pictures = save_sweep(diffapple.folder, [dict(seed=s) for s in range(2)])
+    result = diffapple("grid", *pictures, "--out", "x.jpg")
+    assert result.code == 2 and "x.png" in result.err and not (diffapple.folder / "x.jpg").exists()

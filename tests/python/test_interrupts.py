@@ -1,7 +1,9 @@
 """Interrupts while loading and while making pictures: a quick end, whole pictures, and a run that can go on."""
 
 import json
+import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -14,6 +16,9 @@ from conftest import leftovers
 from diffusers import DDPMScheduler, UNet2DModel
 from finished import pixels, pngs, recipe
 
+NOTICE = "diffapple: stopping after this step; a second Ctrl-C stops now\n"
+FREE = {"DIFFAPPLE_FREE_MEMORY": str(10**13)}  # what would not fit gets no further than its first operators
+
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_of_a_run(diffapple, tiny, stop):
@@ -23,7 +28,8 @@ def test_interrupt_of_a_run(diffapple, tiny, stop):
     time.sleep(0.1)
     process.send_signal(stop)
     out, err = process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == -stop, "dies of the signal itself, after cleaning up"
+    assert err.count(NOTICE) == 1
     assert "interrupted" in err.splitlines()[-1]
     finished = [str(first), *out.splitlines()]
     assert 1 <= len(finished) < 31
@@ -42,7 +48,7 @@ def test_the_same_command_goes_on_after_an_interrupt(diffapple, tiny):
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == -signal.SIGINT
     made = len(pngs(diffapple.folder))
     assert 1 <= made < 6
     reports = diffapple.ok(*arguments, "--json").reports
@@ -88,19 +94,74 @@ def test_interrupt_while_loading(diffapple):
     asked = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == -signal.SIGINT
     assert time.monotonic() - asked < 3
     assert out == ""
-    assert len(err.splitlines()) == 1
+    assert err.startswith(NOTICE) and len(err.splitlines()) == 2
     assert pngs(diffapple.folder) == []
     assert leftovers(diffapple.folder) == []
 
 
-def test_a_second_interrupt_ends_at_once(diffapple, small):
-    process = diffapple.start("ddpm", "--model", small, "--steps", 3, "--batch-size", 64, "--height", 256)
+def make_large(diffapple, small) -> list:
+    """A call whose step is one of minutes, and its operators of many seconds."""
+    return ["ddpm", "--model", small, "--steps", 3, "--height", 1024, "--width", 1024]
+
+
+def end_by_two(process: subprocess.Popen, first: int, second: int) -> tuple[float, str]:
+    """Seconds that the process lived after the second signal, and what it wrote."""
+    process.send_signal(first)
+    time.sleep(0.3)
+    assert process.poll() is None, "the first signal ends the step, no more"
+    asked = time.monotonic()
+    process.send_signal(second)
+    process.wait(timeout=20)
+    return time.monotonic() - asked, process.communicate()[1]
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_a_long_step_within_a_second(diffapple, small, first, second):
+    process = diffapple.start(*make_large(diffapple, small), env=diffapple.variables() | FREE)
+    assert re.match(r"a step is expected to take about \d+ (minute|hour)s? here, .*3 steps", process.stderr.readline())
+    time.sleep(1)
+    seconds, err = end_by_two(process, first, second)
+    assert process.returncode == -second and seconds < 1
+    assert err == NOTICE
+    assert pngs(diffapple.folder) == [] and leftovers(diffapple.folder) == []
+
+
+def test_a_second_signal_ends_loading_within_a_second(diffapple):
+    model = make_slow_checkpoint(diffapple.folder / "slow")
+    process = diffapple.start("ddpm", "--model", model, "--steps", 1)
     wait_until_it_listens(process)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.05)
+    asked = time.monotonic()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=5)
-    assert process.returncode in (130, -signal.SIGINT)
+    process.wait(timeout=20)
+    assert process.returncode == -signal.SIGINT and time.monotonic() - asked < 1
+    assert NOTICE in process.communicate()[1]
+
+
+def test_quiet_stops_without_a_word(diffapple, small):
+    process = diffapple.start(*make_large(diffapple, small), "--quiet", env=diffapple.variables() | FREE)
+    wait_until_it_listens(process)
+    assert end_by_two(process, signal.SIGINT, signal.SIGINT)[1] == ""
+
+
+def test_usual_steps_are_not_announced(ddpm):
+    assert "a step" not in ddpm("--steps", 1).err
+
+
+def test_a_loop_of_a_shell_ends_with_it(diffapple, tiny):
+    """As Ctrl-C on a terminal: the signal goes to the shell and to the program in its foreground."""
+    call = shlex.join(diffapple.command("ddpm", "--model", tiny, "--steps", 500, "--seed"))
+    script = f'for seed in 0..20 30..50 60..80; do {call} $seed; echo "next after $?"; done; echo the end'
+    shell = subprocess.Popen(
+        ["bash", "-c", script], cwd=diffapple.folder, env=diffapple.variables(), start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert shell.stdout.readline().endswith(".png\n")
+    os.killpg(shell.pid, signal.SIGINT)
+    out, err = shell.communicate(timeout=20)
+    assert shell.returncode == -signal.SIGINT
+    assert "next" not in out and "the end" not in out and "interrupted: " in err

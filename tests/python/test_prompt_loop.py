@@ -1,7 +1,14 @@
 """`--interactive` and `--prompts FILE`: one prompt a line, one load."""
 
+import fcntl
 import os
+import pty
 import re
+import select
+import signal
+import subprocess
+import termios
+import time
 
 import pytest
 from conftest import Result, one_line_error
@@ -109,3 +116,93 @@ def test_a_sweep_loads_nothing_twice(diffapple, checkpoint):
     options = ["--model", checkpoint, "--steps", 1, "--prompt", "a cat", "--seed", "0..2", "--verbose", "--force"]
     for more in ([], ["--keep-loaded"]):
         assert loads(diffapple.ok("sd15", *options, *more)) == ["text_encoder", "unet", "vae"]
+
+
+# --- a person at a terminal
+
+
+class Session:
+    """`diffapple sd15 --interactive` on a terminal."""
+
+    def __init__(self, diffapple, checkpoint, *options):
+        self.leader, follower = pty.openpty()
+        command = diffapple.command("sd15", "--model", checkpoint, "--steps", 1, "--interactive", *options)
+        environment = {**diffapple.variables(), "TERM": "xterm", "LANG": "C"}
+        self.process = subprocess.Popen(
+            command, cwd=diffapple.folder, env=environment, stdin=follower, stdout=subprocess.PIPE, stderr=follower,
+            text=True, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )  # fmt: skip
+        os.close(follower)
+        self.written = ""
+
+    def wait_for(self, text: str, seconds: float = 60):
+        deadline = time.monotonic() + seconds
+        while text not in self.written and time.monotonic() < deadline:
+            if select.select([self.leader], [], [], 0.5)[0]:
+                try:
+                    self.written += os.read(self.leader, 65536).decode(errors="replace")
+                except OSError:
+                    break
+        assert text in self.written, self.written
+        self.written = self.written.split(text, 1)[1]
+
+    def type(self, text: str):
+        os.write(self.leader, text.encode())
+
+    def end(self) -> tuple[int, list[str]]:
+        out = self.process.communicate(timeout=60)[0]
+        os.close(self.leader)
+        return self.process.returncode, out.splitlines()
+
+
+PROMPT = "prompt (:help, q ends): "
+
+
+def test_a_session_edits_remembers_and_changes_settings(diffapple, checkpoint):
+    session = Session(diffapple, checkpoint)
+    session.wait_for(PROMPT)
+    session.type("a c\u00e4tx\x7f\r")  # the last character is deleted
+    session.wait_for(PROMPT)
+    session.type(":seed 3\r")
+    session.wait_for(PROMPT)
+    session.type("\x1b[A\x1b[A\r")  # the line before the last
+    session.wait_for(PROMPT)
+    session.type(":guidance 2,4\r")
+    session.wait_for(PROMPT)
+    session.type(":show\r")
+    session.wait_for("guidance 2 values")
+    session.wait_for("seed 3")
+    session.wait_for(PROMPT)
+    session.type(":sed 3\r")
+    session.wait_for("did you mean seed?")
+    session.wait_for(PROMPT)
+    session.type(":help\r")
+    session.wait_for(":show")
+    session.wait_for(PROMPT)
+    session.type("q\r")
+    code, paths = session.end()
+    assert code == 0
+    assert [re.search(r"(a_c\u00e4t)/seed(\d+)_n1_s([\d.]+)", path).groups() for path in paths] == [
+        ("a_c\u00e4t", "42", "7.5"),
+        ("a_c\u00e4t", "3", "7.5"),
+    ]
+    history = (diffapple.folder / "home/.local/state/diffapple/history").read_text()
+    assert ":seed" in history
+
+
+def test_a_session_ends_with_ctrl_d_and_with_ctrl_c(diffapple, checkpoint):
+    for key, expected in (("\x04", 0), ("\x03", -signal.SIGINT)):
+        session = Session(diffapple, checkpoint)
+        session.wait_for(PROMPT)
+        session.type(key)
+        assert session.end() == (expected, [])
+
+
+def test_control_characters_are_refused_on_a_terminal(diffapple, checkpoint):
+    session = Session(diffapple, checkpoint)
+    session.wait_for(PROMPT)
+    session.type("a \x16\x1b[31mcat\r")  # Ctrl-V takes the next key as it is
+    session.wait_for("control characters")
+    session.wait_for(PROMPT)
+    session.type("\x04")
+    assert session.end() == (0, [])

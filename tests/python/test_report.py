@@ -2,12 +2,17 @@
 
 import csv
 import html.parser
+import json
 import random
 import re
+import shlex
 from itertools import product
 from urllib.parse import unquote
 
-from recipes import A1111_SETTING, save_picture, save_png, save_sweep
+import pytest
+from conftest import run_on_terminal
+from PIL import Image
+from recipes import A1111_SETTING, save_picture, save_png, save_sweep, sha256
 
 
 def known(number: int) -> dict:
@@ -32,10 +37,10 @@ def test_table_csv_html_and_json(diffapple):
     pictures = save_sweep(diffapple.folder / "out" / "a b#%", sweep, known)
     save_picture(diffapple.folder / "out" / "plain.png")
     result = diffapple.ok("report", "out", "--csv", "r/t.csv", "--html", "r/t.html")
-    assert "1 pictures without a recipe" in result.err
-    lines = result.out.splitlines()
-    assert "steps 5" in lines[0] and "scheduler ddpm" in lines[0]
-    assert lines[2].split() == ["prompt", "seed", "seconds", "it/s", "peak", "MB", "device", "model", "id", "file"]
+    assert result.out == "r/t.csv\nr/t.html\n" and result.err == "a picture without a recipe is left out\n"
+    lines = diffapple.ok("report", "out").out.splitlines()
+    assert lines[0].startswith("sd15: ") and "steps 5" in lines[0] and "scheduler ddpm" in lines[0]
+    assert lines[2].split() == ["prompt", "seed", "seconds", "it/s", "peak", "MB", "device", "model", "file"]
     with open(diffapple.folder / "r/t.csv", newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["prompt", "seed", "seconds", "it/s", "peak MB", "device model", "id", "file"]
@@ -89,6 +94,33 @@ def test_report_sends_no_escape_sequences(diffapple):
     save_sweep(diffapple.folder / "d", [dict(prompt="\x1b[2J\nx", seed=0), dict(prompt="y", seed=1)])
     out = diffapple.ok("report", "d").out
     assert "\x1b" not in out and len(out.splitlines()) == 5
+
+
+def test_one_table_for_each_experiment(diffapple):
+    save_sweep(diffapple.folder / "out", [dict(seed=s, guidance=g) for s, g in product([0, 1], [2.0, 4.0])])
+    for path in save_sweep(diffapple.folder / "out" / "other", [dict(steps=n) for n in (1, 2)]):
+        recipe = json.loads(Image.open(path).text["diffapple"])["recipe"] | {"experiment": "sdxl-turbo"}
+        compact = json.dumps(recipe, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        save_png(path, diffapple=json.dumps({"schema": 1, "id": sha256(compact)[:16], "recipe": recipe, "known": {}}))
+    tables = diffapple.ok("report", "out").out.split("\n\n")
+    headings, bodies = tables[::2], tables[1::2]
+    assert sorted(heading.split(":")[0] for heading in headings) == ["sd15", "sdxl-turbo"]
+    assert sorted(body.split()[0] for body in bodies) == ["guidance", "steps"], "what varies, and only that"
+
+
+@pytest.mark.parametrize("columns", [50, 80, 100])
+def test_tables_fit_the_terminal(diffapple, columns):
+    prompts = ["a cat, fat, with brown fur, with short legs", "a cat, fat, with white fur, with short legs"]
+    sweep = [dict(prompt=p, seed=s, image=sha256(p)) for p, s in product(prompts, [1, 2])]
+    save_sweep(diffapple.folder / "out", sweep, known)
+    command = f"stty cols {columns}; exec " + shlex.join(diffapple.command("report", "out"))
+    variables = {**diffapple.variables(), "TERM": "xterm"}
+    code, written = run_on_terminal(["sh", "-c", command], diffapple.folder, variables, with_stdout=True, stdin=True)
+    lines = written.replace("\r", "").splitlines()
+    assert code == 0 and max(map(len, lines)) <= columns, written
+    assert any("brown" in line or "a cat" in line for line in lines)
+    digests = [r["id"] for r in diffapple.ok("report", "out", "--json").reports] + [sha256(p)[:8] for p in prompts]
+    assert not any(digest in written for digest in digests)
 
 
 # --- show

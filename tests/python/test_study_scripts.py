@@ -49,20 +49,22 @@ def test_script(tmp_path, name):
     results = [path.removeprefix("results/") for path in result.stdout.splitlines()]
     assert len(results) == PICTURES[name] - (4 if name == "sd2_inpaint" else 0)
     assert all("seed7_" in path for path in results)
+    (sheet,) = (tmp_path / "results").rglob("sheet_*.png")
+    assert result.stderr.rstrip().endswith(sheet.name), "the script ends with it"
     if name == "ddpm":  # batches of several sizes take several commands
         return
     places = {"IMAGE": "results/example_image.bmp", "MASK": "results/example_mask.bmp"}
     command = [places.get(word, word) for word in one_command(name)]
     reports = Diffapple(tmp_path).ok(*command, "--model", model, "--seed", 7, "--out", "results", "--json").reports
     assert {r["path"].removeprefix("results/") for r in reports} == set(results) and all(r["skipped"] for r in reports)
-    assert len(list((tmp_path / "results").rglob("sheet_*.png"))) == 1
+    assert len(list((tmp_path / "results").rglob("sheet_*.png"))) == 1, "that of the script"
 
 
 def test_arguments_are_passed_on(tmp_path):
     model = make_sd15(tmp_path / "models" / "m")
     result = run_script(tmp_path, "sd15_guidance", "--json", MODEL=str(model))
     assert result.returncode == 0 and result.stdout.count('"guidance"') == 8
-    assert not list(tmp_path.rglob("sheet_*"))
+    assert len(list(tmp_path.rglob("sheet_*"))) == 1
 
 
 def test_a_prompt_replaces_the_studys(tmp_path):
@@ -70,6 +72,25 @@ def test_a_prompt_replaces_the_studys(tmp_path):
     result = run_script(tmp_path, "sd15_guidance", "--prompt", "a dog", "--steps", 2, MODEL=str(model))
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) == 4 and all("/a_dog/" in path for path in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "count"),
+    [
+        ("sdxl_turbo_steps", ["--steps", "3"], 2),
+        ("sdxl_turbo_guidance", ["--num-inference-steps=3", "--cfg-scale", "0"], 2),
+        ("sd2_inpaint", ["--steps", "2", "--image", "mine.png", "--mask", "mask.png", "--prompt", "a dog"], 1),
+    ],
+)
+def test_arguments_replace_what_the_script_says(tmp_path, name, arguments, count):
+    """Also the picture: no script needs editing."""
+    for file in ("mine", "mask"):
+        Image.new("RGB", (64, 64), "white").save(tmp_path / f"{file}.png")
+    model = MAKERS[name](tmp_path / "models" / "m")
+    result = run_script(tmp_path, name, *arguments, MODEL=str(model))
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == count
+    assert not (tmp_path / "out" / "example_image.bmp").exists()
 
 
 def test_example_of_the_inpainting_script(tmp_path):

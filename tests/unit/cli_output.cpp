@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "diffapple/cli/output.h"
+#include "diffapple/cli/terminal.h"
+#include "diffapple/core/utf8.h"
 
 namespace diffapple {
 namespace {
@@ -12,6 +14,28 @@ TEST(Output, TablesCountCharacters) {
 
 TEST(Output, TablesFitWhatTheyShow) {
     EXPECT_EQ(format_table({{"a\x1b", "b"}, {"x", "c"}}), "a\\x1b  b\nx      c");
+}
+
+TEST(Output, TablesAreCutToAWidth) {
+    const std::vector<std::vector<std::string>> rows{
+        {"prompt", "n", "spare", "file"}, {std::string(60, 'p'), "1", "x", std::string(60, 'd') + "/end.png"}};
+    for (const size_t width : {30U, 40U, 80U, 120U, 200U}) {
+        const std::string table = fit_table(rows, width, {"spare"});
+        for (size_t begin = 0; begin < table.size();) {
+            const size_t end = std::min(table.find('\n', begin), table.size());
+            EXPECT_LE(count_characters(table.substr(begin, end - begin)), width) << table;
+            begin = end + 1;
+        }
+        EXPECT_NE(table.find("end.png"), std::string::npos) << "the end of a path";
+    }
+    EXPECT_EQ(fit_table(rows, 30, {"spare"}).find("spare"), std::string::npos);
+    EXPECT_EQ(fit_table(rows, 200, {"spare"}), format_table(rows));
+}
+
+TEST(Terminal, WordsAreWrapped) {
+    EXPECT_EQ(wrap_words("one two  three", 7, 2), "one two\n  three");
+    EXPECT_EQ(wrap_words("longer-than-all b", 5, 0), "longer-than-all\nb");
+    EXPECT_EQ(wrap_words("", 5, 0), "");
 }
 
 }  // namespace

@@ -2,15 +2,20 @@
 #include <ATen/ATen.h>
 #include <ATen/core/PhiloxRNGEngine.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <cmath>
 #include <csignal>
+#include <filesystem>
+#include <fstream>
 
 #include "diffapple/core/csv.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/nearest.h"
 #include "diffapple/core/random.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/core/text.h"
@@ -25,6 +30,65 @@ ExitCode exit_code_of(const std::function<void()>& call) {
         return error.code();
     }
     return ExitCode::ok;
+}
+
+/// The process that `child` makes of a fork, once it has ended.
+int status_of(const std::function<void()>& child) {
+    const pid_t pid = fork();
+    if (pid == 0) {
+        child();
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return status;
+}
+
+TEST(Stop, ASecondSignalRemovesFilesAndEndsTheProcessByIt) {
+    const std::filesystem::path folder = testing::TempDir();
+    const auto kept = folder / "kept", removed = folder / "removed";
+    for (const auto& file : {kept, removed}) std::ofstream(file) << "text";
+    const int status = status_of([&] {
+        install_stop_handlers();
+        const StopNotice notice(StopNotice::Kind::none);
+        { const RemovedAtStop over(kept.string()); }
+        const RemovedAtStop now(removed.string());
+        std::raise(SIGINT);
+        std::raise(SIGTERM);
+    });
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    EXPECT_TRUE(std::filesystem::exists(kept) && !std::filesystem::exists(removed));
+}
+
+TEST(Stop, OneSignalThrowsAndEndsTheProcessAfterwards) {
+    const int status = status_of([] {
+        install_stop_handlers();
+        end_by_stop_signal();  // nothing was requested
+        const StopNotice notice(StopNotice::Kind::none);
+        std::raise(SIGTERM);
+        if (exit_code_of(check_stop) != ExitCode::interrupted) _exit(1);
+        end_by_stop_signal();
+    });
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+}
+
+TEST(Stop, MoreFilesThanThereIsRoomForAreNoFault) {
+    std::vector<std::unique_ptr<RemovedAtStop>> files;
+    for (int i = 0; i < 100; ++i) files.push_back(std::make_unique<RemovedAtStop>(std::to_string(i)));
+    RemovedAtStop(std::string(10'000, 'x'));
+}
+
+TEST(Nearest, IsTheWordThatWasMeant) {
+    const std::vector<std::string> options{"--steps", "--seed", "--guidance", "--guidance-rescale", "--strength"};
+    EXPECT_EQ(nearest("--step", options), "--steps");
+    EXPECT_EQ(nearest("--sede", options), "--seed") << "swapped letters are one slip";
+    EXPECT_EQ(nearest("--GUIDENCE", options), "--guidance");
+    EXPECT_EQ(nearest("--str", options), "--strength") << "the only one that begins so";
+    EXPECT_EQ(nearest("--xyzzy", options), "");
+    EXPECT_EQ(nearest("", options), "");
+    EXPECT_EQ(nearest(std::string(100'000, 'x'), options), "");
+    EXPECT_EQ(did_you_mean("--step", options), "; did you mean --steps?");
+    EXPECT_EQ(did_you_mean("--xyzzy", options), "");
 }
 
 TEST(Device, NamesAreResolvedOrRefused) {

@@ -121,12 +121,16 @@ TEST(Names, PathOfAPicture) {
 TEST(PictureFile, IsReplacedOnlyByItsOwnRecipeOrForce) {
     const auto folder = std::filesystem::temp_directory_path() / ("diffapple-test-" + std::to_string(getpid()));
     const auto file = folder / "a.png";
-    EXPECT_FALSE(find_same_picture(file, recipe(5), false));
+    EXPECT_FALSE(find_place(file, recipe(5), false, IfExists::refuse).existing);
     save_picture(file, {.width = 1, .height = 1, .channels = 3, .pixels = {1, 2, 3}}, recipe(5));
     EXPECT_EQ(read_recipe(file)->determining, recipe(5).determining);
-    EXPECT_EQ(find_same_picture(file, recipe(5), false)->id(), recipe(5).id());
-    EXPECT_THROW(find_same_picture(file, recipe(6), false), Error);
-    EXPECT_FALSE(find_same_picture(file, recipe(6), true));
+    EXPECT_EQ(find_place(file, recipe(5), false, IfExists::refuse).existing->id(), recipe(5).id());
+    EXPECT_THROW(find_place(file, recipe(6), false, IfExists::refuse), Error);
+    const auto next = find_place(file, recipe(6), false, IfExists::rename);
+    EXPECT_EQ(next.path.stem().string(), file.stem().string() + "_2");
+    EXPECT_FALSE(next.existing);
+    EXPECT_FALSE(find_place(file, recipe(6), true, IfExists::refuse).existing);
+    EXPECT_EQ(find_place(file, recipe(6), false, IfExists::replace).path, file);
     std::filesystem::remove_all(folder);
 }
 

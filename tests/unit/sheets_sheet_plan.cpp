@@ -4,6 +4,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/recipes/picture_facts.h"
 #include "diffapple/sheets/contact_sheet.h"
+#include "diffapple/sheets/picture_filter.h"
 #include "diffapple/sheets/varying_settings.h"
 
 namespace diffapple {
@@ -143,6 +144,50 @@ TEST(SheetPlan, SparseTablesAreLists) {
             {{"seed", std::to_string(i)}, {"steps", std::to_string(i * i % 7)}, {"eta", i < 2 ? "0.5" : "1.0"}}));
     EXPECT_FALSE(plan(pictures).is_table);
     EXPECT_TRUE(plan_sheet(pictures, "seed", "steps", 12).is_table);
+}
+
+TEST(SheetPlan, TwoSweepsAreAFullTableOfPairs) {
+    std::vector<SheetPicture> pictures;
+    const auto add = [&](const char* prompt, const char* steps, const char* guidance) {
+        pictures.push_back(picture({{"prompt", prompt}, {"steps", steps}, {"guidance", guidance}}));
+    };
+    for (const char* prompt : {"a", "b"}) {
+        for (const char* guidance : {"0.0", "2.0", "4.0", "8.0"}) add(prompt, "4", guidance);
+        for (const char* steps : {"16", "1", "2", "8"}) add(prompt, steps, "0.0");
+    }
+    const SheetPlan made = plan(pictures);
+    EXPECT_TRUE(made.is_table);
+    EXPECT_EQ(made.column_name, "steps, guidance");
+    EXPECT_EQ(made.column_labels, (std::vector<std::string>{"1, 0.0", "2, 0.0", "4, 0.0", "4, 2.0", "4, 4.0", "4, 8.0",
+                                                            "8, 0.0", "16, 0.0"}));
+    EXPECT_EQ(made.rows, 2U);
+    EXPECT_EQ(made.note, "");
+}
+
+TEST(SheetPlan, WhatIsMostlyBlankHasANote) {
+    std::vector<SheetPicture> pictures;
+    for (int i = 0; i < 12; ++i)
+        pictures.push_back(
+            picture({{"seed", std::to_string(i)}, {"steps", std::to_string(i / 2)}, {"eta", i < 4 ? "0.5" : "1.0"}}));
+    const SheetPlan chosen = plan_sheet(pictures, "seed", "steps", 12);
+    EXPECT_TRUE(chosen.is_table);
+    EXPECT_NE(chosen.note.find("60 of the 72 places"), std::string::npos) << chosen.note;
+}
+
+TEST(SheetPlan, ValuesAreInTheirNaturalOrder) {
+    std::vector<SheetPicture> pictures;
+    for (const char* size : {"128x64", "64x64", "64x128", "1024x64"}) pictures.push_back(picture({{"size", size}}));
+    EXPECT_EQ(plan(pictures).column_labels, (std::vector<std::string>{"64x64", "64x128", "128x64", "1024x64"}));
+    EXPECT_TRUE(natural_less("n2", "n16") && !natural_less("n16", "n2") && !natural_less("n2", "n2"));
+    EXPECT_TRUE(natural_less("n2", "n2a") && natural_less("a", "b") && natural_less("", "a"));
+}
+
+TEST(SheetPlan, LongPromptsAreToldApartByTheirEnds) {
+    std::vector<SheetPicture> pictures;
+    const std::string beginning(30, 'x');
+    for (const char* end : {"cat", "dog"})
+        pictures.push_back(picture({{"prompt", beginning + " and " + beginning + " with a " + end}}));
+    EXPECT_EQ(plan(pictures).row_labels[1], std::vector<std::string>{"... dog"});
 }
 
 TEST(SheetPlan, ChosenAxes) {

@@ -18,5 +18,6 @@ void add_tokenize_command(CLI::App& app);
 void add_grid_command(CLI::App& app);
 void add_report_command(CLI::App& app);
 void add_replay_command(CLI::App& app);
+void add_completion_command(CLI::App& app);
 
 }  // namespace diffapple

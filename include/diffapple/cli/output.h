@@ -29,8 +29,16 @@ void print_indented_json(const nlohmann::ordered_json& object);
 /// Prints a message on stderr, made printable.
 void print_message(const std::string& text);
 
+/// Prints why the program ends, as one line on stderr behind the program's name.
+void print_error(const std::string& text);
+
 /// Rows as columns of equal width, two spaces apart, the first row being the header. Cells are made printable; widths
 /// count characters.
 std::string format_table(std::vector<std::vector<std::string>> rows);
+
+/// The same in lines of at most `width` characters: columns named in `expendable` are left out, the first first, and
+/// the longest cells are cut, those of the last column at their beginnings. At least one column stays.
+std::string fit_table(std::vector<std::vector<std::string>> rows, size_t width,
+                      const std::vector<std::string>& expendable);
 
 }  // namespace diffapple

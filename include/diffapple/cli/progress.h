@@ -5,6 +5,7 @@
 #include <chrono>
 #include <string>
 
+#include "diffapple/core/stop.h"
 #include "diffapple/experiments/reporter.h"
 
 namespace CLI {
@@ -42,6 +43,7 @@ private:
 
     Verbosity verbosity_;
     bool terminal_;
+    StopNotice stop_notice_;
     bool bar_shown_ = false;
     std::string label_;
     size_t batches_ = 1, turns_ = 1;            ///< of the run

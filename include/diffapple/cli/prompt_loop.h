@@ -8,8 +8,9 @@
 
 namespace diffapple {
 
-/// --interactive: prompts from stdin until its end or a line `q`; empty lines are skipped. On a terminal, a line on
-/// stderr asks for each. A line that fails is reported, and the loop goes on. Throws Error at the end when one failed.
+/// --interactive: prompts from stdin until its end or a line `q`; empty lines are skipped. On a terminal, lines are
+/// edited and remembered, those that begin with a colon change settings, and control characters are refused. A line
+/// that fails is reported, and the loop goes on. Throws Error at the end when one failed.
 void run_interactive(Experiment& experiment, Reporter& reporter);
 
 /// --prompts FILE, `-` for stdin: the same for a file's lines; blank ones and those that begin with # are skipped.

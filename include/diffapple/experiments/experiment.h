@@ -40,6 +40,11 @@ public:
     /// Prompts of the batches to come, in place of those before; what is loaded stays. Throws Error in experiments
     /// without prompts.
     void set_prompts(std::vector<std::string> prompts);
+    /// A setting of the batches to come, by its option without the dashes, in place of what it was. Throws Error (exit
+    /// code 2), and changes nothing, for what is no setting, or one that the open model and inputs depend on.
+    void change(const std::string& option, const std::string& text);
+    /// The settings of the first batch, "seed 42, steps 1, ...", without its prompts.
+    std::string describe() const;
 
     /// To replay a picture of a version that did not repair schedulers' configs as diffusers' pipelines do
     /// (pipelines/scheduler_repairs.h): where `recorded` is what the checkpoint's file says, that stays as it is.
@@ -57,6 +62,8 @@ public:
 
     /// Says that a demo stands in for the study's model, where it does.
     void explain_demo(Reporter& reporter) const;
+    /// Says that another command has this model's defaults, where it is another experiment's.
+    void explain_model(Reporter& reporter) const;
     /// Says that the noise is that of one GPU, where a CUDA generator's would differ between them.
     void explain_noise(Reporter& reporter) const;
     /// Adds to a recipe what is known of a batch that was just made: seconds, it/s, memory, versions, date.
@@ -74,6 +81,7 @@ private:
     Prompt prompt(const BatchSettings& batch, int64_t index) const;
     Prompt negative_prompt(const BatchSettings& batch) const;
     void prepare_prompts(const BatchSettings& batch, Reporter& reporter);
+    void warn_of_long_steps(const BatchSettings& batch, size_t turns, Reporter& reporter);
     void censor(std::vector<Image>& pictures, Reporter& reporter);
 
     RunSettings run_;
@@ -86,7 +94,7 @@ private:
     std::shared_ptr<const PictureInputs> inputs_;
     std::optional<at::Tensor> start_latents_;  ///< --latents: unit noise [N, C, h, w], fp32 on the CPU
     MemoryPlan plan_;
-    bool plan_checked_ = false;
+    bool plan_checked_ = false, long_steps_told_ = false;
 };
 
 }  // namespace diffapple

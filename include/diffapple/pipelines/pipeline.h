@@ -87,6 +87,8 @@ public:
     virtual std::vector<int64_t> latents_shape(int64_t pictures, Size size) const = 0;
     /// The stages of a batch with the memory that each takes.
     virtual std::vector<MemoryStage> memory_stages(const MemoryRequest& request) const = 0;
+    /// Floating-point operations of one turn of the loop (models/flop_count.h), known from configs alone.
+    virtual double flop_per_turn(int64_t pictures, Size size, bool guided) const = 0;
     /// Whether the VAE works in tiles; at first, it does not.
     virtual void set_tiling(Tiling /*tiling*/) {}
 

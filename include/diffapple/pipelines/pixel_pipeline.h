@@ -21,6 +21,7 @@ public:
     std::vector<int64_t> latents_shape(int64_t pictures, Size size) const override;
     /// The activations are an estimate, by factors that were measured on google/ddpm-cat-256 and the demo on the CPU.
     std::vector<MemoryStage> memory_stages(const MemoryRequest& request) const override;
+    double flop_per_turn(int64_t pictures, Size size, bool guided) const override;
 
     Start start(const BatchRequest& request, const Scheduler& scheduler, NoiseSource& noise) override;
     Predict predict(const BatchRequest& request, const Start& start) override;

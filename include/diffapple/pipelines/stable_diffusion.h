@@ -59,6 +59,7 @@ public:
 
     std::vector<int64_t> latents_shape(int64_t pictures, Size size) const override;
     std::vector<MemoryStage> memory_stages(const MemoryRequest& request) const override;
+    double flop_per_turn(int64_t pictures, Size size, bool guided) const override;
     void set_tiling(Tiling tiling) override { tiling_ = tiling; }
 
     void prepare(const std::vector<Prompt>& prompts, const OnLostText& on_lost_text) override;

@@ -8,6 +8,9 @@
 
 namespace diffapple {
 
+/// What stands between the commas of a list, without the blanks around it.
+std::vector<std::string> list_words(const std::string& text);
+
 /// Integers from `minimum` to `maximum`, in the order given, each once. Throws Error (exit code 2) naming the option
 /// for anything else, or for more than 100,000 values.
 std::vector<int64_t> parse_integers(const std::string& option, const std::string& text, int64_t minimum,

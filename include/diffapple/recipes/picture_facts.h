@@ -46,4 +46,7 @@ int label_speed(const std::string& label);
 /// config, the place in a batch.
 bool is_derived_setting(const std::string& name);
 
+/// Settings whose values are digests of files: they tell pictures apart, and tell people nothing.
+bool is_digest_setting(const std::string& name);
+
 }  // namespace diffapple

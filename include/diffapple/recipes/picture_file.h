@@ -6,6 +6,7 @@
 
 #include "diffapple/io/png.h"
 #include "diffapple/recipes/recipe.h"
+#include "diffapple/recipes/settings.h"
 
 namespace diffapple {
 
@@ -28,9 +29,15 @@ std::optional<Recipe> find_recipe(const PngInfo& png, const std::filesystem::pat
 std::string contact_sheet_text(const std::string& id, const nlohmann::json& pictures);
 bool is_contact_sheet(const PngInfo& png);
 
-/// Looks at the file in the place of a picture that a run wants to make: the recipe of what is there, where that is the
-/// picture wanted; absent where there is nothing. A file of another recipe (or none) may not be replaced: Error (exit
-/// code 1) naming what differs, unless `force`, which takes it for nothing.
-std::optional<Recipe> find_same_picture(const std::filesystem::path& path, const Recipe& wanted, bool force);
+/// Where a picture goes, and the recipe of what is there already, where that is the picture wanted.
+struct PicturePlace {
+    std::filesystem::path path;
+    std::optional<Recipe> existing;
+};
+
+/// Looks at the file in the place of a picture that a run wants to make. A file of another recipe (or none) is replaced
+/// only with `force` or IfExists::replace; IfExists::rename takes the next name that is free or holds the picture
+/// already. Else: Error (exit code 1) naming what differs, and the ways out.
+PicturePlace find_place(const std::filesystem::path& path, const Recipe& wanted, bool force, IfExists if_exists);
 
 }  // namespace diffapple

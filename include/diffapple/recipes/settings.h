@@ -75,6 +75,13 @@ struct Shard {
     bool has(size_t batch) const { return static_cast<int64_t>(batch) % count == number - 1; }
 };
 
+/// What becomes of a picture whose name is taken by one of another recipe.
+enum class IfExists {
+    refuse,   ///< the run ends before it makes anything
+    rename,   ///< the picture gets the next name that is free, or that holds it already: ..._2.png
+    replace,  ///< it takes the name
+};
+
 struct Setting;
 
 /// One change of a batch's settings.
@@ -93,7 +100,8 @@ struct RunSettings {
     std::string drawn_seeds;  ///< where --seed asked for random ones: the list that makes this run again
 
     std::filesystem::path out = "out", save_latents;  ///< save_latents: empty: nowhere
-    bool force = false;
+    bool force = false;                               ///< make and replace what exists
+    IfExists if_exists = IfExists::refuse;
     bool keep_loaded = false;  ///< components stay in memory after their use
     bool sheet = true;         ///< a contact sheet at the end of a sweep
     Shard shard;
@@ -102,6 +110,8 @@ struct RunSettings {
 
     /// Whether prompts come one by one while it runs, each a run of its own.
     bool reads_prompts() const { return interactive || prompts_file.has_value(); }
+    /// The slowest first.
+    void sort_axes();
     /// Batches of the grid.
     size_t batch_count() const;
     /// One of them; the last list changes fastest.
@@ -132,11 +142,13 @@ struct Setting {
     std::string value;   ///< what help calls its value: "LIST", "FILE"; "": a flag
     std::string help;
     Topic topic = Topic::sampling;
-    bool with_prompts = false;  ///< only of experiments with prompts
-    bool repeatable = false;    ///< may be given several times
-    int speed = 0;              ///< order of labels and of lists in a sweep: below 0 slow, above 0 fast
-    std::string label_name;     ///< in labels; "": the key with blanks for underscores
-    bool in_name = true;        ///< another value is another file name (docs/using.md says which settings are not)
+    bool with_prompts = false;         ///< only of experiments with prompts
+    bool only_xl = false;              ///< only of SDXL models
+    bool repeatable = false;           ///< may be given several times
+    int speed = 0;                     ///< order of labels and of lists in a sweep: below 0 slow, above 0 fast
+    std::string label_name;            ///< in labels; "": the key with blanks for underscores
+    std::vector<std::string> aliases;  ///< "-s", and what other programs call the option
+    bool in_name = true;  ///< another value is another file name (docs/using.md says which settings are not)
 
     /// What help says of the default, without brackets; "" for nothing.
     std::function<std::string(const StudyExperiment&)> usual;
@@ -145,6 +157,9 @@ struct Setting {
     /// Decides what is absent, and takes away what has no effect, so that equal pictures have equal settings. Throws
     /// Error (exit code 2) for what this model cannot do.
     std::function<void(BatchSettings&, const Circumstances&)> settle;
+    /// Whether the setting changes nothing in a settled batch, and what it would need: "guidance over 1".
+    std::function<bool(const BatchSettings&)> has_no_effect;
+    std::string needs;
     /// Puts a settled value into the determining part of a recipe, where it is off what its absence means.
     std::function<void(const BatchSettings&, nlohmann::json&)> write;
     /// Takes it from there: the reverse of `write`. The text is a stranger's: every value is checked and bounded.
@@ -153,6 +168,10 @@ struct Setting {
     std::function<std::string(const BatchSettings&, const Circumstances&)> suffix;
 
     bool applies_to(const StudyExperiment& experiment) const { return !with_prompts || experiment.has_prompts(); }
+    /// Whether help lists it: what only SDXL has is for an experiment with an SDXL model.
+    bool is_for(const StudyExperiment& experiment) const {
+        return applies_to(experiment) && (!only_xl || experiment.is_xl());
+    }
     std::string label() const;
 };
 

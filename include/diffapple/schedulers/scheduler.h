@@ -52,6 +52,10 @@ public:
 /// Names for --scheduler, in the order in which help shows them.
 std::vector<std::string> scheduler_names();
 
+/// The name for --scheduler of a sampler that goes by its name here, in diffusers (with "Scheduler" or without), in
+/// A1111's web UI or in ComfyUI: "Euler a", "dpmpp_2m", "DDIMScheduler". Absent for another.
+std::optional<std::string> scheduler_called(const std::string& name);
+
 /// The command-line name of a scheduler_config.json's _class_name ("DDPMScheduler" is "ddpm"). Throws Error for a class
 /// that this program lacks.
 std::string scheduler_name(const nlohmann::json& config, const std::string& where);

@@ -16,6 +16,7 @@ namespace diffapple {
 struct SheetOptions {
     std::filesystem::path out;                 ///< the file; empty: sheet_<id>.png in `folder`
     std::filesystem::path folder;              ///< empty: the deepest folder that all pictures are in
+    std::vector<std::string> where;            ///< conditions (sheets/picture_filter.h)
     std::optional<std::string> rows, columns;  ///< settings to take, as in plan_sheet
     /// Longer side of a cell in pixels: pictures are enlarged or reduced to it. Absent: that of the largest picture,
     /// and smaller ones keep their size.

@@ -14,6 +14,7 @@ namespace diffapple {
 struct Report {
     std::string shared;  ///< settings that all pictures have in common
     std::vector<std::string> header;
+    std::vector<bool> for_people;  ///< of the columns; others are ids and digests, for programs
     std::vector<std::vector<std::string>> rows;
     std::vector<std::filesystem::path> files;  ///< of the rows
     std::vector<nlohmann::json> objects;       ///< of the rows: path, id, all settings, and `known` of the recipe

@@ -11,11 +11,14 @@ namespace diffapple {
 /// A setting, or several that always change together ("device, dtype"), over a list of pictures.
 struct Axis {
     std::string name;
-    std::vector<std::string> values;  ///< each once: numbers by size, texts in the order in which they appear
+    std::vector<std::string> values;  ///< each once: numbers (and 64x64) by size, texts in the order of the pictures
     std::vector<size_t> value_of;     ///< for each picture, the place of its value in `values`
 
     bool is_text() const;  ///< has values that are sentences rather than words
 };
+
+/// A setting's name in labels, as a user may write it: "negative_prompt" is "negative prompt".
+std::string setting_called(std::string name);
 
 /// The axis of one setting; pictures that lack it have the value "-".
 Axis make_axis(const std::string& name, const std::vector<std::map<std::string, std::string>>& pictures);

@@ -54,6 +54,8 @@ struct StudyExperiment {
     std::string name;         ///< of the command
     std::string description;  ///< one line for --help
 
+    std::vector<std::string> examples;  ///< calls for --help, without the program's name
+
     std::vector<HubId> hub_ids;  ///< by preference, at least one: the first is the study's, the others are its copies
     ModelDownload download;
     std::optional<DemoModel> demo;               ///< used where the study's model is absent
@@ -73,6 +75,8 @@ struct StudyExperiment {
     StudyBatch bench;
 
     bool has_prompts() const { return !prompts.empty(); }
+    /// Whether its model is an SDXL: one of two text encoders, conditioned on sizes.
+    bool is_xl() const { return configs.contains("text_encoder_2"); }
     /// The Hub id of the study's model.
     const std::string& model() const { return hub_ids.front().id; }
     /// Whether a model of this name is the study's or a copy of it.

@@ -46,4 +46,7 @@ ModelSummary inspect_model(const Checkpoint& checkpoint);
 /// The class that a config names: diffusers' _class_name, else the first of transformers' architectures, else "".
 std::string config_class_name(const nlohmann::json& config);
 
+/// The components that a model lacks, or whose weights it lacks: what a download that broke off left out.
+std::vector<std::string> missing_components(const Checkpoint& checkpoint);
+
 }  // namespace diffapple

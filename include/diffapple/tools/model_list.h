@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "diffapple/models/checkpoint.h"
+#include "diffapple/study/study.h"
 
 namespace diffapple {
 
@@ -15,10 +17,13 @@ struct ModelEntry {
     std::string name;
     std::string command;  ///< the command that can run it, "" where none can yet
     bool found = false;
-    std::filesystem::path folder;  ///< where it was found
-    uint64_t bytes = 0;            ///< on disk where found, else of the download
-    std::string licence;           ///< from its model card, "" where that does not say
-    std::string how_to_get;        ///< for a known model that is not here
+    std::filesystem::path folder;         ///< where it was found
+    uint64_t bytes = 0;                   ///< on disk where found, else of the download
+    std::string licence;                  ///< from its model card, "" where that does not say
+    std::string how_to_get;               ///< for a known model that is not here
+    std::vector<std::string> missing;     ///< components without their files, where it was found
+    std::string note;                     ///< of a known model: that it left the Hub, and where a copy is
+    std::optional<StudyFigures> figures;  ///< of a known model: the study's, not measured here
 };
 
 /// The models that the program is made for, then every other model found. A model found twice is listed twice.

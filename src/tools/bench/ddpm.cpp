@@ -2,8 +2,8 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/io/json_fields.h"
+#include "diffapple/models/flop_count.h"
 #include "diffapple/pipelines/pixel_pipeline.h"
-#include "diffapple/tools/bench/flop_count.h"
 #include "diffapple/tools/bench/model.h"
 #include "random_model.h"
 

@@ -6,7 +6,7 @@
 #include "diffapple/io/json_fields.h"
 #include "diffapple/models/clip_text.h"
 #include "diffapple/models/component_descriptions.h"
-#include "diffapple/tools/bench/flop_count.h"
+#include "diffapple/models/flop_count.h"
 #include "diffapple/tools/bench/model.h"
 #include "random_model.h"
 

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "diffapple/io/json_fields.h"
+#include "diffapple/models/flop_count.h"
 #include "diffapple/study/study.h"
-#include "diffapple/tools/bench/flop_count.h"
 
 namespace diffapple {
 namespace {

@@ -1,4 +1,4 @@
-#include "diffapple/tools/bench/flop_count.h"
+#include "diffapple/models/flop_count.h"
 
 #include <string>
 
