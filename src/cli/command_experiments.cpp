@@ -7,6 +7,7 @@
 #include "diffapple/cli/progress.h"
 #include "diffapple/cli/prompt_loop.h"
 #include "diffapple/experiments/run.h"
+#include "diffapple/recipes/jobs.h"
 #include "diffapple/recipes/settings.h"
 
 namespace diffapple {
@@ -24,17 +25,29 @@ struct Options {
     Verbosity verbosity;
 };
 
+/// The jobs of a file of prompts, or of prompts with lists in them.
+void read_jobs(const StudyExperiment& study, const std::vector<GivenOption>& given, RunSettings& settings) {
+    if (settings.prompts_file) {
+        const std::string where = "--prompts " + *settings.prompts_file;
+        add_jobs(settings, study, given, find_prompt_lines(read_prompts(*settings.prompts_file), where), where);
+    } else if (settings.wildcards) {
+        std::vector<PromptLine> lines;
+        for (const auto& prompt : settings.batch.prompts)
+            lines.push_back({.place = concat("prompt ", lines.size() + 1), .text = prompt});
+        add_jobs(settings, study, given, lines, "--prompt");
+    }
+}
+
 void run(const Options& options) {
     std::vector<GivenOption> given = options.given;
     std::erase_if(given, [](const GivenOption& option) { return option.texts.empty(); });
     ConsoleReporter reporter(options.verbosity);
     RunSettings settings = read_run(options.study, given);
     if (!settings.drawn_seeds.empty()) reporter.note("drawn: --seed " + settings.drawn_seeds);
+    read_jobs(options.study, given, settings);
     Experiment experiment(options.study, std::move(settings));
     if (experiment.run().interactive)
         run_interactive(experiment, reporter);
-    else if (const auto& file = experiment.run().prompts_file)
-        run_prompts_of_file(*file, experiment, reporter);
     else
         run_experiment(experiment, reporter);
 }

@@ -39,6 +39,7 @@ void add_model_rows(std::vector<Setting>& rows) {
     Setting model{
         .key = "model", .option = "--model", .value = "ID|DIR", .help = "Folder, name under models/ or Hub id"};
     model.topic = Topic::model;
+    model.once = true;
     model.speed = -5;
     model.usual = [](const StudyExperiment& experiment) { return experiment.model(); };
     model.read = [](const Texts& texts, RunSettings& run) {
@@ -57,6 +58,7 @@ void add_model_rows(std::vector<Setting>& rows) {
 
     Setting device{.key = "device", .option = "--device", .value = "NAME", .help = "auto, mps, cuda, cuda:N or cpu"};
     device.topic = Topic::model;
+    device.once = true;
     device.speed = -2;
     device.in_name = false;
     device.usual = [](const auto&) { return "auto"; };
@@ -135,6 +137,7 @@ void add_size_rows(std::vector<Setting>& rows) {
 void add_dtype_row(std::vector<Setting>& rows) {
     Setting row{.key = "dtype", .option = "--dtype", .value = "NAME", .help = "auto, fp32, fp16 or bf16"};
     row.topic = Topic::model;
+    row.once = true;
     row.speed = -1;
     row.usual = [](const auto&) { return "auto"; };
     row.read = [](const Texts& texts, RunSettings& run) { run.batch.dtype = texts.front(); };
@@ -155,6 +158,7 @@ void add_weights_row(std::vector<Setting>& rows) {
                 .value = "NAME",
                 .help = "Of UNet and text encoders: as-is, or int8 (less memory)"};
     row.topic = Topic::model;
+    row.once = true;
     row.with_prompts = true;
     row.label_name = "weight storage";  // "weights" are the digests of the model's
     row.usual = [](const auto&) { return "as-is"; };
@@ -183,6 +187,7 @@ void add_tiling_row(std::vector<Setting>& rows) {
                 .value = "NAME",
                 .help = "auto (where memory is short), on or off"};
     row.topic = Topic::model;
+    row.once = true;
     row.with_prompts = true;
     row.usual = [](const auto&) { return "auto"; };
     row.read = [](const Texts& texts, RunSettings& run) {
@@ -254,6 +259,7 @@ void add_size_conditioning_rows(std::vector<Setting>& rows) {
 void add_safety_row(std::vector<Setting>& rows) {
     Setting row{
         .key = "safety", .option = "--safety", .value = "NAME", .help = "on or off: the model's safety checker"};
+    row.once = true;
     row.topic = Topic::results;
     row.with_prompts = true;
     row.usual = [](const auto&) { return "on where it has one"; };
@@ -343,10 +349,26 @@ Setting run_row(Setting row, std::function<void(const std::string&, RunSettings&
 void add_run_rows(std::vector<Setting>& rows) {
     rows.push_back(run_row({.option = "--prompts",
                             .value = "FILE",
-                            .help = "File of prompts, one a line, - for stdin; each is a run",
+                            .help = "File of prompts, one a line, - for stdin; a line may be a JSON object of settings",
                             .topic = Topic::prompts,
                             .with_prompts = true},
                            [](const std::string& text, RunSettings& run) { run.prompts_file = text; }));
+    rows.push_back(run_row({.option = "--wildcards",
+                            .help = "{a|b} and __name__ in prompts are lists: every combination is a prompt",
+                            .topic = Topic::prompts,
+                            .with_prompts = true},
+                           [](const std::string&, RunSettings& run) { run.wildcards = true; }));
+    rows.push_back(run_row(
+        {.option = "--wildcard-folder",
+         .value = "DIR",
+         .help = "Where --wildcards finds name.txt, one text a line",
+         .topic = Topic::prompts,
+         .with_prompts = true},
+        [](const std::string& text, RunSettings& run) {
+            run.wildcards = true;
+            run.wildcard_folder = text;
+        },
+        "wildcards"));
     rows.push_back(run_row({.option = "--interactive",
                             .help = "Read prompts from stdin, with the models loaded once",
                             .topic = Topic::prompts,
