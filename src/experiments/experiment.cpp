@@ -165,6 +165,7 @@ std::filesystem::path Experiment::path(const BatchSettings& batch, int64_t index
 // --- memory
 
 bool Experiment::any_guided() const {
+    if (circumstances_.traits.embeds_guidance) return false;
     if (run_.batch.is_guided()) return true;
     // Asked for every batch: the list of guidance alone is looked at, not those of a hundred thousand seeds.
     for (const auto& axis : run_.axes) {
@@ -257,7 +258,9 @@ BatchRequest Experiment::request(const BatchSettings& batch) const {
     BatchRequest request{.pictures = batch.pictures(),
                          .size = batch.size(),
                          .negative_prompt = negative_prompt(batch),
-                         .guidance = {.scale = batch.guidance.value_or(1.0), .rescale = batch.guidance_rescale},
+                         .guidance = {.scale = batch.guidance.value_or(1.0),
+                                      .rescale = batch.guidance_rescale,
+                                      .embedded = batch.embeds_guidance},
                          .options = batch,
                          .inputs = inputs_,
                          .strength = batch.strength.value_or(1.0),
