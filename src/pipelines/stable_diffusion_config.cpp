@@ -148,7 +148,7 @@ ModelTraits StableDiffusionConfig::traits() const {
     // SDXL takes the last layer but one, so that one more is left out.
     const int64_t skippable = text_layers - (is_xl() ? 1 : 0);
     return {.default_size = Size{latents.width * vae_scale_factor(), latents.height * vae_scale_factor()},
-            .size_factor = std::max<int64_t>(8, vae_scale_factor()),
+            .size_factor = vae_scale_factor(),
             .has_prompts = true,
             .is_xl = is_xl(),
             .embeds_guidance = unet.guidance_embed_dim.has_value(),

@@ -26,6 +26,7 @@ class Case:
     pipeline: str = ""  # the class of diffusers that runs it
     short: bool = False  # keys that have their class's default are not in the files
     picture: tuple[int, int] = (64, 64)
+    sized: bool = False  # --width and --height are those of the picture
 
     @property
     def sampler(self) -> str | None:
@@ -37,7 +38,9 @@ class Case:
 
     def __str__(self) -> str:
         parts = {"command": self.command, "pipeline": self.pipeline, **self.configs, "index": self.index}
-        parts.update(settings=self.settings, swap=self.swap)
+        parts.update(settings=self.settings, swap=self.swap, short=self.short)
+        if self.image:
+            parts.update(picture=self.picture, sized=self.sized)
         text = "\n".join(
             f"  {name}: {json.dumps(value, default=lambda _: 'ABSENT')}" for name, value in parts.items() if value
         )
@@ -476,6 +479,8 @@ def make_case(seed: int) -> Case:
     if case.image:
         case.settings["strength"] = c.one([1.0, 0.8, 0.5])
         case.settings["steps"] = c.one([2, 3, 5, 6])
+        case.picture = c.one([(64, 64), (72, 56), (68, 60), (61, 75)])
+        case.sized = case.mask and case.picture in [(64, 64), (72, 56)] and c.chance(0.6)
     elif levels > 2 and c.chance(0.2):
         case.configs["unet"]["sample_size"] = [8, 12]  # diffusers fails where there is a picture
     case.short = c.chance(0.3)

@@ -123,9 +123,7 @@ def _unconditional(case: Case, pipeline) -> Made:
 
 
 def _prompted(case: Case, pipeline) -> Made:
-    size = {}
-    if case.mask:
-        size = dict(zip(("width", "height"), case.picture))
+    size = dict(zip(("width", "height"), case.picture)) if case.sized else {}
     arguments = {**as_arguments(case.settings), **pictures_of(case), **size}
     return sd_oracle.make(pipeline, PROMPTS, scheduler=case.swap, seed=case.seed, **arguments)
 
@@ -142,7 +140,7 @@ def by_program(case: Case, folder: Path, diffapple: Diffapple):
         for name, picture in pictures_of(case).items():
             picture.save(diffapple.folder / f"{name}.png")
             options += [f"--{name.removesuffix('_image')}", f"{name}.png"]
-        if case.mask:
+        if case.sized:
             options += ["--width", case.picture[0], "--height", case.picture[1]]
     if case.sampler:
         options += ["--scheduler", case.sampler]
@@ -186,7 +184,8 @@ def _run_case(case: Case, folder: Path) -> Outcome:
         assert_pictures_equal(ours.pictures, expected.pictures)
     except AssertionError as error:
         return Outcome(case, "different", str(error).split("\n")[0])
-    return Outcome(case, "equal")
+    distance = (ours.latents - expected.latents).abs().max() / expected.latents.abs().max()
+    return Outcome(case, "equal", f"{distance:.1e}")
 
 
 def _seeds(arguments: list[str]) -> list[int]:
