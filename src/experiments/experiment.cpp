@@ -224,6 +224,7 @@ bool any_guided_of(const RunSettings& part) {
 }  // namespace
 
 bool Experiment::any_guided() const {
+    if (circumstances_.traits.embeds_guidance) return false;
     const auto parts = run_.parts();
     return std::any_of(parts.begin(), parts.end(), [](const RunSettings* part) { return any_guided_of(*part); });
 }
@@ -321,7 +322,9 @@ BatchRequest Experiment::request(const BatchSettings& batch) const {
     BatchRequest request{.pictures = batch.pictures(),
                          .size = batch.size(),
                          .negative_prompt = negative_prompt(batch),
-                         .guidance = {.scale = batch.guidance.value_or(1.0), .rescale = batch.guidance_rescale},
+                         .guidance = {.scale = batch.guidance.value_or(1.0),
+                                      .rescale = batch.guidance_rescale,
+                                      .embedded = batch.embeds_guidance},
                          .options = batch,
                          .inputs = batch.image.given() ? inputs_ : nullptr,
                          .strength = batch.strength.value_or(1.0),

@@ -232,7 +232,7 @@ double JsonFields::number(const std::string& key, std::optional<double> fallback
 }
 
 bool JsonFields::boolean(const std::string& key, std::optional<bool> fallback) const {
-    if (fallback && !has(key)) return *fallback;
+    if (fallback && !has(key)) return *fallback && !given(key);
     const json& found = value(key);
     if (!found.is_boolean()) reject_value(key, "true or false", found);
     return found.get<bool>();

@@ -20,7 +20,7 @@ const std::string& BatchSettings::prompt_of(int64_t index) const {
 }
 
 bool BatchSettings::is_guided() const {
-    return guidance && Guidance{.scale = *guidance}.active();
+    return guidance && Guidance{.scale = *guidance, .embedded = embeds_guidance}.active();
 }
 
 size_t RunSettings::batch_count() const {
@@ -170,6 +170,7 @@ RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenO
 }
 
 BatchSettings settle(BatchSettings batch, const Circumstances& circumstances) {
+    batch.embeds_guidance = circumstances.traits.embeds_guidance;
     for (const Setting& row : settings())
         if (row.settle && row.applies_to(circumstances.experiment)) row.settle(batch, circumstances);
     return batch;

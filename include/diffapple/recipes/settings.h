@@ -44,6 +44,7 @@ struct BatchSettings : PipelineOptions {
     int64_t steps = 0;
     std::string scheduler;  ///< "": the experiment's, else the checkpoint's own
     std::optional<double> guidance, strength;
+    bool embeds_guidance = false;  ///< settled: of the model, which then takes the scale as a number
 
     std::vector<std::string> prompts;            ///< of the batch, in this order
     std::optional<std::string> negative_prompt;  ///< absent: none was given, or there is no guidance
