@@ -11,6 +11,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/text.h"
 #include "diffapple/experiments/run.h"
+#include "diffapple/recipes/jobs.h"
 #include "diffapple/recipes/settings.h"
 
 namespace diffapple {
@@ -37,9 +38,26 @@ void explain_unused(const std::vector<GivenOption>& given, const Experiment& exp
         const Setting& row = *option.setting;
         if (!row.has_no_effect) continue;
         bool used = false;
-        for (size_t number = 0; number < experiment.batch_count() && !used; ++number)
-            used = !row.has_no_effect(experiment.batch(number));
+        try {
+            for (size_t number = 0; number < experiment.batch_count() && !used; ++number)
+                used = !row.has_no_effect(experiment.batch(number));
+        } catch (const Error&) {
+            return;  // of a batch that cannot be made, the run tells
+        }
         if (!used) reporter.note(concat(row.option, " has no effect here: it needs ", row.needs));
+    }
+}
+
+/// The jobs of a file of prompts, or of prompts with lists in them.
+void read_jobs(const StudyExperiment& study, const std::vector<GivenOption>& given, RunSettings& settings) {
+    if (settings.prompts_file) {
+        const std::string where = "--prompts " + *settings.prompts_file;
+        add_jobs(settings, study, given, find_prompt_lines(read_prompts(*settings.prompts_file), where), where);
+    } else if (settings.wildcards) {
+        std::vector<PromptLine> lines;
+        for (const auto& prompt : settings.batch.prompts)
+            lines.push_back({.place = concat("prompt ", lines.size() + 1), .text = prompt});
+        add_jobs(settings, study, given, lines, "--prompt");
     }
 }
 
@@ -51,13 +69,12 @@ void run(const Options& options) {
     ConsoleReporter reporter(options.verbosity);
     RunSettings settings = read_run(options.study, given);
     if (!settings.drawn_seeds.empty()) reporter.note("drawn: --seed " + settings.drawn_seeds);
+    read_jobs(options.study, given, settings);
     Experiment experiment(options.study, std::move(settings));
     experiment.explain_model(reporter);
     explain_unused(given, experiment, reporter);
     if (experiment.run().interactive)
         run_interactive(experiment, reporter);
-    else if (const auto& file = experiment.run().prompts_file)
-        run_prompts_of_file(*file, experiment, reporter);
     else
         run_experiment(experiment, reporter);
 }

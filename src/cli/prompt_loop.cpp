@@ -2,14 +2,9 @@
 
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
-#include <fstream>
 #include <iostream>
 #include <optional>
-#include <string_view>
-#include <utility>
 
 #include "diffapple/cli/failure.h"
 #include "diffapple/cli/output.h"
@@ -69,23 +64,9 @@ bool is_blank(const std::string& line) {
     return line.find_first_not_of(" \t") == std::string::npos;
 }
 
-void run_lines(std::istream& stream, PromptRuns& runs) {
-    constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
-    bool first = true;
-    while (auto line = next_line(stream)) {
-        if (std::exchange(first, false) && line->starts_with(byte_order_mark)) line->erase(0, byte_order_mark.size());
-        if (!is_blank(*line) && line->front() != '#') runs.run(*line);
-    }
-}
-
-}  // namespace
-
-namespace {
-
 constexpr const char* help_of_session =
-    "A line is a prompt. :seed 3, :steps 4, :guidance 2,4, :negative-prompt TEXT ... change settings, as the options "
-    "of "
-    "the\ncommand do; :show shows them, q (or :q, Ctrl-D) ends.";
+    "A line is a prompt. :seed 3, :steps 4, :guidance 2,4, :negative-prompt TEXT ... change settings, as the\n"
+    "command's options do; :show shows them, q (or :q, Ctrl-D) ends.";
 
 /// What a line that begins with a colon asks for. False where it ends the session.
 bool obey(const std::string& line, Experiment& experiment) {
@@ -147,21 +128,22 @@ void run_interactive(Experiment& experiment, Reporter& reporter) {
     runs.require_success();
 }
 
-void run_prompts_of_file(const std::string& file, Experiment& experiment, Reporter& reporter) {
-    PromptRuns runs(experiment, reporter);
+std::string read_prompts(const std::string& file) {
+    constexpr uintmax_t largest = 256 << 20;
     if (file == "-") {
-        run_lines(std::cin, runs);
-    } else {
-        // Looked at first: opening a pipe would wait for its writer.
-        if (is_folder(file)) fail("--prompts ", file, ": is a folder, not a file of prompts");
-        if (is_there(file) && !is_file(file))
-            fail("--prompts ", file, ": is a pipe or a device, not a file; give prompts from a pipe with --prompts -");
-        std::ifstream stream(file);
-        if (!stream) fail("--prompts '", file, "': cannot be read (", std::strerror(errno), ")");
-        run_lines(stream, runs);
+        std::string text;
+        while (auto line = next_line(std::cin)) text += *line + '\n';
+        return text;
     }
-    if (runs.count() == 0) fail("--prompts ", file, ": holds no prompts");
-    runs.require_success();
+    // Looked at first: opening a pipe would wait for its writer.
+    if (is_folder(file)) fail("--prompts ", file, ": is a folder, not a file of prompts");
+    if (is_there(file) && !is_file(file))
+        fail("--prompts ", file, ": is a pipe or a device, not a file; give prompts from a pipe with --prompts -");
+    try {
+        return read_file(file, largest);
+    } catch (const Error& error) {
+        fail("--prompts ", error.what());
+    }
 }
 
 }  // namespace diffapple

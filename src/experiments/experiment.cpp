@@ -13,17 +13,20 @@
 #include "diffapple/core/libtorch.h"
 #include "diffapple/core/nearest.h"
 #include "diffapple/core/process_memory.h"
+#include "diffapple/core/stop.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/version.h"
 #include "diffapple/io/resample.h"
 #include "diffapple/io/weights.h"
 #include "diffapple/pipelines/scheduler_repairs.h"
+#include "diffapple/recipes/jobs.h"
 #include "diffapple/recipes/output_names.h"
 #include "diffapple/recipes/picture_facts.h"
 #include "step_estimate.h"
 
 namespace diffapple {
 
+namespace fs = std::filesystem;
 using nlohmann::json;
 
 namespace {
@@ -66,7 +69,7 @@ Experiment::Experiment(const StudyExperiment& study, RunSettings run)
       scheduler_config_(checkpoint_.scheduler_config()),
       pipeline_(open_pipeline_of(study, checkpoint_, run_.batch)),
       circumstances_(find_circumstances(study, checkpoint_, *pipeline_, scheduler_config_)) {
-    read_inputs();
+    check_inputs();
     identities_ = pipeline_->components().identify(placement().dtype == at::kHalf);
     read_start_latents();
     make_memory_plan();
@@ -77,7 +80,16 @@ BatchSettings Experiment::batch(size_t number) const {
     const StudyExperiment& study = circumstances_.experiment;
     if (settings.scheduler.empty() && study.scheduler.empty())
         settings.scheduler = scheduler_name(scheduler_config_, scheduler_file);
-    return settle(std::move(settings), circumstances_);
+    const Circumstances now = circumstances(settings);
+    return settle(std::move(settings), now);
+}
+
+/// A picture that is started from decides the usual size, unless only a part of it is painted.
+Circumstances Experiment::circumstances(const BatchSettings& batch) const {
+    Circumstances now = circumstances_;
+    if (batch.image.given() && !batch.mask.given())
+        now.default_size = size_of_image(image_sizes_.at(batch.image.sha256), now.traits.size_factor);
+    return now;
 }
 
 void Experiment::set_prompts(std::vector<std::string> prompts) {
@@ -136,22 +148,51 @@ std::string Experiment::describe() const {
     return join(texts, ", ");
 }
 
-/// What the pictures say of their own size is known only once they are read.
-void Experiment::read_inputs() {
-    const BatchSettings& given = run_.batch;
-    if (!given.image.given()) return;
+/// Reads all that pictures start from, so that what is wrong with it is known before anything is loaded, and so that
+/// the pictures' sizes are.
+void Experiment::check_inputs() {
+    LineProblems problems;
+    for (const RunSettings* const part : run_.parts())
+        problems.gather(part->place, [&] {
+            for (const size_t number : part->batches_of_inputs()) {
+                check_stop();
+                const BatchSettings given = run_.batch_at(number);
+                if (given.image.given()) read_inputs(given);
+            }
+        });
+    problems.fail_if_any(run_.source);
+}
+
+namespace {
+
+/// Whether two batches start from the same pictures, read alike.
+bool share_inputs(const BatchSettings& one, const BatchSettings& other) {
+    return one.image == other.image && one.mask == other.mask && one.mask_blur == other.mask_blur &&
+           one.padding_mask_crop == other.padding_mask_crop && one.keep_unmasked == other.keep_unmasked &&
+           (!one.padding_mask_crop || one.size() == other.size());
+}
+
+}  // namespace
+
+/// What a batch starts from; kept for the batches that follow. Of one that is not settled, what depends on its size is
+/// not kept.
+void Experiment::read_inputs(const BatchSettings& batch) {
+    if (inputs_of_ && share_inputs(*inputs_of_, batch)) return;
     const auto inputs = std::make_shared<PictureInputs>();
-    inputs->image = read_image(given.image.path);
-    inputs->keep_unmasked = given.keep_unmasked;
-    if (!given.mask.given()) {
-        circumstances_.default_size = size_of_image(inputs->image, circumstances_.traits.size_factor);
+    inputs->image = read_image(batch.image.path);
+    image_sizes_[batch.image.sha256] = {inputs->image.width, inputs->image.height};
+    inputs->keep_unmasked = batch.keep_unmasked;
+    if (batch.mask.given()) {
+        inputs->mask = read_image(batch.mask.path);
+        if (batch.mask_blur > 0) inputs->mask = gaussian_blur(*inputs->mask, batch.mask_blur);
+        const Circumstances now = circumstances(batch);
+        const Size size = picture_size(now.traits, now.default_size, batch.width, batch.height);
+        if (batch.padding_mask_crop) inputs->crop = crop_region(*inputs->mask, size, *batch.padding_mask_crop);
     } else {
-        inputs->mask = read_image(given.mask.path);
-        if (given.mask_blur > 0) inputs->mask = gaussian_blur(*inputs->mask, given.mask_blur);
-        if (given.padding_mask_crop)
-            inputs->crop = crop_region(*inputs->mask, batch(0).size(), *given.padding_mask_crop);
+        circumstances(batch);  // throws where the picture is too small
     }
     inputs_ = inputs;
+    inputs_of_ = batch;
 }
 
 void Experiment::read_start_latents() {
@@ -213,19 +254,21 @@ Recipe Experiment::recipe(const BatchSettings& batch, int64_t index) const {
     return recipe;
 }
 
-std::filesystem::path Experiment::path(const BatchSettings& batch, int64_t index) const {
-    return picture_path(run_.out, batch, index, circumstances_);
+fs::path Experiment::path(const fs::path& out, const BatchSettings& batch, int64_t index) const {
+    return picture_path(out, batch, index, circumstances(batch));
 }
 
 // --- memory
 
-bool Experiment::any_guided() const {
-    if (run_.batch.is_guided()) return true;
+namespace {
+
+bool any_guided_of(const RunSettings& part) {
+    if (part.batch.is_guided()) return true;
     // Asked for every batch: the list of guidance alone is looked at, not those of a hundred thousand seeds.
-    for (const auto& axis : run_.axes) {
+    for (const auto& axis : part.axes) {
         if (axis.setting->key != "guidance") continue;
         for (const auto& change : axis.values) {
-            BatchSettings settings = run_.batch;
+            BatchSettings settings = part.batch;
             change(settings);
             if (settings.is_guided()) return true;
         }
@@ -233,16 +276,36 @@ bool Experiment::any_guided() const {
     return false;
 }
 
+}  // namespace
+
+bool Experiment::any_guided() const {
+    if (circumstances_.traits.embeds_guidance) return false;
+    const auto parts = run_.parts();
+    return std::any_of(parts.begin(), parts.end(), [](const RunSettings* part) { return any_guided_of(*part); });
+}
+
+/// Of the largest batch.
 MemoryRequest Experiment::memory_request() const {
-    const BatchSettings first = batch(0);
-    return {.placement = placement(),
-            .size = first.size(),
-            .pictures = first.pictures(),
-            .guided = any_guided(),
-            .encodes_picture = inputs_ != nullptr,
-            .keep = run_.keep_loaded    ? Keep::all
-                    : batch_count() > 1 ? Keep::loop
-                                        : Keep::none};
+    MemoryRequest request{.placement = placement(),
+                          .guided = any_guided(),
+                          .keep = run_.keep_loaded    ? Keep::all
+                                  : batch_count() > 1 ? Keep::loop
+                                                      : Keep::none};
+    LineProblems problems;
+    const auto consider = [&](size_t number) {
+        const BatchSettings settings = batch(number);
+        request.encodes_picture = request.encodes_picture || settings.image.given();
+        const auto pixels = [](int64_t pictures, Size size) { return pictures * size.width * size.height; };
+        if (pixels(settings.pictures(), settings.size()) <= pixels(request.pictures, request.size)) return;
+        request.pictures = settings.pictures();
+        request.size = settings.size();
+    };
+    for (const RunSettings* const part : run_.parts())
+        problems.gather(part->place, [&] {
+            for (const size_t number : part->batches_of_inputs()) consider(number);
+        });
+    problems.fail_if_any(run_.source);
+    return request;
 }
 
 void Experiment::make_memory_plan() {
@@ -295,7 +358,9 @@ void Experiment::prepare_prompts(const BatchSettings& batch, Reporter& reporter)
     std::vector<Prompt> prompts;
     for (int64_t index = 0; index < batch.pictures() && !batch.prompts.empty(); ++index)
         prompts.push_back(prompt(batch, index));
-    if (any_guided()) {
+    if (!run_.jobs.empty()) {
+        if (batch.is_guided()) prompts.push_back(negative_prompt(batch));
+    } else if (any_guided()) {
         // Of a batch without guidance the negative prompt was taken away, but another may follow.
         BatchSettings guided = run_.batch;
         if (!circumstances_.traits.zeros_for_no_prompt) guided.negative_prompt = guided.negative_prompt.value_or("");
@@ -312,9 +377,11 @@ BatchRequest Experiment::request(const BatchSettings& batch) const {
     BatchRequest request{.pictures = batch.pictures(),
                          .size = batch.size(),
                          .negative_prompt = negative_prompt(batch),
-                         .guidance = {.scale = batch.guidance.value_or(1.0), .rescale = batch.guidance_rescale},
+                         .guidance = {.scale = batch.guidance.value_or(1.0),
+                                      .rescale = batch.guidance_rescale,
+                                      .embedded = batch.embeds_guidance},
                          .options = batch,
-                         .inputs = inputs_,
+                         .inputs = batch.image.given() ? inputs_ : nullptr,
                          .strength = batch.strength.value_or(1.0),
                          .start_noise = start_latents_};
     for (int64_t index = 0; index < batch.pictures() && !batch.prompts.empty(); ++index)
@@ -341,6 +408,7 @@ Denoised Experiment::denoise(const BatchSettings& batch, Reporter& reporter) {
         reporter.detail(concat("loaded ", component, " in ", seconds, " s; resident memory is now ",
                                resident_memory() / 1'000'000, " MB"));
     });
+    if (batch.image.given()) read_inputs(batch);
     prepare_prompts(batch, reporter);
     const auto scheduler = new_scheduler(batch);
     warn_of_long_steps(batch, scheduler->timesteps().size(), reporter);
@@ -355,8 +423,8 @@ FinishedPictures Experiment::finish(const BatchSettings& batch, const Denoised& 
     pipeline_->components().end_batch();
     FinishedPictures finished;
     for (const Image& result : results) {
-        finished.images.push_back(inputs_ ? inputs_->finish(result) : result);
-        if (!inputs_) continue;
+        finished.images.push_back(batch.image.given() ? inputs_->finish(result) : result);
+        if (!batch.image.given()) continue;
         if (auto comparison = inputs_->compare(finished.images.back()))
             finished.comparisons.push_back(std::move(*comparison));
     }

@@ -3,16 +3,22 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
+#include "diffapple/core/text.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/weights.h"
+#include "diffapple/recipes/jobs.h"
 #include "diffapple/recipes/output_names.h"
 #include "diffapple/recipes/picture_file.h"
 #include "diffapple/sheets/contact_sheet.h"
@@ -24,58 +30,137 @@ using nlohmann::json;
 
 namespace {
 
-/// One picture of the plan.
-struct Picture {
-    fs::path path;
-    Recipe recipe;         ///< of a skipped one: as its file has it
+/// One picture of the plan. A run has up to a hundred thousand: what can be computed again is not kept.
+struct PlannedPicture {
+    std::string path;
     bool skipped = false;  ///< made already, and stays
 };
 
 /// One batch of the plan.
 struct PlannedBatch {
-    BatchSettings settings;
-    std::vector<Picture> pictures;
+    size_t number;  ///< of the run's
+    size_t turns = 0;
+    std::vector<PlannedPicture> pictures;
 
     bool skipped() const {
-        return std::all_of(pictures.begin(), pictures.end(), [](const Picture& picture) { return picture.skipped; });
+        return std::all_of(pictures.begin(), pictures.end(), [](const auto& picture) { return picture.skipped; });
     }
 };
 
-PlannedBatch plan_batch(const Experiment& experiment, size_t number) {
-    PlannedBatch batch{.settings = experiment.batch(number)};
-    experiment.new_scheduler(batch.settings);  // throws what is wrong with it
-    const bool sweep = experiment.batch_count() > 1;
-    for (int64_t index = 0; index < batch.settings.pictures(); ++index) {
-        Picture picture{experiment.path(batch.settings, index), experiment.recipe(batch.settings, index)};
-        const bool force = experiment.run().force;
-        const PicturePlace place = find_place(picture.path, picture.recipe, force, experiment.run().if_exists);
-        picture.path = place.path;
-        picture.skipped = place.existing && sweep && !force;
-        if (picture.skipped) picture.recipe = *place.existing;
-        batch.pictures.push_back(std::move(picture));
+using Plan = std::vector<PlannedBatch>;
+
+/// Makes the plan, and finds every error that can be known before the model is loaded.
+class Planner {
+public:
+    explicit Planner(const Experiment& experiment) : experiment_(experiment), run_(experiment.run()) {}
+
+    Plan make() {
+        Plan plan;
+        LineProblems problems;
+        for (size_t number = 0; number < experiment_.batch_count(); ++number) {
+            const std::string& place = experiment_.place(number);
+            if (!run_.shard.has(number) || problems.has(place)) continue;
+            check_stop();
+            problems.gather(place, [&] { add_batch(number, plan); });
+        }
+        problems.fail_if_any(run_.source);
+        return plan;
     }
-    return batch;
-}
 
-/// Every batch of the run, with what is made already and every error that can be known before the model is loaded.
-std::vector<PlannedBatch> make_plan(const Experiment& experiment) {
-    std::vector<PlannedBatch> plan;
-    for (size_t number = 0; number < experiment.batch_count(); ++number)
-        if (experiment.run().shard.has(number)) plan.push_back(plan_batch(experiment, number));
-    return plan;
-}
+    size_t repeated() const { return repeated_; }
 
-void require_writable(const fs::path& file) {
-    const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+private:
+    void add_batch(size_t number, Plan& plan) {
+        const BatchSettings settings = experiment_.batch(number);
+        PlannedBatch batch{.number = number, .turns = turns_of(settings), .pictures = {}};
+        for (int64_t index = 0; index < settings.pictures(); ++index)
+            batch.pictures.push_back(plan_picture(number, settings, index));
+        is_repeated(batch, settings) ? void(++repeated_) : plan.push_back(std::move(batch));
+    }
+
+    PlannedPicture plan_picture(size_t number, const BatchSettings& settings, int64_t index) const {
+        PlannedPicture picture{experiment_.path(run_.job_of(number).out, settings, index).string()};
+        if (!is_there(picture.path)) return picture;
+        // A file of prompts may have one line today and two tomorrow: it is always a sweep.
+        const bool sweep = experiment_.batch_count() > 1 || !run_.jobs.empty();
+        const PicturePlace place =
+            find_place(picture.path, experiment_.recipe(settings, index), run_.force, run_.if_exists);
+        picture.path = place.path.string();
+        picture.skipped = place.existing && sweep && !run_.force;
+        return picture;
+    }
+
+    /// Throws what is wrong with the sampler's settings. It is made once for those that many batches share.
+    size_t turns_of(const BatchSettings& settings) {
+        const auto key = std::tuple(settings.scheduler, settings.steps, settings.strength.value_or(1.0), settings.eta,
+                                    settings.mask.given());
+        const auto found = turns_.find(key);
+        if (found != turns_.end()) return found->second;
+        return turns_[key] = experiment_.new_scheduler(settings)->timesteps().size();
+    }
+
+    /// Lines of a file, or pictures to start from, may ask for the same batch twice; what has one name is the same.
+    bool is_repeated(const PlannedBatch& batch, const BatchSettings& settings) {
+        if (run_.jobs.empty()) return false;
+        for (size_t index = 0; index < batch.pictures.size(); ++index) {
+            const auto [found, fresh] = planned_.try_emplace(batch.pictures[index].path, batch.number, index);
+            if (fresh) continue;
+            const auto [number, other_index] = found->second;
+            const Recipe other = experiment_.recipe(experiment_.batch(number), static_cast<int64_t>(other_index));
+            const Recipe wanted = experiment_.recipe(settings, static_cast<int64_t>(index));
+            if (const auto difference = describe_difference(other, wanted); !difference.empty())
+                fail(found->first, ": is the place of two pictures, also of ", experiment_.place(number), " (",
+                     difference, "); give one of them another \"out\"");
+            return true;
+        }
+        return false;
+    }
+
+    const Experiment& experiment_;
+    const RunSettings& run_;
+    std::map<std::tuple<std::string, int64_t, double, double, bool>, size_t> turns_;
+    std::unordered_map<std::string, std::pair<size_t, size_t>> planned_;  ///< of a path: batch and index
+    size_t repeated_ = 0;
+};
+
+void require_writable(const fs::path& folder) {
     std::error_code error;
-    if (fs::is_directory(file, error)) fail(file.string(), ": is a folder, and a file of this name is to be written");
     fs::create_directories(folder, error);
     if (error) fail(folder.string(), ": the folder cannot be made (", error.message(), "); choose another with --out");
     if (access(folder.c_str(), W_OK | X_OK) != 0)
         fail(folder.string(), ": no permission to write there; choose another folder with --out");
 }
 
-json make_report(const Experiment& experiment, const PlannedBatch& batch, const Picture& picture) {
+fs::path folder_of(const fs::path& file) {
+    return file.has_parent_path() ? file.parent_path() : fs::path(".");
+}
+
+/// Makes the folders, and removes what runs that were killed left in them.
+void prepare_folders(const Plan& plan, const fs::path& save_latents) {
+    std::set<fs::path> written, seen;
+    for (const PlannedBatch& batch : plan)
+        for (const PlannedPicture& picture : batch.pictures) {
+            const fs::path folder = folder_of(picture.path);
+            if (!batch.skipped()) written.insert(folder);
+            seen.insert({folder, folder.parent_path()});
+        }
+    if (!save_latents.empty()) {
+        if (is_folder(save_latents))
+            fail(save_latents.string(), ": is a folder, and a file of this name is to be written");
+        written.insert(folder_of(save_latents));
+    }
+    for (const fs::path& folder : written) require_writable(folder);
+    for (const fs::path& folder : seen) remove_stale_temporary_files(folder);
+}
+
+/// A picture that is there.
+struct Picture {
+    fs::path path;
+    Recipe recipe;  ///< of a skipped one: as its file has it
+    bool skipped = false;
+};
+
+json make_report(const Experiment& experiment, const BatchSettings& batch, const Picture& picture) {
     const json& determining = picture.recipe.determining;
     const json& settings = determining.at("settings");
     const auto setting = [&](const char* key) { return settings.value(key, json()); };
@@ -87,10 +172,10 @@ json make_report(const Experiment& experiment, const PlannedBatch& batch, const 
             {"negative_prompt", setting("negative_prompt")},
             {"steps", setting("steps")},
             {"guidance", setting("guidance")},
-            {"scheduler", batch.settings.scheduler},
+            {"scheduler", batch.scheduler},
             {"width", setting("width")},
             {"height", setting("height")},
-            {"model", batch.settings.model},
+            {"model", batch.model},
             {"device", device_name(experiment.placement().device)},
             {"dtype", dtype_name(experiment.placement().dtype)},
             {"seconds", known("seconds")},
@@ -105,27 +190,27 @@ void save_latents(const fs::path& file, const Denoised& denoised) {
 }
 
 /// The pictures of a batch whose loop is done. Minutes of work must not be lost where this fails: the latents are kept.
-FinishedPictures finish_batch(Experiment& experiment, const PlannedBatch& batch, const Denoised& denoised,
-                              Reporter& reporter) {
+FinishedPictures finish_batch(Experiment& experiment, const BatchSettings& settings, const fs::path& first_picture,
+                              const Denoised& denoised, Reporter& reporter) {
     try {
-        return experiment.finish(batch.settings, denoised, reporter);
+        return experiment.finish(settings, denoised, reporter);
     } catch (const Interrupted&) {
         throw;
     } catch (const std::exception&) {
-        const fs::path& picture = batch.pictures.front().path;
-        const fs::path kept = picture.parent_path() / (picture.stem().string() + "_latents.safetensors");
+        const fs::path kept = first_picture.parent_path() / (first_picture.stem().string() + "_latents.safetensors");
         save_latents(kept, denoised);
         reporter.note(kept.string() + ": the final latents of this batch, of which no pictures could be made");
         throw;
     }
 }
 
-void make_batch(Experiment& experiment, PlannedBatch& batch, Reporter& reporter) {
-    const Denoised denoised = experiment.denoise(batch.settings, reporter);
+void make_batch(Experiment& experiment, const BatchSettings& settings, std::vector<Picture>& pictures,
+                Reporter& reporter) {
+    const Denoised denoised = experiment.denoise(settings, reporter);
     if (!experiment.run().save_latents.empty()) save_latents(experiment.run().save_latents, denoised);
-    const FinishedPictures finished = finish_batch(experiment, batch, denoised, reporter);
+    const FinishedPictures finished = finish_batch(experiment, settings, pictures.front().path, denoised, reporter);
     for (size_t i = 0; i < finished.images.size(); ++i) {
-        Picture& picture = batch.pictures[i];
+        Picture& picture = pictures[i];
         if (picture.skipped) continue;  // a run was killed between the pictures of this batch
         experiment.record_what_is_known(denoised, picture.recipe);
         if (i < finished.comparisons.size())
@@ -134,32 +219,37 @@ void make_batch(Experiment& experiment, PlannedBatch& batch, Reporter& reporter)
     }
 }
 
-/// Removes what runs that were killed left where this run writes.
-void tidy_folders(const std::vector<PlannedBatch>& plan) {
-    std::set<fs::path> folders;
-    for (const PlannedBatch& batch : plan)
-        for (const Picture& picture : batch.pictures)
-            folders.insert({picture.path.parent_path(), picture.path.parent_path().parent_path()});
-    for (const fs::path& folder : folders) remove_stale_temporary_files(folder);
+/// The batch's pictures with their recipes; of those that are made, their files'.
+std::vector<Picture> open_pictures(const Experiment& experiment, const PlannedBatch& batch,
+                                   const BatchSettings& settings) {
+    std::vector<Picture> pictures;
+    for (size_t i = 0; i < batch.pictures.size(); ++i) {
+        const auto& [path, skipped] = batch.pictures[i];
+        const auto existing = skipped ? read_recipe(path) : std::nullopt;
+        pictures.push_back(
+            {path, existing ? *existing : experiment.recipe(settings, static_cast<int64_t>(i)), skipped});
+    }
+    return pictures;
 }
 
 /// Tells the reporter how much there is to do.
-void announce(const Experiment& experiment, const std::vector<PlannedBatch>& plan, Reporter& reporter) {
+void announce(const Plan& plan, size_t repeated, Reporter& reporter) {
     size_t batches = 0, turns = 0;
     for (const PlannedBatch& batch : plan) {
         if (batch.skipped()) continue;
         ++batches;
-        turns += experiment.new_scheduler(batch.settings)->timesteps().size();
+        turns += batch.turns;
     }
+    if (repeated > 0) reporter.note(concat(repeated, " batches are asked for twice, and made once"));
     if (batches < plan.size())
         reporter.note(concat(plan.size() - batches, " of ", plan.size(), " batches are made already"));
     reporter.begin_run(batches, turns);
 }
 
-std::string describe_interrupt(const std::vector<PlannedBatch>& plan, size_t batches_done, const RunSettings& run) {
+std::string describe_interrupt(const Plan& plan, size_t batches_done, const RunSettings& run) {
     size_t done = 0, all = 0;
     for (size_t i = 0; i < plan.size(); ++i)
-        for (const Picture& picture : plan[i].pictures) {
+        for (const PlannedPicture& picture : plan[i].pictures) {
             ++all;
             if (i < batches_done || picture.skipped) ++done;
         }
@@ -170,16 +260,17 @@ std::string describe_interrupt(const std::vector<PlannedBatch>& plan, size_t bat
 
 /// The contact sheet of a sweep, beside its prompts' folders. A run that made nothing new leaves one that is there.
 /// That a sheet cannot be made (the pictures may be too many for one) is no failure of the run.
-void make_sheet(const RunSettings& run, const std::vector<PlannedBatch>& plan, Reporter& reporter) {
+void make_sheet(const RunSettings& run, const Plan& plan, Reporter& reporter) {
     const bool varies = plan.size() > 1 || run.batch.prompts.size() > 1;
     if (!run.sheet || run.shard.is_part() || !varies) return;
     std::vector<fs::path> files;
     for (const PlannedBatch& batch : plan)
-        for (const Picture& picture : batch.pictures) files.push_back(picture.path);
+        for (const PlannedPicture& picture : batch.pictures) files.emplace_back(picture.path);
+    // Of jobs with folders of their own, it is where the run's other results are.
+    const fs::path folder = run.out / files.front().parent_path().parent_path().filename();
     const bool made_new = std::any_of(plan.begin(), plan.end(), [](const auto& batch) { return !batch.skipped(); });
     try {
-        const WrittenSheet sheet = write_contact_sheet(
-            files, {.folder = files.front().parent_path().parent_path(), .keep_existing = !made_new});
+        const WrittenSheet sheet = write_contact_sheet(files, {.folder = folder, .keep_existing = !made_new});
         for (const auto& message : sheet.notes) reporter.note("contact sheet: " + message);
         for (const auto& message : sheet.problems) reporter.note("contact sheet: " + message);
         reporter.note("contact sheet: " + sheet.path.string());
@@ -198,32 +289,40 @@ std::string batch_label(const BatchSettings& batch) {
     return label;
 }
 
+/// Of many prompts, which one is at work.
+std::string prompt_label(const Experiment& experiment, size_t number, const BatchSettings& batch) {
+    constexpr size_t most_shown = 40;
+    const std::string& place = experiment.place(number);
+    return place.empty() ? "" : concat(place, " '", shorten(batch.prompt_of(0), most_shown), "', ");
+}
+
 }  // namespace
 
-BatchProgress::BatchProgress(Reporter& reporter, const BatchSettings& batch) : reporter_(reporter) {
-    reporter.begin_batch(batch_label(batch));
+BatchProgress::BatchProgress(Reporter& reporter, const BatchSettings& batch, const std::string& prompt)
+    : reporter_(reporter) {
+    reporter.begin_batch(prompt + batch_label(batch));
 }
 
 void run_experiment(Experiment& experiment, Reporter& reporter) {
-    std::vector<PlannedBatch> plan = make_plan(experiment);
-    for (const PlannedBatch& batch : plan)
-        if (!batch.skipped())
-            for (const Picture& picture : batch.pictures) require_writable(picture.path);
-    if (!experiment.run().save_latents.empty()) require_writable(experiment.run().save_latents);
+    Planner planner(experiment);
+    const Plan plan = planner.make();
+    prepare_folders(plan, experiment.run().save_latents);
     experiment.explain_demo(reporter);
     experiment.explain_noise(reporter);
-    tidy_folders(plan);
-    announce(experiment, plan, reporter);
+    announce(plan, planner.repeated(), reporter);
 
     size_t batches_done = 0;
     try {
-        for (PlannedBatch& batch : plan) {
+        for (const PlannedBatch& batch : plan) {
+            check_stop();
+            const BatchSettings settings = experiment.batch(batch.number);
+            std::vector<Picture> pictures = open_pictures(experiment, batch, settings);
             if (!batch.skipped()) {
-                const BatchProgress progress(reporter, batch.settings);
-                make_batch(experiment, batch, reporter);
+                const BatchProgress progress(reporter, settings, prompt_label(experiment, batch.number, settings));
+                make_batch(experiment, settings, pictures, reporter);
             }
             ++batches_done;
-            for (const Picture& picture : batch.pictures) reporter.picture(make_report(experiment, batch, picture));
+            for (const Picture& picture : pictures) reporter.picture(make_report(experiment, settings, picture));
         }
     } catch (const Interrupted&) {
         throw Error(describe_interrupt(plan, batches_done, experiment.run()), ExitCode::interrupted);

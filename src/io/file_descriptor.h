@@ -34,8 +34,7 @@ public:
         FileDescriptor file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
         if (file.get() < 0) fail(path.string(), ": cannot open: ", std::strerror(errno));
         const auto mode = file.status(path).st_mode;
-        if (!S_ISREG(mode))
-            fail(path.string(), ": is not a file but a ", kind_of(mode));
+        if (!S_ISREG(mode)) fail(path.string(), ": is not a file but a ", kind_of(mode));
         return file;
     }
 

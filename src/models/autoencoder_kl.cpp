@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "config_fields.h"
@@ -24,16 +25,24 @@ void read_blocks(const JsonFields& fields, AutoencoderKLConfig& config) {
     }
 }
 
-void refuse_normalised_latents(const JsonFields& fields) {
-    for (const std::string key : {"latents_mean", "latents_std"})
-        if (fields.has(key)) fields.reject(key, "is set, but latents normalised by channel are not supported");
+std::optional<AutoencoderKLConfig::LatentStatistics> read_latent_statistics(const JsonFields& fields,
+                                                                            int64_t channels) {
+    const auto read = [&](const std::string& key) {
+        auto values = fields.numbers(key);
+        if (static_cast<int64_t>(values.size()) != channels)
+            fields.reject(key, concat("has ", values.size(), " entries, but latent_channels is ", channels));
+        return values;
+    };
+    if (!fields.has("latents_mean") || !fields.has("latents_std")) return std::nullopt;
+    AutoencoderKLConfig::LatentStatistics found{.mean = read("latents_mean"), .deviation = read("latents_std")};
+    if (std::count(found.deviation.begin(), found.deviation.end(), 0.0)) fields.reject("latents_std", "has a 0");
+    return found;
 }
 
 }  // namespace
 
 AutoencoderKLConfig AutoencoderKLConfig::from_json(const JsonFields& fields) {
     require_class(fields, "AutoencoderKL");
-    refuse_normalised_latents(fields);
     AutoencoderKLConfig config;
     read_blocks(fields, config);
     config.in_channels = fields.integer("in_channels", 1, max_channels, 3);
@@ -47,7 +56,7 @@ AutoencoderKLConfig AutoencoderKLConfig::from_json(const JsonFields& fields) {
     config.sample_size = sample ? sample->height : usual_sample;
     config.scaling_factor = fields.number("scaling_factor", 0.18215);
     if (config.scaling_factor == 0.0) fields.reject("scaling_factor", "must not be 0");
-    if (fields.has("shift_factor")) config.shift_factor = fields.number("shift_factor");
+    config.latent_statistics = read_latent_statistics(fields, config.latent_channels);
     config.force_upcast = fields.boolean("force_upcast", true);
     config.use_quant_conv = fields.boolean("use_quant_conv", true);
     config.use_post_quant_conv = fields.boolean("use_post_quant_conv", true);

@@ -47,14 +47,19 @@ std::array<double, 3> read_colour(const JsonFields& fields, const std::string& k
     return {values[0], values[1], values[2]};
 }
 
+/// True by default, for which null stands in transformers' image processors.
+bool read_step(const JsonFields& fields, const std::string& key) {
+    return !fields.has(key) || fields.boolean(key);
+}
+
 }  // namespace
 
 ClipImageProcessorConfig ClipImageProcessorConfig::from_json(const JsonFields& fields) {
     ClipImageProcessorConfig config;
-    config.do_resize = fields.boolean("do_resize", true);
-    config.do_center_crop = fields.boolean("do_center_crop", true);
-    config.do_rescale = fields.boolean("do_rescale", true);
-    config.do_normalize = fields.boolean("do_normalize", true);
+    config.do_resize = read_step(fields, "do_resize");
+    config.do_center_crop = read_step(fields, "do_center_crop");
+    config.do_rescale = read_step(fields, "do_rescale");
+    config.do_normalize = read_step(fields, "do_normalize");
     read_resize(fields, config);
     config.resample = read_filter(fields);
     config.crop_size = read_crop_size(fields);

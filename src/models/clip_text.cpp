@@ -29,8 +29,6 @@ ClipTextConfig ClipTextConfig::from_json(const JsonFields& fields) {
         return nested;
     }
     if (fields.has("model_type")) fields.choice("model_type", {"clip_text_model"});
-    if (fields.boolean("use_attention_mask", false))
-        fields.reject("use_attention_mask", "is true, but encoders that mask the padding are not supported");
     constexpr int64_t max_vocabulary = 1 << 24, max_positions = 1 << 16;
     return {
         .vocab_size = fields.integer("vocab_size", 1, max_vocabulary, 49408),
@@ -38,6 +36,7 @@ ClipTextConfig ClipTextConfig::from_json(const JsonFields& fields) {
         .encoder = read_clip_encoder(fields, {.hidden_size = 512, .intermediate_size = 2048, .layers = 12, .heads = 8}),
         .eos_token_id = fields.integer("eos_token_id", 0, max_vocabulary, 49407),
         .projection_dim = fields.integer("projection_dim", 1, 1 << 16, 512),
+        .use_attention_mask = fields.boolean("use_attention_mask", false),
         .with_projection = names_projection(fields)};
 }
 
@@ -110,7 +109,8 @@ ClipTextOutput ClipTextModel::forward(const at::Tensor& ids, const ClipTextReque
     check(ids, request);
     const int64_t depth = encoder_->depth(), wanted = depth - request.layers_skipped;
     const at::Tensor embedded = embeddings_->forward(ids);
-    const at::Tensor mask = causal_mask(ids.size(1), embedded);
+    at::Tensor mask = causal_mask(ids.size(1), embedded);
+    if (request.seen) mask.slice(1, *request.seen).fill_(-std::numeric_limits<double>::infinity());
     const at::Tensor hidden = encoder_->forward(embedded, mask, 0, wanted);
     ClipTextOutput output{.hidden = request.final_norm ? final_layer_norm_->forward(hidden) : hidden};
     if (request.pooled) output.pooled = pool(encoder_->forward(hidden, mask, wanted, depth), ids);

@@ -78,7 +78,7 @@ Misfits find_misfits(const torch::OrderedDict<std::string, at::Tensor>& paramete
                               c10::toString(found->second.dtype));
     }
     for (const auto& [name, tensor] : stored)
-        if (!parameters.contains(name)) misfits.unexpected.add(shorten(name, 100), ' ', at::IntArrayRef(tensor.shape));
+        if (!parameters.contains(name)) misfits.unexpected.add(quote(name), ' ', at::IntArrayRef(tensor.shape));
     return misfits;
 }
 

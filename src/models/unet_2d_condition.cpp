@@ -78,8 +78,12 @@ UNet2DConditionModel::UNet2DConditionModel(const UNet2DConditionConfig& config) 
     const int64_t first = config.block_out_channels.front();
     const size_t levels = config.block_out_channels.size();
     conv_in_ = register_module("conv_in", make_conv(config.in_channels, first, config.conv_in_kernel));
-    time_embedding_ = register_module(
-        "time_embedding", std::make_shared<nn::TimestepEmbedding>(first, config.time_embed_dim, config.act_fn));
+    time_embedding_ =
+        register_module("time_embedding", std::make_shared<nn::TimestepEmbedding>(
+                                              first, config.time_embed_dim, config.act_fn, config.guidance_embed_dim));
+    if (config.encoder_hid_dim)
+        encoder_hid_proj_ = register_module(
+            "encoder_hid_proj", std::make_shared<nn::Linear>(*config.encoder_hid_dim, config.cross_attention_dim));
     if (config.text_time)
         add_embedding_ = register_module("add_embedding", std::make_shared<nn::TimestepEmbedding>(
                                                               config.text_time->input_dim, config.time_embed_dim));
@@ -102,11 +106,13 @@ std::vector<nn::BasicTransformerBlock*> UNet2DConditionModel::transformer_blocks
 }
 
 nn::TextContext UNet2DConditionModel::encode_text(const at::Tensor& embeddings) {
-    if (embeddings.size(-1) != config_.cross_attention_dim)
-        fail("unet: it takes text embeddings of width ", config_.cross_attention_dim,
-             " (cross_attention_dim), but got ", embeddings.size(-1), "; the text encoder belongs to another model");
+    if (embeddings.size(-1) != config_.text_width())
+        fail("unet: it takes text embeddings of width ", config_.text_width(), " (",
+             config_.encoder_hid_dim ? "encoder_hid_dim" : "cross_attention_dim", "), but got ", embeddings.size(-1),
+             "; the text encoder belongs to another model");
+    const auto projected = encoder_hid_proj_ ? encoder_hid_proj_->forward(embeddings) : embeddings;
     nn::TextContext context;
-    for (auto* const block : transformer_blocks()) context.append(block->project_text(embeddings));
+    for (auto* const block : transformer_blocks()) context.append(block->project_text(projected));
     return context;
 }
 
@@ -124,10 +130,19 @@ at::Tensor UNet2DConditionModel::embed_added(const at::Tensor& text_embeds, cons
         at::cat({text_embeds, embedded.to(text_embeds.device(), text_embeds.scalar_type())}, 1));
 }
 
-at::Tensor UNet2DConditionModel::embed_time(double timestep, const at::Tensor& added) {
+at::Tensor UNet2DConditionModel::embed_guidance(double scale) {
+    constexpr double timesteps = 1000;  // the scale above 1, as if it were a share of all timesteps
+    const auto position = at::full({1}, scale - 1, at::kFloat).mul_(timesteps);
+    return nn::guidance_embedding(position, config_.guidance_embed_dim.value())
+        .to(conv_in_->weight.device(), conv_in_->weight.scalar_type());
+}
+
+at::Tensor UNet2DConditionModel::embed_time(double timestep, const at::Tensor& added, const at::Tensor& guidance) {
     const auto projected = nn::sinusoidal_embedding(timestep, config_.block_out_channels.front(),
                                                     config_.flip_sin_to_cos, config_.freq_shift);
-    auto temb = time_embedding_->forward(projected.to(conv_in_->weight.device(), conv_in_->weight.scalar_type()));
+    auto temb =
+        time_embedding_->forward(projected.to(conv_in_->weight.device(), conv_in_->weight.scalar_type()), guidance);
+    if (config_.timestep_post_act) temb = nn::ops::activate(std::move(temb), *config_.timestep_post_act);
     if (added.defined()) temb = temb.add(added);
     if (config_.time_embedding_act_fn) temb = nn::ops::activate(std::move(temb), *config_.time_embedding_act_fn);
     // Every block activates the embedding in the same way, so it is done once.
@@ -135,9 +150,9 @@ at::Tensor UNet2DConditionModel::embed_time(double timestep, const at::Tensor& a
 }
 
 at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, double timestep, const nn::TextContext& text,
-                                         const at::Tensor& added) {
+                                         const at::Tensor& added, const at::Tensor& guidance) {
     // 1. time
-    const auto temb = embed_time(timestep, added);
+    const auto temb = embed_time(timestep, added, guidance);
 
     // 2. pre-process
     auto x = config_.center_input_sample ? sample.mul(2).sub_(1) : sample;

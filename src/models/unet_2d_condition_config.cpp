@@ -9,14 +9,13 @@
 namespace diffapple {
 namespace {
 
-/// Options of other models that diffusers builds from the same class; set, they would change the result.
+/// Options of other models that diffusers builds from the same class; set, they would change the result. (Some are read
+/// only by blocks that this program refuses: resnet_skip_time_act, resnet_out_scale_factor, cross_attention_norm,
+/// mid_block_only_cross_attention.)
 void refuse_unsupported(const JsonFields& fields) {
-    for (const std::string key :
-         {"class_embed_type", "num_class_embeds", "encoder_hid_dim", "encoder_hid_dim_type", "time_cond_proj_dim",
-          "timestep_post_act", "cross_attention_norm", "num_attention_heads"})
+    for (const std::string key : {"class_embed_type", "num_class_embeds", "num_attention_heads"})
         if (fields.has(key)) fields.reject(key, "is set, but models with it are not supported");
-    for (const std::string key :
-         {"dual_cross_attention", "class_embeddings_concat", "resnet_skip_time_act", "mid_block_only_cross_attention"})
+    for (const std::string key : {"dual_cross_attention", "class_embeddings_concat"})
         if (fields.boolean(key, false)) fields.reject(key, "is true, but models with it are not supported");
     if (fields.has("only_cross_attention")) {
         const auto& value = fields.value("only_cross_attention");
@@ -26,8 +25,13 @@ void refuse_unsupported(const JsonFields& fields) {
     }
     fields.choice("attention_type", {"default"}, "default");
     fields.choice("time_embedding_type", {"positional"}, "positional");
-    if (fields.number("resnet_out_scale_factor", 1.0) != 1.0)
-        fields.reject("resnet_out_scale_factor", "is not 1, but models with it are not supported");
+}
+
+/// A projection of the text's embeddings (`encoder_hid_dim`); of pictures' there is none.
+std::optional<int64_t> read_text_projection(const JsonFields& fields) {
+    if (fields.has("encoder_hid_dim_type")) fields.choice("encoder_hid_dim_type", {"text_proj"});
+    if (!fields.has("encoder_hid_dim")) return std::nullopt;
+    return fields.integer("encoder_hid_dim", 1, max_channels);
 }
 
 /// One number for all levels, or a list with one for each.
@@ -141,6 +145,7 @@ void read_attention(const JsonFields& fields, UNet2DConditionConfig& config) {
     if (std::any_of(widths.begin(), widths.end(), [&](int64_t width) { return width != widths.front(); }))
         fields.reject("cross_attention_dim", "has different entries, but there is one text for all blocks");
     config.cross_attention_dim = widths.front();
+    config.encoder_hid_dim = read_text_projection(fields);
     read_depths(fields, config);
     config.upcast_attention = fields.boolean("upcast_attention", false);
     fields.boolean("use_linear_projection", false);  // how the weights are stored: nn::Transformer2DModel
@@ -152,6 +157,9 @@ void read_time(const JsonFields& fields, UNet2DConditionConfig& config) {
     config.flip_sin_to_cos = fields.boolean("flip_sin_to_cos", true);
     if (fields.has("time_embedding_act_fn"))
         config.time_embedding_act_fn = read_activation(fields, "time_embedding_act_fn");
+    if (fields.has("timestep_post_act")) config.timestep_post_act = read_activation(fields, "timestep_post_act");
+    if (fields.has("time_cond_proj_dim"))
+        config.guidance_embed_dim = fields.integer("time_cond_proj_dim", 4, max_channels);
     if (!fields.has("addition_embed_type")) return;
     fields.choice("addition_embed_type", {"text_time"});
     config.text_time = {.time_embed_dim = fields.integer("addition_time_embed_dim", 1, max_channels),

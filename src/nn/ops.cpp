@@ -12,6 +12,7 @@ Activation find_activation(const std::string& name) {
     if (name == "silu" || name == "swish") return Activation::silu;
     if (name == "mish") return Activation::mish;
     if (name == "gelu") return Activation::gelu;
+    if (name == "gelu_new" || name == "gelu_fast" || name == "gelu_pytorch_tanh") return Activation::gelu_tanh;
     if (name == "quick_gelu") return Activation::quick_gelu;
     if (name == "relu") return Activation::relu;
     fail("activation '", name, "' is unknown; this program has silu, swish, mish, gelu, quick_gelu and relu");
@@ -68,6 +69,8 @@ at::Tensor activate(at::Tensor x, Activation activation) {
             return at::mish_(x);
         case Activation::gelu:
             return at::gelu_(x);
+        case Activation::gelu_tanh:
+            return at::gelu_(x, "tanh");
         case Activation::quick_gelu:
             return x.mul_(at::sigmoid(x.mul(1.702)));
         case Activation::relu:

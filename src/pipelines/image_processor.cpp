@@ -128,7 +128,7 @@ std::vector<Image> to_images(const at::Tensor& batch) {
     return images;
 }
 
-Size size_of_image(const Image& image, int64_t factor) {
+Size size_of_image(Size image, int64_t factor) {
     const Size size{image.width - image.width % factor, image.height - image.height % factor};
     if (size.width == 0 || size.height == 0)
         fail("--image: a picture of ", image.width, "x", image.height, " is too small: ", factor,

@@ -21,7 +21,7 @@ struct TextEncoder {
 
 private:
     ClipTextRequest request(const Prompt& prompt) const;
-    at::Tensor ids_of(const Prompt& prompt, const OnLostText& on_lost_text) const;
+    ClipTokenizer::Padded tokens_of(const Prompt& prompt, const OnLostText& on_lost_text) const;
 };
 
 ClipTextRequest TextEncoder::request(const Prompt& prompt) const {
@@ -29,17 +29,22 @@ ClipTextRequest TextEncoder::request(const Prompt& prompt) const {
     return {.layers_skipped = prompt.clip_skip + 1, .final_norm = false, .pooled = number + 1 == count};
 }
 
-at::Tensor TextEncoder::ids_of(const Prompt& prompt, const OnLostText& on_lost_text) const {
-    const auto padded = (*tokenize)(is_second() ? prompt.text_2 : prompt.text);
+ClipTokenizer::Padded TextEncoder::tokens_of(const Prompt& prompt, const OnLostText& on_lost_text) const {
+    auto padded = (*tokenize)(is_second() ? prompt.text_2 : prompt.text);
     // The two encoders cut a prompt at the same place: one warning is enough where their texts are the same.
     const bool warned = is_second() && prompt.text_2 == prompt.text;
     if (!padded.lost.empty() && !warned) on_lost_text(padded.lost, padded.ids.size());
-    return at::tensor(padded.ids, at::kLong).unsqueeze(0).to(placement.device);
+    return padded;
 }
 
 void TextEncoder::add_to(PromptEmbedding& embedding, const Prompt& prompt, const OnLostText& on_lost_text) const {
     const at::InferenceMode inference;
-    const auto output = model->forward(ids_of(prompt, on_lost_text), request(prompt));
+    const auto tokens = tokens_of(prompt, on_lost_text);
+    const auto ids = at::tensor(tokens.ids, at::kLong).unsqueeze(0).to(placement.device);
+    ClipTextRequest wanted = request(prompt);
+    // SDXL's pipelines do not ask the config for it.
+    if (count == 1 && model->config().use_attention_mask) wanted.seen = static_cast<int64_t>(tokens.used);
+    const auto output = model->forward(ids, wanted);
     require_finite(output.hidden, "text encoding");
     embedding.hidden = is_second() ? at::cat({embedding.hidden, output.hidden}, -1) : output.hidden;
     embedding.pooled = output.pooled;

@@ -86,8 +86,7 @@ ImagePosterior StableDiffusion::encode_image(const at::Tensor& image) {
     const auto mean = posterior.mean.to(at::kFloat), deviation = posterior.std.to(at::kFloat);
     require_finite(mean, "VAE encoding");
     require_finite(deviation, "VAE encoding");
-    const double scale = config_.vae.scaling_factor, shift = config_.vae.shift_factor.value_or(0.0);
-    return {.mean = mean.sub(shift).mul_(scale), .deviation = deviation.mul(scale)};
+    return config_.scaled({.mean = mean, .deviation = deviation}, /*for_inpainting=*/encoded_.mask.defined());
 }
 
 void StableDiffusion::choose_inputs(const BatchRequest& request) {
@@ -161,7 +160,9 @@ StableDiffusion::Conditioning StableDiffusion::condition(const BatchRequest& req
     prompts.insert(prompts.end(), request.prompts.begin(), request.prompts.end());
     std::vector<nn::TextContext> contexts;
     for (const auto& prompt : prompts) contexts.push_back(context_of(prompt, unet));
-    return {.text = nn::TextContext::join(contexts), .added = embed_sizes(request, prompts, unet)};
+    return {.text = nn::TextContext::join(contexts),
+            .added = embed_sizes(request, prompts, unet),
+            .guidance = traits_.embeds_guidance ? unet.embed_guidance(request.guidance.scale) : at::Tensor()};
 }
 
 Predict StableDiffusion::predict(const BatchRequest& request, const Start& start) {
@@ -174,8 +175,9 @@ Predict StableDiffusion::predict(const BatchRequest& request, const Start& start
         at::Tensor input = extra.defined() ? at::cat({sample, extra}, 1) : sample;
         input = input.to(dtype);
         if (guidance.active()) input = at::cat({input, input});
-        const auto output =
-            unet->forward(input, timestep, conditioning.text, conditioning.added).to(at::kFloat).contiguous();
+        const auto output = unet->forward(input, timestep, conditioning.text, conditioning.added, conditioning.guidance)
+                                .to(at::kFloat)
+                                .contiguous();
         return guidance.active() ? guidance.apply(output) : output;
     };
 }
@@ -187,8 +189,7 @@ at::Tensor StableDiffusion::decode(const at::Tensor& latents) {
     const at::InferenceMode inference;
     std::vector<at::Tensor> pictures;  // one at a time: the memory of a batch's full-size activations is not needed
     for (const auto& latent : latents.split(1)) {
-        auto unscaled = latent.to(placement.dtype).div(config_.vae.scaling_factor);
-        if (config_.vae.shift_factor) unscaled.add_(*config_.vae.shift_factor);
+        const auto unscaled = config_.unscaled(latent.to(placement.dtype));
         pictures.push_back(decoder->decode(unscaled, tiling_).to(at::kFloat));
         require_finite(pictures.back(), "VAE decoding");
     }

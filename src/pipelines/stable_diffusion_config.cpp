@@ -1,4 +1,6 @@
 // What the configs of a Stable Diffusion checkpoint say.
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -23,8 +25,8 @@ void require_match(const Checkpoint& checkpoint, const StableDiffusionConfig& co
                    const std::vector<ClipTextConfig>& texts) {
     int64_t text_width = 0;
     for (const auto& text : texts) text_width += text.encoder.hidden_size;
-    if (text_width != config.unet.cross_attention_dim)
-        fail("model ", checkpoint.name, ": its UNet takes text embeddings of width ", config.unet.cross_attention_dim,
+    if (text_width != config.unet.text_width())
+        fail("model ", checkpoint.name, ": its UNet takes text embeddings of width ", config.unet.text_width(),
              ", but its text encoder", texts.size() > 1 ? "s make " : " makes ", text_width,
              "; a component is of another model, or the model is of a kind that is not supported");
     const int64_t latent = config.vae.latent_channels, in = config.unet.in_channels;
@@ -75,7 +77,7 @@ void refuse_other_components(const nlohmann::json& index, bool is_xl) {
         "unet",         "vae", "text_encoder", "tokenizer", "scheduler", "safety_checker", "feature_extractor",
         "image_encoder"};
     for (const auto& [key, entry] : index.items()) {
-        const bool is_component = entry.is_array() && entry.size() == 2 && entry[1].is_string();
+        const bool is_component = !key.starts_with("_") && entry.is_array() && entry.size() == 2 && entry[1].is_string();
         const bool of_xl = is_xl && (key == "text_encoder_2" || key == "tokenizer_2");
         if (is_component && !of_xl && std::find(known.begin(), known.end(), key) == known.end())
             JsonFields(index, "model_index.json")
@@ -116,14 +118,40 @@ c10::ScalarType StableDiffusionConfig::decoding_dtype(c10::ScalarType dtype) con
     return dtype == c10::kHalf && upcasts_vae() ? c10::kFloat : dtype;
 }
 
+namespace {
+
+/// Values of channels [1, C, 1, 1] in the dtype and on the device of latents.
+at::Tensor by_channel(const std::vector<double>& values, const at::Tensor& like) {
+    return at::tensor(values, at::kFloat).view({1, -1, 1, 1}).to(like.device(), like.scalar_type());
+}
+
+}  // namespace
+
+ImagePosterior StableDiffusionConfig::scaled(const ImagePosterior& encoded, bool for_inpainting) const {
+    const auto& [mean, deviation] = encoded;
+    const double factor = vae.scaling_factor;
+    if (!is_xl() || !vae.latent_statistics || for_inpainting) return {mean.mul(factor), deviation.mul(factor)};
+    const auto usual = by_channel(vae.latent_statistics->mean, mean);
+    const auto spread = by_channel(vae.latent_statistics->deviation, mean);
+    return {mean.sub(usual).mul_(factor).div_(spread), deviation.mul(factor).div_(spread)};
+}
+
+at::Tensor StableDiffusionConfig::unscaled(const at::Tensor& latents) const {
+    if (!is_xl() || !vae.latent_statistics) return latents.div(vae.scaling_factor);
+    return latents.mul(by_channel(vae.latent_statistics->deviation, latents))
+        .div_(vae.scaling_factor)
+        .add_(by_channel(vae.latent_statistics->mean, latents));
+}
+
 ModelTraits StableDiffusionConfig::traits() const {
     const Size latents = unet.sample_size.value_or(Size{usual_latents, usual_latents});
     // SDXL takes the last layer but one, so that one more is left out.
     const int64_t skippable = text_layers - (is_xl() ? 1 : 0);
     return {.default_size = Size{latents.width * vae_scale_factor(), latents.height * vae_scale_factor()},
-            .size_factor = std::max<int64_t>(8, vae_scale_factor()),
+            .size_factor = vae_scale_factor(),
             .has_prompts = true,
             .is_xl = is_xl(),
+            .embeds_guidance = unet.guidance_embed_dim.has_value(),
             .zeros_for_no_prompt = is_xl() && force_zeros_for_empty_prompt,
             .skippable_text_layers = std::max<int64_t>(0, skippable),
             .has_safety_checker = has_safety_checker,

@@ -20,7 +20,7 @@ const std::string& BatchSettings::prompt_of(int64_t index) const {
 }
 
 bool BatchSettings::is_guided() const {
-    return guidance && Guidance{.scale = *guidance}.active();
+    return guidance && Guidance{.scale = *guidance, .embedded = embeds_guidance}.active();
 }
 
 void RunSettings::sort_axes() {
@@ -29,18 +29,51 @@ void RunSettings::sort_axes() {
 }
 
 size_t RunSettings::batch_count() const {
+    if (!jobs.empty()) return jobs.back().first_batch + jobs.back().batch_count();
     size_t count = 1;
     for (const Axis& axis : axes) count *= axis.values.size();
     return count;
 }
 
+const RunSettings& RunSettings::job_of(size_t number) const {
+    if (jobs.empty()) return *this;
+    const auto next = std::upper_bound(jobs.begin(), jobs.end(), number,
+                                       [](size_t batch, const RunSettings& job) { return batch < job.first_batch; });
+    return *std::prev(next);
+}
+
 BatchSettings RunSettings::batch_at(size_t number) const {
-    BatchSettings settings = batch;
-    for (auto axis = axes.rbegin(); axis != axes.rend(); ++axis) {
+    const RunSettings& job = job_of(number);
+    number -= job.first_batch;
+    BatchSettings settings = job.batch;
+    for (auto axis = job.axes.rbegin(); axis != job.axes.rend(); ++axis) {
         axis->values.at(number % axis->values.size())(settings);
         number /= axis->values.size();
     }
     return settings;
+}
+
+std::vector<const RunSettings*> RunSettings::parts() const {
+    if (jobs.empty()) return {this};
+    std::vector<const RunSettings*> all;
+    for (const RunSettings& job : jobs) all.push_back(&job);
+    return all;
+}
+
+std::vector<size_t> RunSettings::batches_of_inputs() const {
+    size_t inputs = 1, stride = 1, faster = 1;
+    for (auto axis = axes.rbegin(); axis != axes.rend(); ++axis) {
+        if (axis->setting->key == "image") inputs = axis->values.size(), stride = faster;
+        faster *= axis->values.size();
+    }
+    std::vector<size_t> numbers;
+    for (size_t i = 0; i < inputs; ++i) numbers.push_back(first_batch + i * stride);
+    return numbers;
+}
+
+const std::string& FileDigests::of(const std::filesystem::path& file) {
+    const auto found = known_.find(file);
+    return found != known_.end() ? found->second : known_.emplace(file, sha256_of_file(file)).first->second;
 }
 
 std::string topic_title(Topic topic) {
@@ -75,11 +108,10 @@ namespace {
 
 /// More batches than anyone can mean, and files that one batch alone can use.
 void check_count(const RunSettings& run) {
-    constexpr size_t max_pictures = 100'000;
     auto pictures = static_cast<size_t>(run.batch.pictures());
     for (const auto& axis : run.axes) {
-        if (pictures > max_pictures / axis.values.size())
-            fail_usage("these settings make more than ", max_pictures,
+        if (pictures > max_pictures_of_run / axis.values.size())
+            fail_usage("these settings make more than ", max_pictures_of_run,
                        " pictures in one run; give fewer seeds, steps or other values");
         pictures *= axis.values.size();
     }
@@ -97,6 +129,10 @@ void prepare_for_read_prompts(RunSettings& run) {
     const char* const option = run.interactive ? "--interactive" : "--prompts";
     if (run.interactive && run.prompts_file)
         fail_usage("--interactive and --prompts: give one of them; --prompts - reads stdin");
+    if (run.interactive && run.wildcards)
+        fail_usage("--interactive and --wildcards: lists in prompts need all prompts beforehand; use --prompts FILE");
+    if (run.interactive && run.shard.is_part())
+        fail_usage("--interactive and --shard: a part needs all prompts beforehand; give them with --prompts FILE");
     if (!run.batch.prompts.empty()) fail_usage(option, " and --prompt: give one of them");
     if (!run.batch.latents.path.empty() || !run.save_latents.empty())
         fail_usage(option, ": --latents and --save-latents take one batch");
@@ -104,13 +140,18 @@ void prepare_for_read_prompts(RunSettings& run) {
     run.keep_loaded = true;
 }
 
-void identify(InputFile& file) {
-    if (!file.path.empty()) file.sha256 = sha256_of_file(file.path);
+void identify(InputFile& file, FileDigests& digests) {
+    if (!file.path.empty()) file.sha256 = digests.of(file.path);
 }
 
 }  // namespace
 
 RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenOption>& given) {
+    FileDigests digests;
+    return read_run(experiment, given, digests);
+}
+
+RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenOption>& given, FileDigests& digests) {
     RunSettings run;
     run.batch.steps = experiment.steps;
     if (experiment.has_prompts()) run.batch.guidance = experiment.guidance;
@@ -128,11 +169,12 @@ RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenO
         if (!run.batch.negative_prompt) run.batch.negative_prompt = experiment.negative_prompt;
     }
     check_count(run);
-    for (InputFile* file : {&run.batch.image, &run.batch.mask, &run.batch.latents}) identify(*file);
+    for (InputFile* file : {&run.batch.image, &run.batch.mask, &run.batch.latents}) identify(*file, digests);
     return run;
 }
 
 BatchSettings settle(BatchSettings batch, const Circumstances& circumstances) {
+    batch.embeds_guidance = circumstances.traits.embeds_guidance;
     for (const Setting& row : settings())
         if (row.settle && row.applies_to(circumstances.experiment)) row.settle(batch, circumstances);
     return batch;

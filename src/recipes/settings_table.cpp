@@ -40,6 +40,7 @@ void add_model_rows(std::vector<Setting>& rows) {
         .key = "model", .option = "--model", .value = "ID|DIR", .help = "Folder, name under models/ or Hub id"};
     model.aliases = {"-m"};
     model.topic = Topic::model;
+    model.once = true;
     model.speed = -5;
     model.usual = [](const StudyExperiment& experiment) { return experiment.model(); };
     model.read = [](const Texts& texts, RunSettings& run) {
@@ -61,6 +62,7 @@ void add_model_rows(std::vector<Setting>& rows) {
                    .value = "auto|mps|cuda|cpu",
                    .help = "Where to compute; cuda:N is the N-th GPU"};
     device.topic = Topic::model;
+    device.once = true;
     device.speed = -2;
     device.in_name = false;
     device.usual = [](const auto&) { return "auto"; };
@@ -157,6 +159,7 @@ void add_dtype_row(std::vector<Setting>& rows) {
                 .value = "auto|fp32|fp16|bf16",
                 .help = "Precision; auto is the best of the device"};
     row.topic = Topic::model;
+    row.once = true;
     row.speed = -1;
     row.usual = [](const auto&) { return "auto"; };
     row.read = [](const Texts& texts, RunSettings& run) { run.batch.dtype = texts.front(); };
@@ -177,6 +180,7 @@ void add_weights_row(std::vector<Setting>& rows) {
                 .value = "as-is|int8",
                 .help = "Of UNet and text encoders; int8 takes less memory"};
     row.topic = Topic::model;
+    row.once = true;
     row.with_prompts = true;
     row.label_name = "weight storage";  // "weights" are the digests of the model's
     row.usual = [](const auto&) { return "as-is"; };
@@ -205,6 +209,7 @@ void add_tiling_row(std::vector<Setting>& rows) {
                 .value = "auto|on|off",
                 .help = "Pictures in tiles; auto is where memory is short"};
     row.topic = Topic::model;
+    row.once = true;
     row.with_prompts = true;
     row.usual = [](const auto&) { return "auto"; };
     row.read = [](const Texts& texts, RunSettings& run) {
@@ -279,6 +284,7 @@ void add_size_conditioning_rows(std::vector<Setting>& rows) {
 
 void add_safety_row(std::vector<Setting>& rows) {
     Setting row{.key = "safety", .option = "--safety", .value = "on|off", .help = "The model's safety checker"};
+    row.once = true;
     row.topic = Topic::results;
     row.with_prompts = true;
     row.usual = [](const auto&) { return "on where it has one"; };
@@ -376,10 +382,26 @@ Setting run_row(Setting row, std::function<void(const std::string&, RunSettings&
 void add_run_rows(std::vector<Setting>& rows) {
     rows.push_back(run_row({.option = "--prompts",
                             .value = "FILE",
-                            .help = "File of prompts, one a line, - for stdin; each is a run",
+                            .help = "File of prompts, one a line, - for stdin; a line may be a JSON object of settings",
                             .topic = Topic::prompts,
                             .with_prompts = true},
                            [](const std::string& text, RunSettings& run) { run.prompts_file = text; }));
+    rows.push_back(run_row({.option = "--wildcards",
+                            .help = "{a|b} and __name__ in prompts are lists: every combination is a prompt",
+                            .topic = Topic::prompts,
+                            .with_prompts = true},
+                           [](const std::string&, RunSettings& run) { run.wildcards = true; }));
+    rows.push_back(run_row(
+        {.option = "--wildcard-folder",
+         .value = "DIR",
+         .help = "Where --wildcards finds name.txt, one text a line",
+         .topic = Topic::prompts,
+         .with_prompts = true},
+        [](const std::string& text, RunSettings& run) {
+            run.wildcards = true;
+            run.wildcard_folder = text;
+        },
+        "wildcards"));
     rows.push_back(run_row({.option = "--interactive",
                             .help = "Read prompts from stdin, with the models loaded once",
                             .topic = Topic::prompts,

@@ -1,7 +1,9 @@
 #include "diffapple/text/clip_tokenizer.h"
 
+#include <algorithm>
 #include <array>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "added_tokens.h"
 #include "byte_alphabet.h"
@@ -54,10 +56,23 @@ struct ClipTokenizer::State {
                 if (tokens[id] == content) return static_cast<int64_t>(id);
             fail(files.vocabulary.where, ": the token ", quote(content), " is not in the vocabulary");
         };
+        find_embeddings_of_several_vectors(files.added);
         start = find(files.start);
         end = find(files.end);
         pad = find(files.pad);
         unknown = find(files.unknown);
+    }
+
+    /// A textual inversion of several vectors is a token for each: "<x>", "<x>_1", "<x>_2".
+    void find_embeddings_of_several_vectors(const std::vector<AddedToken>& added) {
+        std::unordered_set<std::string> contents;
+        for (const auto& token : added) contents.insert(token.content);
+        for (const auto& token : added) {
+            std::string all = token.content;
+            for (size_t i = 1; contents.contains(concat(token.content, "_", i)); ++i)
+                all += concat(" ", token.content, "_", i);
+            if (!token.content.empty() && all != token.content) vectors.emplace(token.content, std::move(all));
+        }
     }
 
     void mark_known_bytes(const std::vector<BpePiece>& pieces) {
@@ -90,9 +105,57 @@ struct ClipTokenizer::State {
         finish_run();
     }
 
+    /// A whole text, valid UTF-8.
+    void encode_text(const std::string& text, std::vector<int64_t>& ids) const {
+        for (const auto& part : in_written_text.split(text)) {
+            if (part.id >= 0) {
+                ids.push_back(part.id);
+                continue;
+            }
+            const std::string normal = normalize(part.text);
+            for (const auto& piece : in_normal_text.split(normal)) {
+                if (piece.id >= 0) {
+                    ids.push_back(piece.id);
+                    continue;
+                }
+                for (const auto& word : split_words(piece.text)) encode_word(word, ids);
+            }
+        }
+    }
+
+    /// The text with all tokens of an embedding in place of its first, as diffusers' maybe_convert_prompt writes it:
+    /// each of the text's tokens is replaced once, wherever its name occurs. It takes them in no certain order (that of
+    /// a set); here it is that of the text.
+    std::string with_all_vectors(std::string text) const {
+        if (vectors.empty()) return text;
+        for (const auto& token : added_tokens_in(text)) {
+            const auto found = vectors.find(token);
+            if (found != vectors.end()) text = replace_all(text, token, found->second);
+        }
+        return text;
+    }
+
+    /// The texts of the added tokens that are found in a text, as they are found: normalised where the token is. Each
+    /// once.
+    std::vector<std::string> added_tokens_in(const std::string& text) const {
+        std::vector<std::string> found;
+        const auto add = [&](const TextPart& part) {
+            if (part.id >= 0 && std::find(found.begin(), found.end(), part.text) == found.end())
+                found.emplace_back(part.text);
+        };
+        for (const auto& part : in_written_text.split(text)) {
+            add(part);
+            if (part.id >= 0) continue;
+            const std::string normal = normalize(part.text);
+            for (const auto& piece : in_normal_text.split(normal)) add(piece);
+        }
+        return found;
+    }
+
     std::vector<std::string> tokens;  ///< by id, added ones too
     Bpe bpe;
     TokenFinder in_written_text, in_normal_text;
+    std::unordered_map<std::string, std::string> vectors;  ///< all tokens of such an embedding, by its first
     std::array<bool, 256> known_inner{}, known_final{};
     int64_t start = 0, end = 0, pad = 0, unknown = 0, max_length = 0;
 };
@@ -103,33 +166,20 @@ ClipTokenizer ClipTokenizer::from_folder(const std::filesystem::path& folder) {
 
 std::vector<int64_t> ClipTokenizer::encode(const std::string& text) const {
     std::vector<int64_t> ids{state_->start};
-    const std::string valid = valid_utf8(text);
-    for (const auto& part : state_->in_written_text.split(valid)) {
-        if (part.id >= 0) {
-            ids.push_back(part.id);
-            continue;
-        }
-        const std::string normal = normalize(part.text);
-        for (const auto& piece : state_->in_normal_text.split(normal)) {
-            if (piece.id >= 0) {
-                ids.push_back(piece.id);
-                continue;
-            }
-            for (const auto& word : split_words(piece.text)) state_->encode_word(word, ids);
-        }
-    }
+    state_->encode_text(state_->with_all_vectors(valid_utf8(text)), ids);
     ids.push_back(state_->end);
     return ids;
 }
 
 ClipTokenizer::Padded ClipTokenizer::encode_padded(const std::string& text) const {
-    Padded padded{.ids = encode(text), .lost = {}};
+    Padded padded{.ids = encode(text)};
     const auto length = static_cast<size_t>(state_->max_length);
     if (padded.ids.size() > length) {
         const auto cut = padded.ids.begin() + static_cast<std::ptrdiff_t>(length) - 1;
         padded.lost = decode({cut, padded.ids.end() - 1});
         padded.ids.erase(cut, padded.ids.end() - 1);
     }
+    padded.used = padded.ids.size();
     padded.ids.resize(length, state_->pad);
     return padded;
 }

@@ -91,9 +91,6 @@ def test_bad_unet_config(model, refuses, key, value):
 
 
 BAD_SCHEDULER_CONFIGS = [
-    ("_class_name", "NoSuchScheduler"),
-    ("_class_name", 5),
-    ("_class_name", ...),
     ("num_train_timesteps", 0),
     ("num_train_timesteps", -5),
     ("num_train_timesteps", 10**12),
@@ -135,6 +132,19 @@ def test_bad_scheduler_config(model, refuses, key, value):
     options = {"thresholding": True} if "thresholding_" in key or "max" in key else {}
     edit_json(model / "scheduler" / "scheduler_config.json", **{**options, key: value})
     refuses("scheduler_config.json", key)
+
+
+@pytest.mark.parametrize("name", ["NoSuchScheduler", 5, ...])
+def test_bad_class_of_a_scheduler(model, refuses, name):
+    """Of a checkpoint without an index, which would say it."""
+    (model / "model_index.json").unlink()
+    edit_json(model / "scheduler" / "scheduler_config.json", _class_name=name)
+    refuses("scheduler_config.json", "_class_name")
+
+
+def test_bad_class_of_a_scheduler_in_the_index(model, refuses):
+    edit_json(model / "model_index.json", scheduler=["diffusers", "NoSuchScheduler"])
+    refuses("_class_name", "NoSuchScheduler")
 
 
 CONFIG_FILES = ["unet/config.json", "scheduler/scheduler_config.json"]

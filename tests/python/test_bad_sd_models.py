@@ -75,7 +75,7 @@ def test_more_layers_to_skip_than_there_are(diffapple, models, model, layers):
     diffapple.ok(*options, "--clip-skip", layers)
 
 
-@pytest.mark.parametrize("component, wrong", [("unet", {"in_channels": 9}), ("vae", {"use_quant_conv": False})])
+@pytest.mark.parametrize("component, wrong", [("unet", {"in_channels": 9}), ("vae", {"layers_per_block": 2})])
 def test_weights_are_checked_before_anything_is_loaded(diffapple, models, component, wrong):
     model = diffapple.folder / "model"
     shutil.copytree(models["sd15"], model)

@@ -12,7 +12,15 @@ import subprocess
 import oracle
 import pytest
 import torch
-from checkpoints import TINY, make_checkpoint, random_unet, save_checkpoint, with_learned_variance, write_json
+from checkpoints import (
+    TINY,
+    edit_json,
+    make_checkpoint,
+    random_unet,
+    save_checkpoint,
+    with_learned_variance,
+    write_json,
+)
 from conftest import PROGRAM
 from oracle import LATENTS_BAR, assert_latents_equal
 from safetensors.torch import load_file, save_file
@@ -349,6 +357,7 @@ def test_the_checkpoints_own(diffapple, name):
     checkpoint = save_checkpoint(diffapple.folder / "model", unet)
     scheduler = CLASSES[name](**SD, prediction_type="v_prediction")
     scheduler.save_pretrained(checkpoint / "scheduler")
+    edit_json(checkpoint / "model_index.json", scheduler=["diffusers", CLASSES[name].__name__])
     assert_latents_equal(final_latents(diffapple, checkpoint), oracle.sample(unet, scheduler, 0, 6, 2).latents)
 
 

@@ -158,8 +158,9 @@ def test_standin_mps_half_precision(tmp_path, shape, dtype):
 BAD_CONFIGS = {
     "class_embed_type": "timestep",
     "num_class_embeds": 10,
-    "encoder_hid_dim": 32,
-    "time_cond_proj_dim": 256,
+    "encoder_hid_dim": 0,
+    "encoder_hid_dim_type": "image_proj",
+    "time_cond_proj_dim": 2,
     "addition_embed_type": "text_image",
     "dual_cross_attention": True,
     "only_cross_attention": [False, True],

@@ -50,8 +50,6 @@ TEST(AutoencoderKL, WrongConfigsNameTheirKey) {
         {"down_block_types", {"DownEncoderBlock2D"}},
         {"up_block_types", {"UpDecoderBlock2D", "AttnUpDecoderBlock2D"}},
         {"scaling_factor", 0},
-        {"latents_mean", {0.1, 0.2, 0.3, 0.4}},
-        {"latents_std", {1, 1, 1, 1}},
         {"sample_size", {1, 2, 3}},
         {"act_fn", "tanh"},
         {"_class_name", "AutoencoderTiny"}};

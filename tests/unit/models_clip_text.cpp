@@ -58,7 +58,7 @@ TEST(ClipText, ConfigInsideAWholeClipConfig) {
 TEST(ClipText, WrongConfigsNameTheirKey) {
     const std::vector<std::pair<const char*, json>> wrong{{"hidden_size", 0},           {"num_hidden_layers", 1e9},
                                                           {"hidden_act", "tanh"},       {"eos_token_id", {1, 2}},
-                                                          {"use_attention_mask", true}, {"model_type", "t5"}};
+                                                          {"use_attention_mask", "no"}, {"model_type", "t5"}};
     for (const auto& [key, value] : wrong) {
         json config = small_config();
         config[key] = value;

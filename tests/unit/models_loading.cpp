@@ -74,7 +74,7 @@ TEST(LoadState, AllMisfitsStandInOneMessage) {
     tensors.at("conv_out.bias") = stored(at::zeros({4}));
     tensors.at("conv_in.bias") = stored(at::zeros({8}, at::kLong));
     const std::string error = error_of(tensors);
-    for (const char* part : {"missing conv_in.weight [8, 3, 3, 3]", "unexpected surplus [2]",
+    for (const char* part : {"missing conv_in.weight [8, 3, 3, 3]", "unexpected 'surplus' [2]",
                              "wrong shape conv_out.bias expected [3] found [4]", "wrong type conv_in.bias", "4 of "})
         EXPECT_NE(error.find(part), std::string::npos) << part << " in " << error;
 }
@@ -85,12 +85,12 @@ TEST(LoadState, SurplusTensorsAreCountedAndTheFirstAreNamed) {
     EXPECT_EQ(check_state(model, tensors, "unet"), "");
     tensors.emplace("logit_scale", stored(at::zeros({})));
     EXPECT_EQ(check_state(model, tensors, "unet"),
-              "unet: 1 tensor of its weights has no place in the model and is left out: logit_scale []");
+              "unet: 1 tensor of its weights has no place in the model and is left out: 'logit_scale' []");
     EXPECT_EQ(error_of(tensors), "");
     const StoredTensor surplus = stored(at::zeros({2}, at::kLong));  // of any type
     for (int i = 0; i < 300'000; ++i) tensors.emplace("loss." + std::to_string(i), surplus);
     const std::string note = check_state(model, tensors, "unet");
-    for (const char* part : {"300001 tensors", "logit_scale []", "loss.0 [2]", "and 299985 more"})
+    for (const char* part : {"300001 tensors", "'logit_scale' []", "'loss.0' [2]", "and 299985 more"})
         EXPECT_NE(note.find(part), std::string::npos) << part << " in " << note;
     EXPECT_LT(note.size(), 1000U);
     tensors.erase("conv_in.weight");

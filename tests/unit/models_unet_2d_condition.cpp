@@ -65,7 +65,8 @@ TEST_F(TextContexts, AreJoinedAndSelectedTextByText) {
     const auto joined =
         nn::TextContext::join({unet->encode_text(text_.slice(0, 1)), unet->encode_text(text_.slice(0, 0, 1))});
     EXPECT_EQ(joined.batch_size(), 2);
-    EXPECT_TRUE(at::allclose(denoise(*unet, joined.select({1, 0})), expected, 1e-5, 1e-6));
+    const auto difference = (denoise(*unet, joined.select({1, 0})) - expected).abs().max();
+    EXPECT_LT(difference.item<float>(), 1e-5 * expected.abs().max().item<float>());  // texts apart: about 1
 }
 
 }  // namespace

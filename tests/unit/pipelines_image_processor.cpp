@@ -16,8 +16,8 @@ TEST(ToImages, ScalesRoundsAndClamps) {
 }
 
 TEST(SizeOfImage, RoundsDown) {
-    EXPECT_EQ(size_of_image(blank_image(71, 16, 3), 8), (Size{64, 16}));
-    EXPECT_THROW(size_of_image(blank_image(71, 7, 3), 8), Error);
+    EXPECT_EQ(size_of_image({71, 16}, 8), (Size{64, 16}));
+    EXPECT_THROW(size_of_image({71, 7}, 8), Error);
 }
 
 TEST(ImageTensor, IsRgbFromMinusOneToOne) {

@@ -124,7 +124,7 @@ TEST_F(StableDiffusionTest, SaysWhatItIs) {
     const auto pipeline = open();
     const ModelTraits& traits = pipeline->traits();
     EXPECT_EQ(traits.default_size, (Size{32, 16}));
-    EXPECT_EQ(traits.size_factor, 8);
+    EXPECT_EQ(traits.size_factor, 2);
     EXPECT_TRUE(traits.has_prompts && traits.has_safety_checker);
     EXPECT_FALSE(traits.is_xl || traits.reads_mask || traits.zeros_for_no_prompt);
     EXPECT_EQ(traits.skippable_text_layers, 2);

@@ -1,5 +1,5 @@
-// Prompts that arrive one a line, from a file, a pipe or a person: each is a run of its own with the models loaded
-// once.
+// Prompts that are not on the command line: those of a person, each a run of its own with the models loaded once, and
+// those of a file.
 #pragma once
 
 #include <string>
@@ -13,7 +13,7 @@ namespace diffapple {
 /// that fails is reported, and the loop goes on. Throws Error at the end when one failed.
 void run_interactive(Experiment& experiment, Reporter& reporter);
 
-/// --prompts FILE, `-` for stdin: the same for a file's lines; blank ones and those that begin with # are skipped.
-void run_prompts_of_file(const std::string& file, Experiment& experiment, Reporter& reporter);
+/// --prompts FILE, `-` for stdin: the file's text, to its end. Throws Error naming the option.
+std::string read_prompts(const std::string& file);
 
 }  // namespace diffapple

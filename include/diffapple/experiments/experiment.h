@@ -37,6 +37,8 @@ public:
     size_t batch_count() const { return run_.batch_count(); }
     /// A batch of the run, its settings settled. Throws Error for what is wrong with it.
     BatchSettings batch(size_t number) const;
+    /// The line of a file of prompts that a batch comes from; "" without one.
+    const std::string& place(size_t number) const { return run_.job_of(number).place; }
     /// Prompts of the batches to come, in place of those before; what is loaded stays. Throws Error in experiments
     /// without prompts.
     void set_prompts(std::vector<std::string> prompts);
@@ -53,7 +55,8 @@ public:
     /// Of a settled batch:
     std::unique_ptr<Scheduler> new_scheduler(const BatchSettings& batch) const;
     Recipe recipe(const BatchSettings& batch, int64_t index) const;
-    std::filesystem::path path(const BatchSettings& batch, int64_t index) const;
+    /// Below the folder of results of the batch's job.
+    std::filesystem::path path(const std::filesystem::path& out, const BatchSettings& batch, int64_t index) const;
 
     /// Runs the loop of a batch; loads what it needs and has not loaded yet. Tells the reporter of every turn.
     Denoised denoise(const BatchSettings& batch, Reporter& reporter);
@@ -70,7 +73,9 @@ public:
     void record_what_is_known(const Denoised& denoised, Recipe& recipe) const;
 
 private:
-    void read_inputs();
+    void check_inputs();
+    void read_inputs(const BatchSettings& batch);
+    Circumstances circumstances(const BatchSettings& batch) const;
     void read_start_latents();
     void make_memory_plan();
     MemoryRequest memory_request() const;
@@ -91,7 +96,9 @@ private:
     std::unique_ptr<Pipeline> pipeline_;
     Circumstances circumstances_;
     std::map<std::string, ComponentIdentity> identities_;
+    std::map<std::string, Size> image_sizes_;  ///< of what pictures start from, by sha256
     std::shared_ptr<const PictureInputs> inputs_;
+    std::optional<BatchSettings> inputs_of_;   ///< the batch that inputs_ was read for
     std::optional<at::Tensor> start_latents_;  ///< --latents: unit noise [N, C, h, w], fp32 on the CPU
     MemoryPlan plan_;
     bool plan_checked_ = false, long_steps_told_ = false;

@@ -38,6 +38,7 @@ public:
     uint64_t unsigned_integer(const std::string& key) const;
     /// A finite number.
     double number(const std::string& key, std::optional<double> fallback = {}) const;
+    /// Where there is a fallback, null is false, as None is to Python's programs, and not the fallback.
     bool boolean(const std::string& key, std::optional<bool> fallback = {}) const;
     std::string text(const std::string& key, std::optional<std::string> fallback = {}) const;
     /// One of `choices`; the error lists them.

@@ -20,7 +20,12 @@ struct AutoencoderKLConfig {
     nn::Activation act_fn;
     int64_t sample_size;  ///< pixels; of [height, width] the first. Tiles are this large
     double scaling_factor;
-    std::optional<double> shift_factor;
+    /// `latents_mean` and `latents_std`, where both are given: those of the channels of trained latents. Only SDXL's
+    /// pipelines read them. (`shift_factor` none of these pipelines reads.)
+    struct LatentStatistics {
+        std::vector<double> mean, deviation;
+    };
+    std::optional<LatentStatistics> latent_statistics;
     bool force_upcast;  ///< fp16 overflows in it: SDXL pipelines then run it in fp32
     bool use_quant_conv, use_post_quant_conv;
     bool mid_block_add_attention;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "diffapple/io/json_fields.h"
 #include "diffapple/models/checkpoint.h"
@@ -18,7 +19,8 @@ struct ClipTextConfig {
     nn::ClipEncoderConfig encoder;
     int64_t eos_token_id;
     int64_t projection_dim;
-    bool with_projection;  ///< `architectures` names CLIPTextModelWithProjection
+    bool use_attention_mask;  ///< pipelines of SD v1 and v2 then hide the padding
+    bool with_projection;     ///< `architectures` names CLIPTextModelWithProjection
 
     /// Throws Error naming file and key for a value that is wrong, absurd or not supported.
     static ClipTextConfig from_json(const JsonFields& fields);
@@ -26,9 +28,10 @@ struct ClipTextConfig {
 
 /// What a pipeline wants to know about a text.
 struct ClipTextRequest {
-    int64_t layers_skipped = 0;  ///< `hidden` leaves out this many last layers: hidden_states[-(layers_skipped + 1)]
-    bool final_norm = true;      ///< `hidden` passes through the final LayerNorm
-    bool pooled = false;         ///< compute `pooled` too
+    int64_t layers_skipped = 0;   ///< `hidden` leaves out this many last layers: hidden_states[-(layers_skipped + 1)]
+    bool final_norm = true;       ///< `hidden` passes through the final LayerNorm
+    bool pooled = false;          ///< compute `pooled` too
+    std::optional<int64_t> seen;  ///< only these first tokens are attended to; absent: all
 };
 
 struct ClipTextOutput {
@@ -41,10 +44,11 @@ class ClipTextModel : public torch::nn::Module {
 public:
     explicit ClipTextModel(const ClipTextConfig& config);
 
-    /// ids: int64 [N, L], L at most max_position_embeddings, on any device. No padding is masked: a token sees itself
-    /// and those before it. `pooled` is the last layer's state at the end-of-text token after the final LayerNorm
-    /// (and the projection): the first one, or the largest id where the config has the wrong eos_token_id 2 of old
-    /// checkpoints. Throws Error for ids outside the vocabulary and for more skipped layers than there are.
+    /// ids: int64 [N, L], L at most max_position_embeddings, on any device. A token sees itself and those before it,
+    /// padding too unless the request says otherwise. `pooled` is the last layer's state at the end-of-text token after
+    /// the final LayerNorm (and the projection): the first one, or the largest id where the config has the wrong
+    /// eos_token_id 2 of old checkpoints. Throws Error for ids outside the vocabulary and for more skipped layers than
+    /// there are.
     ClipTextOutput forward(const at::Tensor& ids, const ClipTextRequest& request);
 
     const ClipTextConfig& config() const { return config_; }

@@ -27,7 +27,8 @@ struct UNet2DConditionConfig {
     int64_t time_embed_dim;
     double freq_shift;
     bool flip_sin_to_cos;
-    std::optional<nn::Activation> time_embedding_act_fn;
+    std::optional<nn::Activation> timestep_post_act, time_embedding_act_fn;
+    std::optional<int64_t> guidance_embed_dim;  ///< `time_cond_proj_dim`: of the guidance's embedding (LCM)
     std::vector<std::string> down_block_types, up_block_types;  ///< up: the lowest resolution first
     std::optional<std::string> mid_block_type;                  ///< "UNetMidBlock2DCrossAttn", "UNetMidBlock2D"
     std::vector<int64_t> block_out_channels;
@@ -38,6 +39,7 @@ struct UNet2DConditionConfig {
     std::vector<std::vector<int64_t>> transformer_layers;
     std::vector<std::vector<int64_t>> up_transformer_layers;  ///< of the up blocks, the lowest resolution first
     int64_t cross_attention_dim;                              ///< channels of the text's embeddings
+    std::optional<int64_t> encoder_hid_dim;                   ///< theirs, where they are projected to the others first
     bool upcast_attention;
     int64_t downsample_padding;
     double mid_block_scale_factor;
@@ -47,6 +49,9 @@ struct UNet2DConditionConfig {
     nn::TimeScaleShift resnet_time_scale_shift;
     int64_t conv_in_kernel, conv_out_kernel;
     std::optional<TextTime> text_time;
+
+    /// Channels of what the text encoders make.
+    int64_t text_width() const { return encoder_hid_dim.value_or(cross_attention_dim); }
 
     /// Throws Error naming file and key for a value that is wrong, absurd or not supported.
     static UNet2DConditionConfig from_json(const JsonFields& fields);
@@ -59,7 +64,7 @@ public:
     explicit UNet2DConditionModel(const UNet2DConditionConfig& config);
 
     /// Keys and values of all cross-attentions, once per prompt, for this model or another instance with its weights.
-    /// embeddings [N, L, cross_attention_dim] in the model's dtype and on its device. Throws Error when they are of
+    /// embeddings [N, L, text_width()] in the model's dtype and on its device. Throws Error when they are of
     /// another width.
     nn::TextContext encode_text(const at::Tensor& embeddings);
 
@@ -69,21 +74,27 @@ public:
     /// ids does not fit. Only for models whose config has text_time.
     at::Tensor embed_added(const at::Tensor& text_embeds, const at::Tensor& time_ids);
 
+    /// The scale of guidance in a model that learnt it (Luo et al. 2023, "Latent Consistency Models"), once per batch:
+    /// [1, guidance_embed_dim] in the model's dtype and on its device. Only where the config has one.
+    at::Tensor embed_guidance(double scale);
+
     /// sample [N, in_channels, H, W] in the model's dtype and on its device, text of N prompts, `added` as embed_added
-    /// returns it where the config has text_time; returns [N, out_channels, H, W]. Any H and W.
+    /// returns it where the config has text_time, `guidance` as embed_guidance; returns [N, out_channels, H, W]. Any H
+    /// and W.
     at::Tensor forward(const at::Tensor& sample, double timestep, const nn::TextContext& text,
-                       const at::Tensor& added = {});
+                       const at::Tensor& added = {}, const at::Tensor& guidance = {});
 
     const UNet2DConditionConfig& config() const { return config_; }
 
 private:
     /// In the order in which a TextContext holds what they read.
     std::vector<nn::BasicTransformerBlock*> transformer_blocks() const;
-    at::Tensor embed_time(double timestep, const at::Tensor& added);
+    at::Tensor embed_time(double timestep, const at::Tensor& added, const at::Tensor& guidance);
 
     UNet2DConditionConfig config_;
     std::shared_ptr<nn::Conv2d> conv_in_, conv_out_;
     std::shared_ptr<nn::TimestepEmbedding> time_embedding_, add_embedding_;
+    std::shared_ptr<nn::Linear> encoder_hid_proj_;
     std::shared_ptr<nn::ModuleList<nn::DownBlock2D>> down_blocks_;
     std::shared_ptr<nn::UNetMidBlock2D> mid_block_;
     std::shared_ptr<nn::ModuleList<nn::UpBlock2D>> up_blocks_;

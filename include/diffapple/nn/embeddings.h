@@ -1,6 +1,8 @@
 // Embeddings of the timestep.
 #pragma once
 
+#include <optional>
+
 #include "diffapple/nn/layers.h"
 
 namespace diffapple::nn {
@@ -13,6 +15,10 @@ at::Tensor sinusoidal_embedding(double timestep, int64_t dimension, bool flip_si
 at::Tensor sinusoidal_embedding(const at::Tensor& positions, int64_t dimension, bool flip_sin_to_cos,
                                 double freq_shift);
 
+/// The embedding of a guidance scale as diffusers' get_guidance_scale_embedding makes it: positions [N], already times
+/// 1000, to [N, dimension]; sines first, and frequencies that end at 1 / 10000 (a freq_shift of 1).
+at::Tensor guidance_embedding(const at::Tensor& positions, int64_t dimension);
+
 /// Random Fourier features of log t (Song et al. 2021, score SDE; diffusers' GaussianFourierProjection):
 /// [sin, cos](2 pi w log t) with w stored in the checkpoint.
 class GaussianFourierProjection : public torch::nn::Module {
@@ -24,15 +30,17 @@ public:
     at::Tensor weight;  ///< [embedding_size]
 };
 
-/// Two linear layers with an activation between: [N, in_channels] to [N, time_embed_dim].
+/// Two linear layers with an activation between: [N, in_channels] to [N, time_embed_dim]. With `condition_channels`, a
+/// projection of a condition [N, condition_channels] is added to what comes in.
 class TimestepEmbedding : public torch::nn::Module {
 public:
-    TimestepEmbedding(int64_t in_channels, int64_t time_embed_dim, Activation activation = Activation::silu);
-    at::Tensor forward(const at::Tensor& x);
+    TimestepEmbedding(int64_t in_channels, int64_t time_embed_dim, Activation activation = Activation::silu,
+                      std::optional<int64_t> condition_channels = {});
+    at::Tensor forward(const at::Tensor& x, const at::Tensor& condition = {});
 
 private:
     Activation activation_;
-    std::shared_ptr<Linear> linear_1_, linear_2_;
+    std::shared_ptr<Linear> linear_1_, linear_2_, cond_proj_;
 };
 
 }  // namespace diffapple::nn

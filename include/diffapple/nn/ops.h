@@ -8,10 +8,11 @@
 namespace diffapple::nn {
 
 /// Pointwise non-linearities by the names that configs use.
-enum class Activation { none, silu, mish, gelu, quick_gelu, relu };
+enum class Activation { none, silu, mish, gelu, gelu_tanh, quick_gelu, relu };
 
 /// "silu" or "swish", "mish", "gelu" (exact, by erf), "quick_gelu" (x sigmoid(1.702 x), Hendrycks & Gimpel 2016),
-/// "relu"; throws Error naming the choices otherwise.
+/// "relu"; "gelu_new", "gelu_fast" and "gelu_pytorch_tanh" are one function, GELU by its approximation with tanh;
+/// throws Error naming the choices otherwise.
 Activation find_activation(const std::string& name);
 
 namespace ops {

@@ -24,7 +24,7 @@ std::vector<Image> to_images(const at::Tensor& batch);
 
 /// The size that image to image works at when none is asked for: the image's, rounded down to multiples of `factor`
 /// (the VAE's scale factor). Throws Error for an image smaller than that.
-Size size_of_image(const Image& image, int64_t factor);
+Size size_of_image(Size image, int64_t factor);
 
 /// The image resized by Lanczos, [1, 3, H, W] in [-1, 1]. With a region, that part of it in "fill" mode: resized with
 /// its aspect ratio kept, centred, and the rest filled from its edges.

@@ -30,6 +30,7 @@ struct ModelTraits {
     int64_t size_factor = 1;           ///< width and height must be multiples of this
     bool has_prompts = false;
     bool is_xl = false;                 ///< two text encoders, conditioning on sizes
+    bool embeds_guidance = false;       ///< the UNet takes the scale of guidance as a number (LCM): nothing is guided
     bool zeros_for_no_prompt = false;   ///< SDXL: no negative prompt at all is an embedding of zeros
     int64_t skippable_text_layers = 0;  ///< the largest --clip-skip
     bool has_safety_checker = false;

@@ -36,6 +36,10 @@ struct StableDiffusionConfig {
     /// The dtypes in which the VAE encodes and decodes, when everything else computes in `dtype`.
     c10::ScalarType encoding_dtype(c10::ScalarType dtype) const;
     c10::ScalarType decoding_dtype(c10::ScalarType dtype) const;
+    /// Latents [N, C, h, w] as the VAE makes them to those of the loop, and back. SDXL's pipelines take the channels'
+    /// statistics into account, but not where they encode for inpainting.
+    ImagePosterior scaled(const ImagePosterior& encoded, bool for_inpainting) const;
+    at::Tensor unscaled(const at::Tensor& latents) const;
     /// Pixels per latent, along each side.
     int64_t vae_scale_factor() const { return vae.size_factor(); }
     ModelTraits traits() const;
@@ -79,7 +83,7 @@ private:
     };
     struct Conditioning {
         nn::TextContext text;
-        at::Tensor added;
+        at::Tensor added, guidance;
     };
     /// Of the components, for the memory plan.
     struct Sizes {

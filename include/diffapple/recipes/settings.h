@@ -7,8 +7,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,6 +44,7 @@ struct BatchSettings : PipelineOptions {
     int64_t steps = 0;
     std::string scheduler;  ///< "": the experiment's, else the checkpoint's own
     std::optional<double> guidance, strength;
+    bool embeds_guidance = false;  ///< settled: of the model, which then takes the scale as a number
 
     std::vector<std::string> prompts;            ///< of the batch, in this order
     std::optional<std::string> negative_prompt;  ///< absent: none was given, or there is no guidance
@@ -97,6 +101,7 @@ struct RunSettings {
 
     BatchSettings batch;      ///< of a list, the first value
     std::vector<Axis> axes;   ///< the slowest first
+    std::vector<std::filesystem::path> images;  ///< several pictures to start from: an axis
     std::string drawn_seeds;  ///< where --seed asked for random ones: the list that makes this run again
 
     std::filesystem::path out = "out", save_latents;  ///< save_latents: empty: nowhere
@@ -106,16 +111,41 @@ struct RunSettings {
     bool sheet = true;         ///< a contact sheet at the end of a sweep
     Shard shard;
     std::optional<std::string> prompts_file;  ///< "-": stdin
+    bool wildcards = false;                   ///< {a|b} and __name__ in prompts are lists
+    std::filesystem::path wildcard_folder = "wildcards";
     bool interactive = false;
 
-    /// Whether prompts come one by one while it runs, each a run of its own.
+    /// The lines of a file of prompts (recipes/jobs.h), each with settings and lists of its own: the run is one after
+    /// the other, in place of `batch` and `axes`.
+    std::vector<RunSettings> jobs;
+    std::string source;      ///< where jobs come from: "--prompts FILE"
+    std::string place;       ///< of a job: "line 3"
+    size_t first_batch = 0;  ///< of a job: its place among the batches of all
+
+    /// Whether prompts come from elsewhere than the command line: one by one, or from a file.
     bool reads_prompts() const { return interactive || prompts_file.has_value(); }
     /// The slowest first.
     void sort_axes();
-    /// Batches of the grid.
+    /// Batches of the grid, or of all jobs.
     size_t batch_count() const;
     /// One of them; the last list changes fastest.
     BatchSettings batch_at(size_t number) const;
+    /// The job of a batch; without jobs, the run itself.
+    const RunSettings& job_of(size_t number) const;
+    /// The run itself, or every job.
+    std::vector<const RunSettings*> parts() const;
+    /// Batches of one part that stand for all of what its pictures start from: of every other list, the first value.
+    std::vector<size_t> batches_of_inputs() const;
+};
+
+/// Digests of files, each computed once.
+class FileDigests {
+public:
+    /// Throws Error where it cannot be read.
+    const std::string& of(const std::filesystem::path& file);
+
+private:
+    std::map<std::filesystem::path, std::string> known_;
 };
 
 /// What a setting's effect depends on beside the run: the experiment, its model, this machine.
@@ -128,6 +158,8 @@ struct Circumstances {
     std::string device;                        ///< its type: "cpu"
     std::string dtype, default_dtype;          ///< "fp32"; what --dtype auto would be
     std::optional<Size> default_size;          ///< of pictures; absent where only the user can say
+    std::optional<Size> image_size;            ///< of the picture to start from
+    std::shared_ptr<const std::set<std::string>> meeting_prompts;  ///< recipes/output_names.h; null: none
     bool tiles = false;                        ///< the VAE is to work in tiles, if pictures are larger than one
 };
 
@@ -145,6 +177,7 @@ struct Setting {
     bool with_prompts = false;         ///< only of experiments with prompts
     bool only_xl = false;              ///< only of SDXL models
     bool repeatable = false;           ///< may be given several times
+    bool once = false;                 ///< decides what is loaded: one value for a whole run
     int speed = 0;                     ///< order of labels and of lists in a sweep: below 0 slow, above 0 fast
     std::string label_name;            ///< in labels; "": the key with blanks for underscores
     std::vector<std::string> aliases;  ///< "-s", and what other programs call the option
@@ -166,6 +199,8 @@ struct Setting {
     std::function<void(const JsonFields&, BatchSettings&)> restore;
     /// What it adds to a file's name, as "steps-5"; "" at its default.
     std::function<std::string(const BatchSettings&, const Circumstances&)> suffix;
+    /// What earlier versions added, where that was something else: their pictures are found by it.
+    std::function<std::string(const BatchSettings&, const Circumstances&)> older_suffix;
 
     bool applies_to(const StudyExperiment& experiment) const { return !with_prompts || experiment.has_prompts(); }
     /// Whether help lists it: what only SDXL has is for an experiment with an SDXL model.
@@ -190,6 +225,10 @@ struct GivenOption {
 /// study's prompts). Throws Error (exit code 2) for bad values and for options that do not go together, and 1 for files
 /// that cannot be read.
 RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenOption>& given);
+RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenOption>& given, FileDigests& digests);
+
+/// Pictures that one run may make.
+constexpr size_t max_pictures_of_run = 100'000;
 
 /// Decides and cleans every setting of a batch (Setting::settle, row by row).
 BatchSettings settle(BatchSettings batch, const Circumstances& circumstances);

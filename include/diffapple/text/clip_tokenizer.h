@@ -15,6 +15,7 @@ public:
     /// Ids of fixed length, and what did not fit.
     struct Padded {
         std::vector<int64_t> ids;  ///< max_length() of them: start, text, end, then the pad token
+        size_t used = 0;           ///< how many of them are no padding
         std::string lost;          ///< the text that was cut away, as diffusers' warning quotes it; "" when all fits
     };
 

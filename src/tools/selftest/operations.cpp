@@ -52,6 +52,8 @@ at::Tensor plain_activation(const at::Tensor& x, Activation activation) {
             return x * at::tanh(at::log(1 + x.exp()));
         case Activation::gelu:
             return x * (1 + at::erf(x / std::numbers::sqrt2)) / 2;
+        case Activation::gelu_tanh:
+            return x * (1 + at::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x))) / 2;
         case Activation::quick_gelu:
             return x / (1 + (-1.702 * x).exp());
         case Activation::relu:
@@ -199,6 +201,7 @@ std::vector<Check> operation_checks() {
             group_norm_check("silu", Activation::silu),
             group_norm_check("mish", Activation::mish),
             group_norm_check("gelu", Activation::gelu),
+            group_norm_check("gelu_tanh", Activation::gelu_tanh),
             group_norm_check("quick_gelu", Activation::quick_gelu),
             group_norm_check("relu", Activation::relu),
             {"layer_norm", check_layer_norm},
