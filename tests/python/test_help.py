@@ -94,7 +94,7 @@ def test_bash_completes_commands_options_and_values(diffapple):
     script = diffapple.folder / "completion.bash"
     script.write_text(diffapple.ok("completion", "bash").out)
     assert bash_answers(diffapple, script, "sd") == ["sd15", "sdxl-turbo", "sd2-inpaint"]
-    assert bash_answers(diffapple, script, "sd15", "--guid") == ["--guidance", "--guidance-rescale"]
+    assert set(bash_answers(diffapple, script, "sd15", "--guid")) == {"--guidance", "--guidance-rescale"}
     assert bash_answers(diffapple, script, "sd15", "--dtype", "b") == ["bf16"]
     assert bash_answers(diffapple, script, "sd15", "--scheduler", "eu") == ["euler", "euler-a"]
     assert bash_answers(diffapple, script, "sd15", "-m", "x") == [], "files are bash's own"
@@ -137,8 +137,9 @@ def test_man_page_is_one(diffapple):
     page = diffapple.ok("completion", "man").out
     result = subprocess.run(["groff", "-man", "-Tutf8", "-ww"], input=page, capture_output=True, text=True)
     assert result.returncode == 0 and result.stderr == ""
+    text = re.sub(".\x08", "", result.stdout)  # bold letters are overstruck
     for part in ("NAME", "SYNOPSIS", "COMMANDS", "ENVIRONMENT", "FILES", "EXIT STATUS"):
-        assert part in result.stdout
+        assert part in text
 
 
 # --- defaults
