@@ -13,6 +13,12 @@ at::Tensor sinusoidal_embedding(double timestep, int64_t dimension, bool flip_si
 at::Tensor sinusoidal_embedding(const at::Tensor& positions, int64_t dimension, bool flip_sin_to_cos,
                                 double freq_shift);
 
+/// A timestep as a UNet's blocks read it: its embedding [1 or N, time_embed_dim], activated.
+struct TimeEmbedding {
+    double timestep;
+    at::Tensor activated;
+};
+
 /// Random Fourier features of log t (Song et al. 2021, score SDE; diffusers' GaussianFourierProjection):
 /// [sin, cos](2 pi w log t) with w stored in the checkpoint.
 class GaussianFourierProjection : public torch::nn::Module {

@@ -23,7 +23,7 @@ public:
     std::vector<MemoryStage> memory_stages(const MemoryRequest& request) const override;
 
     Start start(const BatchRequest& request, const Scheduler& scheduler, NoiseSource& noise) override;
-    Predict predict(const BatchRequest& request, const Start& start) override;
+    Predict predict(const BatchRequest& request, const Start& start, const std::vector<double>& timesteps) override;
     at::Tensor decode(const at::Tensor& sample) override { return sample; }
 
 private:
