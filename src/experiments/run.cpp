@@ -204,6 +204,7 @@ BatchProgress::BatchProgress(Reporter& reporter, const BatchSettings& batch) : r
 }
 
 void run_experiment(Experiment& experiment, Reporter& reporter) {
+    experiment.keep_tiling_of_made(reporter);
     std::vector<PlannedBatch> plan = make_plan(experiment);
     for (const PlannedBatch& batch : plan)
         if (!batch.skipped())

@@ -41,6 +41,10 @@ public:
     /// without prompts.
     void set_prompts(std::vector<std::string> prompts);
 
+    /// Tiles change pixels and names. Where nothing was said of them, a sweep that is resumed keeps the choice with
+    /// which it began, whatever memory is free by now; where memory is too short for that, the reporter is told.
+    void keep_tiling_of_made(Reporter& reporter);
+
     /// To replay a picture of a version that did not repair schedulers' configs as diffusers' pipelines do
     /// (pipelines/scheduler_repairs.h): where `recorded` is what the checkpoint's file says, that stays as it is.
     void keep_recorded_scheduler(const nlohmann::json& recorded);
@@ -66,6 +70,8 @@ private:
     void read_inputs();
     void read_start_latents();
     void make_memory_plan();
+    void adopt(MemoryPlan plan);
+    bool is_any_made() const;
     MemoryRequest memory_request() const;
     void require_memory(Reporter& reporter);
     bool any_guided() const;
