@@ -12,6 +12,14 @@ if(NOT LIBTORCH_INCLUDE_DIR OR NOT LIBTORCH_CPU_LIBRARY)
   message(FATAL_ERROR "LibTorch was not found in LIBTORCH_ROOT='${LIBTORCH_ROOT}'. Run scripts/setup.sh, "
                       "or give -DLIBTORCH_ROOT=<folder with include/ and lib/>.")
 endif()
+if(APPLE)
+  file(STRINGS "${LIBTORCH_INCLUDE_DIR}/torch/headeronly/version.h" libtorch_minor REGEX "define TORCH_VERSION_MINOR")
+  string(REGEX MATCH "[0-9]+" libtorch_minor "${libtorch_minor}")
+  if(libtorch_minor LESS 13)
+    message(FATAL_ERROR "LibTorch 2.${libtorch_minor} is too old for macOS: 2.13 or later is needed (scripts/setup.sh "
+                        "installs one; scripts/lib/libtorch.sh says why).")
+  endif()
+endif()
 get_filename_component(LIBTORCH_LIBRARY_DIR "${LIBTORCH_CPU_LIBRARY}" DIRECTORY)
 
 # A CUDA build registers its device from libtorch_cuda, which nothing refers to by symbol: link it whole.

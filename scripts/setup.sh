@@ -3,7 +3,8 @@
 # It does nothing twice, and needs no network once everything is there.
 #
 # usage: scripts/setup.sh [--torch DIR | --cpu | --cuda] [--sentencepiece DIR] [--yes]
-#   --torch DIR  use this LibTorch (2.11 to 2.14): an unpacked libtorch archive or a Python's site-packages/torch
+#   --torch DIR  use this LibTorch (2.11 to 2.14; on macOS 2.13 or 2.14): an unpacked libtorch archive or a Python's
+#                site-packages/torch
 #   --cpu        use a CPU build of LibTorch (what is installed when nothing is asked and nothing is found;
 #                on macOS it includes mps)
 #   --cuda       use a CUDA build (several GB when it has to be downloaded)

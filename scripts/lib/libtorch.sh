@@ -2,6 +2,7 @@
 # site-packages/torch. Only its headers and libraries are used; no Python runs it.
 
 torch_wheel=2.13.0
+torch_wheel_macos=2.14.1
 
 libtorch_version() { # DIR
     cat "$1/include/torch/headeronly/version.h" "$1/include/torch/csrc/api/include/torch/version.h" 2>/dev/null |
@@ -14,8 +15,16 @@ is_libtorch() { # DIR
     [ -e "$1/include/ATen/ATen.h" ] && { [ -e "$1/lib/libtorch_cpu.so" ] || [ -e "$1/lib/libtorch_cpu.dylib" ]; }
 }
 
-is_supported_libtorch() { # DIR; the range is also in cmake/LibTorch.cmake
-    is_libtorch "$1" && case $(libtorch_version "$1") in 2.11.* | 2.12.* | 2.13.* | 2.14.*) ;; *) false ;; esac
+# On macOS, 2.11 and 2.12 are too old: no fused attention for more than 8 rows, so that all products lie in memory (1 GB
+# for SD v1.5), wrong pictures of SDXL on macOS 27 (pytorch#187280), no statistics of the allocator.
+supported_range() { if on_macos; then say "2.13 to 2.14"; else say "2.11 to 2.14"; fi; }
+
+is_supported_libtorch() { # DIR
+    is_libtorch "$1" && case $(libtorch_version "$1") in
+    2.11.* | 2.12.*) ! on_macos ;;
+    2.13.* | 2.14.*) ;;
+    *) false ;;
+    esac
 }
 
 # Whether a LibTorch is what --cpu or --cuda asked for; with neither, both kinds are.
@@ -46,7 +55,7 @@ find_libtorch() { # GIVEN_DIR FLAVOUR VENV
     local dir python
     if [ -n "$1" ]; then
         is_libtorch "$1" || die "--torch $1: no LibTorch there (needs include/ATen/ATen.h and lib/libtorch_cpu)"
-        is_supported_libtorch "$1" || die "--torch $1: LibTorch $(libtorch_version "$1") is not one of 2.11 to 2.14"
+        is_supported_libtorch "$1" || die "--torch $1: LibTorch $(libtorch_version "$1") is not one of $(supported_range)"
         say "$1"
         return
     fi
@@ -59,7 +68,10 @@ find_libtorch() { # GIVEN_DIR FLAVOUR VENV
     fi
     for python in "${VIRTUAL_ENV:-/nowhere}/bin/python3" python3; do
         dir=$(torch_of_python "$python")
-        if [ -n "$dir" ] && is_supported_libtorch "$dir" && fits_flavour "$dir" "$2"; then
+        [ -n "$dir" ] && is_libtorch "$dir" || continue
+        if ! is_supported_libtorch "$dir"; then
+            say "Passed over: LibTorch $(libtorch_version "$dir") in $dir is not one of $(supported_range)" >&2
+        elif fits_flavour "$dir" "$2"; then
             say "$dir"
             return
         fi
@@ -69,7 +81,13 @@ find_libtorch() { # GIVEN_DIR FLAVOUR VENV
 
 # PyPI's Linux wheel is the CUDA build of several GB; the CPU build has its own version.
 wheel_for() { # FLAVOUR
-    if on_macos || [ "$1" = cuda ]; then say "torch==$torch_wheel"; else say "torch==$torch_wheel+cpu"; fi
+    if on_macos; then
+        say "torch==$torch_wheel_macos"
+    elif [ "$1" = cuda ]; then
+        say "torch==$torch_wheel"
+    else
+        say "torch==$torch_wheel+cpu"
+    fi
 }
 
 install_libtorch() { # FLAVOUR VENV

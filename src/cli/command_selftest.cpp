@@ -12,8 +12,10 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
 #include "diffapple/core/numbers.h"
+#include "diffapple/core/stop.h"
 #include "diffapple/recipes/lists.h"
 #include "diffapple/tools/selftest/selftest.h"
+#include "diffapple/tools/selftest/summary.h"
 
 namespace diffapple {
 namespace {
@@ -21,7 +23,7 @@ namespace {
 using nlohmann::json;
 
 struct Options {
-    std::string device = "auto", dtypes = "auto";
+    std::string device = "auto", dtypes = "auto", speed = "auto";
     bool as_json = false;
 };
 
@@ -68,7 +70,7 @@ double total_seconds(const std::vector<CheckResult>& results) {
     return seconds;
 }
 
-void print_results_json(const std::vector<CheckResult>& results, c10::Device device) {
+void print_results_json(const std::vector<CheckResult>& results, c10::Device device, const BenchReport& speed) {
     json checks = json::array();
     size_t passed = 0;
     for (const auto& result : results) {
@@ -80,7 +82,19 @@ void print_results_json(const std::vector<CheckResult>& results, c10::Device dev
                 {"checks", checks},
                 {"passed", passed},
                 {"failed", results.size() - passed},
-                {"seconds", total_seconds(results)}});
+                {"seconds", total_seconds(results)},
+                {"speed", json(to_json(speed))},
+                {"summary", selftest_summary(device, results, speed)}});
+}
+
+/// On GPUs, unless it is not wanted.
+BenchReport measure_speed(const Options& options, c10::Device device) {
+    const bool wanted = options.speed == "auto" ? !device.is_cpu() : options.speed == "on";
+    if (!wanted) return {.machine = this_machine()};
+    BenchReport report =
+        run_bench(selftest_speed_settings(device), [](const std::string& line) { print_message(line); });
+    if (report.interrupted) throw Interrupted();
+    return report;
 }
 
 void run(const Options& options) {
@@ -88,7 +102,12 @@ void run(const Options& options) {
     const auto dtypes = choose_dtypes(options, device);
     print_message("selftest on " + device_name(device) + " ...");
     const auto results = run_checks(selftest_checks(), device, dtypes);
-    options.as_json ? print_results_json(results, device) : print_table(results);
+    if (!options.as_json) print_table(results);
+    const BenchReport speed = measure_speed(options, device);
+    if (options.as_json)
+        print_results_json(results, device, speed);
+    else if (!device.is_cpu())
+        print_result('\n' + selftest_summary(device, results, speed) + '\n');
     require_all_passed(results, device);
     print_message(concat("selftest: all ", results.size(), " checks passed on ", device_name(device), " in ",
                          std::lround(total_seconds(results)), " s (LibTorch ", libtorch::version(), ")"));
@@ -106,6 +125,12 @@ void add_selftest_command(CLI::App& app) {
         command->add_option("--dtype", options->dtypes, "auto (all that are good there), or some of fp32,fp16,bf16"),
         "LIST")
         ->default_str(options->dtypes);
+    with_value(command->add_option("--speed", options->speed,
+                                   "Time a step of each full-size model with random weights, in 5 minutes; auto: on a "
+                                   "GPU"),
+               "auto|on|off")
+        ->default_str(options->speed)
+        ->check(CLI::IsMember({"auto", "on", "off"}));
     add_examples(command, {"selftest", "selftest --device mps", "selftest --dtype fp32,bf16 --json"});
     command->add_flag("--json", options->as_json, "One JSON object on stdout");
     command->callback([options] { run(*options); });

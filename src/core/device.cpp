@@ -3,12 +3,14 @@
 #include <unistd.h>
 #ifdef __APPLE__
 #include <mach/mach.h>
-#include <sys/resource.h>
 #include <sys/sysctl.h>
 #endif
 
+#include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <fstream>
+#include <string_view>
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
@@ -16,6 +18,11 @@
 
 namespace diffapple {
 namespace {
+
+bool is_off(const char* variable) {
+    const char* const value = std::getenv(variable);
+    return value && std::string_view(value) == "off";
+}
 
 /// The device, or an Error that says why this machine cannot use it.
 c10::Device require(c10::DeviceType type, int index) {
@@ -68,6 +75,8 @@ DeviceInfo describe(c10::Device device) {
     DeviceInfo info{.name = device_name(device), .available = true, .description = libtorch::device_model(device)};
     info.total_memory = memory.total;
     info.free_memory = memory.free;
+    // Metal knows this process alone: what other programs hold of the same memory counts, too.
+    if (device.is_mps() && memory.free) info.free_memory = std::min(*memory.free, available_memory());
     info.recommended_memory = memory.recommended;
     return info;
 }
@@ -75,9 +84,12 @@ DeviceInfo describe(c10::Device device) {
 /// Highest resident memory of this process so far, in bytes.
 uint64_t peak_resident_memory() {
 #ifdef __APPLE__
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    return static_cast<uint64_t>(usage.ru_maxrss);
+    task_vm_info_data_t info{};
+    mach_msg_type_number_t count = TASK_VM_INFO_COUNT;
+    const auto result = task_info(mach_task_self(), TASK_VM_INFO, reinterpret_cast<task_info_t>(&info), &count);
+    return result == KERN_SUCCESS && info.ledger_phys_footprint_peak > 0
+               ? static_cast<uint64_t>(info.ledger_phys_footprint_peak)
+               : 0;
 #else
     // getrusage's mark outlives exec: it would be that of a large parent.
     std::ifstream status("/proc/self/status");
@@ -114,8 +126,23 @@ void synchronize(c10::Device device) {
     if (!device.is_cpu()) libtorch::synchronize(device);
 }
 
+void commit(c10::Device device) {
+    static const bool wanted = !is_off("DIFFAPPLE_MPS_COMMIT");
+    if (device.is_mps() && wanted) libtorch::commit(device);
+}
+
+QueueMark::QueueMark(c10::Device device) : event_(device.is_cpu() ? nullptr : libtorch::record_event(device)) {}
+
+bool QueueMark::passed() const {
+    return !event_ || libtorch::has_passed(*event_);
+}
+
 void empty_cache(c10::Device device) {
     if (!device.is_cpu()) libtorch::empty_cache(device);
+}
+
+void end_stage(c10::Device device) {
+    if (device.is_mps()) libtorch::empty_cache(device);
 }
 
 c10::MemoryFormat image_memory_format(c10::Device device) {
@@ -156,8 +183,11 @@ uint64_t available_memory() {
     mach_msg_type_number_t count = HOST_VM_INFO64_COUNT;
     if (host_statistics64(mach_host_self(), HOST_VM_INFO64, reinterpret_cast<host_info64_t>(&statistics), &count) != 0)
         return physical_memory();
-    const uint64_t pages = statistics.free_count + statistics.inactive_count + statistics.purgeable_count;
-    return pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+    const uint64_t anonymous = statistics.internal_page_count, purgeable = statistics.purgeable_count;
+    const uint64_t pages =
+        statistics.wire_count + statistics.compressor_page_count + (anonymous - std::min(anonymous, purgeable));
+    const uint64_t used = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+    return physical_memory() - std::min(physical_memory(), used);
 #else
     std::ifstream meminfo("/proc/meminfo");
     for (std::string key, unit; meminfo >> key;) {

@@ -7,14 +7,20 @@
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/detail/MPSHooksInterface.h>
 #include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <caffe2/serialize/file_adapter.h>
 #include <caffe2/serialize/inline_container.h>
 #include <dlfcn.h>
 #include <torch/headeronly/version.h>
+#ifdef __APPLE__
+#include <ATen/mps/MPSAllocatorInterface.h>
+#include <ATen/ops/from_blob.h>
+#endif
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 
 #include "diffapple/core/error.h"
@@ -58,8 +64,24 @@ Memory cuda_memory(c10::Device device) {
     return memory;
 }
 
+/// LibTorch's way to the mps device. Its allocator reads two variables when it is made, so that they are set before the
+/// first call. By default it goes to 1.7 times of what Metal recommends, far into swap: 1.1 of it makes an error of
+/// that. (The lower bound, above which it begins to clean up, must not be higher: it is 1.4 by default, and an error
+/// then.)
+const at::MPSHooksInterface& mps_hooks() {
+    static const bool limited = [] {
+        if (!std::getenv("PYTORCH_MPS_HIGH_WATERMARK_RATIO") && !std::getenv("PYTORCH_MPS_LOW_WATERMARK_RATIO")) {
+            setenv("PYTORCH_MPS_HIGH_WATERMARK_RATIO", "1.1", /*overwrite=*/0);
+            setenv("PYTORCH_MPS_LOW_WATERMARK_RATIO", "1.0", /*overwrite=*/0);
+        }
+        return true;
+    }();
+    static_cast<void>(limited);
+    return at::detail::getMPSHooks();
+}
+
 Memory mps_memory(c10::Device device) {
-    const at::MPSHooksInterface& hooks = at::detail::getMPSHooks();
+    const at::MPSHooksInterface& hooks = mps_hooks();
     Memory memory;
     memory.recommended = try_call([&]() -> uint64_t { return hooks.getRecommendedMaxMemory(); });
     const auto driver = try_call([&]() -> uint64_t { return hooks.getDriverAllocatedMemory(); });
@@ -83,7 +105,7 @@ std::string version() {
 int device_count(c10::DeviceType type) {
     const auto count = try_call([&]() -> int {
         if (type == c10::DeviceType::CPU) return 1;
-        if (type == c10::DeviceType::MPS) return at::detail::getMPSHooks().hasMPS() ? 1 : 0;
+        if (type == c10::DeviceType::MPS) return mps_hooks().hasMPS() ? 1 : 0;
         if (type == c10::DeviceType::CUDA) return at::detail::getCUDAHooks().getNumGPUs();
         return 0;
     });
@@ -117,13 +139,50 @@ void empty_cache(c10::Device device) {
     if (device.is_cpu()) return;
     try_call([&] {
         if (device.is_mps()) {
-            at::detail::getMPSHooks().emptyCache();
+            mps_hooks().emptyCache();
         } else {
             c10::getDeviceAllocator(device.type())->emptyCache();
         }
         return true;
     });
 }
+
+void commit(c10::Device device) {
+    if (device.is_mps()) mps_hooks().commitStream();
+}
+
+std::shared_ptr<c10::Event> record_event(c10::Device device) {
+    return try_call([&] {
+               auto event = std::make_shared<c10::Event>(device.type());
+               event->record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+               return event;
+           })
+        .value_or(nullptr);
+}
+
+bool has_passed(const c10::Event& event) {
+    return try_call([&] { return event.query(); }).value_or(true);
+}
+
+#ifdef __APPLE__
+
+at::Tensor host_alias(const at::Tensor& tensor) {
+    if (!tensor.is_mps() || !tensor.is_contiguous()) return {};
+    const auto alias = try_call([&] { return at::mps::getIMPSAllocator()->getHostAliasStorage(tensor.storage()); });
+    if (!alias) return {};
+    auto* const begin = static_cast<char*>(const_cast<void*>(alias->data())) +
+                        tensor.storage_offset() * static_cast<int64_t>(tensor.itemsize());
+    return at::from_blob(
+        begin, tensor.sizes(), [kept = *alias](void*) {}, at::TensorOptions().dtype(tensor.scalar_type()));
+}
+
+#else
+
+at::Tensor host_alias(const at::Tensor& /*tensor*/) {
+    return {};
+}
+
+#endif
 
 Memory memory(c10::Device device) {
     if (device.is_mps()) return mps_memory(device);

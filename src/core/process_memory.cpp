@@ -38,11 +38,22 @@ uint64_t kernel_peak() {
 
 #else
 
+/// phys_footprint is what Activity Monitor calls memory: with Metal's, without the pages of mapped files. The resident
+/// size is the other way round.
+task_vm_info_data_t task_memory() {
+    task_vm_info_data_t info{};
+    mach_msg_type_number_t count = TASK_VM_INFO_COUNT;
+    const auto result = task_info(mach_task_self(), TASK_VM_INFO, reinterpret_cast<task_info_t>(&info), &count);
+    return result == KERN_SUCCESS ? info : task_vm_info_data_t{};
+}
+
 bool reset_peak() {
     return false;
 }
+/// Of the process's whole life.
 uint64_t kernel_peak() {
-    return 0;
+    const int64_t peak = task_memory().ledger_phys_footprint_peak;
+    return peak > 0 ? static_cast<uint64_t>(peak) : 0;
 }
 
 #endif
@@ -52,10 +63,7 @@ uint64_t kernel_peak() {
 #ifdef __APPLE__
 
 uint64_t resident_memory() {
-    mach_task_basic_info info{};
-    mach_msg_type_number_t count = MACH_TASK_BASIC_INFO_COUNT;
-    const auto result = task_info(mach_task_self(), MACH_TASK_BASIC_INFO, reinterpret_cast<task_info_t>(&info), &count);
-    return result == KERN_SUCCESS ? info.resident_size : 0;
+    return task_memory().phys_footprint;
 }
 
 uint64_t swap_used() {
@@ -103,7 +111,7 @@ SeparateBlocks::~SeparateBlocks() = default;
 
 #endif
 
-ResidentPeak::ResidentPeak() : kernel_counts_(reset_peak()) {
+ResidentPeak::ResidentPeak() : kernel_counts_(reset_peak()), peak_before_(kernel_peak()) {
     sampled_ = resident_memory();
     if (!kernel_counts_) sampler_ = std::thread([this] { sample(); });
 }
@@ -119,7 +127,10 @@ void ResidentPeak::sample() {
 }
 
 uint64_t ResidentPeak::bytes() const {
-    return kernel_counts_ ? kernel_peak() : std::max(sampled_.load(), resident_memory());
+    const uint64_t peak = kernel_peak();
+    // A mark that cannot be set back tells the truth where it has risen.
+    if (kernel_counts_ || peak > peak_before_) return peak;
+    return std::max(sampled_.load(), resident_memory());
 }
 
 }  // namespace diffapple

@@ -16,12 +16,14 @@
 #include "diffapple/core/stop.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/version.h"
+#include "diffapple/io/files.h"
 #include "diffapple/io/resample.h"
 #include "diffapple/io/weights.h"
 #include "diffapple/pipelines/scheduler_repairs.h"
 #include "diffapple/recipes/jobs.h"
 #include "diffapple/recipes/output_names.h"
 #include "diffapple/recipes/picture_facts.h"
+#include "diffapple/recipes/picture_file.h"
 #include "step_estimate.h"
 
 namespace diffapple {
@@ -311,9 +313,45 @@ MemoryRequest Experiment::memory_request() const {
 void Experiment::make_memory_plan() {
     const auto& tiling = run_.batch.vae_tiling;
     const auto wanted = tiling ? std::optional(*tiling ? Tiling::on : Tiling::off) : std::nullopt;
-    plan_ = plan_memory(*pipeline_, memory_request(), wanted, free_memory(placement().device));
+    adopt(plan_memory(*pipeline_, memory_request(), wanted, free_memory(placement().device)));
+}
+
+void Experiment::adopt(MemoryPlan plan) {
+    plan_ = std::move(plan);
     pipeline_->set_tiling(plan_.tiling);
     circumstances_.tiles = plan_.tiling == Tiling::on;
+}
+
+/// Whether any picture of the run, as it is planned now, is there.
+bool Experiment::is_any_made() const {
+    for (size_t number = 0; number < batch_count(); ++number) {
+        const BatchSettings settings = batch(number);
+        for (int64_t index = 0; index < settings.pictures(); ++index) {
+            const auto file = path(run_.job_of(number).out, settings, index);
+            if (is_file(file) && find_place(file, recipe(settings, index), /*force=*/true, IfExists::replace).existing)
+                return true;
+        }
+    }
+    return false;
+}
+
+void Experiment::keep_tiling_of_made(Reporter& reporter) {
+    if (run_.batch.vae_tiling || run_.force || batch_count() < 2) return;
+    const MemoryPlan planned = plan_;
+    const auto name = path(run_.job_of(0).out, batch(0), 0);
+    const Tiling other = planned.tiling == Tiling::on ? Tiling::off : Tiling::on;
+    circumstances_.tiles = other == Tiling::on;
+    const bool matters = path(run_.job_of(0).out, batch(0), 0) != name;
+    const bool made_otherwise = matters && is_any_made();
+    adopt(planned);
+    if (!made_otherwise || is_any_made()) return;
+    MemoryPlan as_begun = plan_memory(*pipeline_, memory_request(), other, planned.free);
+    if (as_begun.fits() || other == Tiling::on)
+        adopt(std::move(as_begun));
+    else
+        reporter.note(
+            "this sweep began without tiles, for which memory is short by now: the rest of it is made in tiles "
+            "(--vae-tiling off: as it began)");
 }
 
 /// Throws Error, before anything is loaded, when the run cannot fit. Tells of the checkpoint's oddities, once.

@@ -304,6 +304,7 @@ BatchProgress::BatchProgress(Reporter& reporter, const BatchSettings& batch, con
 }
 
 void run_experiment(Experiment& experiment, Reporter& reporter) {
+    experiment.keep_tiling_of_made(reporter);
     Planner planner(experiment);
     const Plan plan = planner.make();
     prepare_folders(plan, experiment.run().save_latents);

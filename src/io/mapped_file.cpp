@@ -11,7 +11,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
     const FileDescriptor file = FileDescriptor::open_for_reading(path);
     size_ = static_cast<uint64_t>(file.status(path).st_size);
     if (size_ == 0) return;  // an empty range cannot be mapped
-    void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+    void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.get(), 0);
     if (address == MAP_FAILED) fail(path.string(), ": cannot map into memory: ", std::strerror(errno));
     data_ = static_cast<std::byte*>(address);
 }

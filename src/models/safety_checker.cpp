@@ -53,7 +53,8 @@ at::Tensor unit_length(const at::Tensor& embeddings) {
 /// Cosines less thresholds, [N, concepts], fp32 on the CPU.
 at::Tensor excess(const at::Tensor& images, const at::Tensor& concept_embeds, const at::Tensor& thresholds) {
     const auto cosines = at::mm(unit_length(images), unit_length(concept_embeds).t());
-    return cosines.to(at::kCPU, at::kFloat).sub(thresholds.to(at::kCPU, at::kFloat));
+    // Copied, then converted: copies from mps that convert are wrong up to LibTorch 2.13.
+    return cosines.cpu().to(at::kFloat).sub(thresholds.cpu().to(at::kFloat));
 }
 
 /// Whether a score is positive when rounded to 3 decimals.

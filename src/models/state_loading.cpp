@@ -9,6 +9,7 @@
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/libtorch.h"
 #include "diffapple/core/process_memory.h"
 #include "diffapple/core/random.h"
 #include "diffapple/core/stop.h"
@@ -109,8 +110,16 @@ c10::MemoryFormat format_of(const at::Tensor& tensor, c10::Device device) {
     return tensor.dim() == 4 ? image_memory_format(device) : c10::MemoryFormat::Contiguous;
 }
 
-/// A tensor of its own memory, in the wanted place, type and layout.
+/// A tensor of its own memory, in the wanted place, type and layout. On mps the CPU writes into the device's memory,
+/// where LibTorch lets it: a copy by the device would keep the file's pages beside it, and wait for each tensor.
 at::Tensor place(const at::Tensor& tensor, const Placement& placement) {
+    if (placement.device.is_mps()) {
+        auto placed = at::empty(tensor.sizes(), at::TensorOptions(placement.device).dtype(placement.dtype));
+        if (const auto alias = libtorch::host_alias(placed); alias.defined()) {
+            alias.copy_(tensor);
+            return placed;
+        }
+    }
     return tensor.to(at::TensorOptions(placement.device).dtype(placement.dtype), /*non_blocking=*/false,
                      /*copy=*/true, format_of(tensor, placement.device));
 }
@@ -128,7 +137,7 @@ std::map<std::string, nn::WeightLayer*> quantised_layers(torch::nn::Module& modu
 void set_quantised(nn::WeightLayer& layer, const at::Tensor& tensor, const Placement& placement) {
     const auto quantised = nn::quantise(tensor, placement.dtype);
     layer.set_quantised({.values = place(quantised.values, {placement.device, at::kChar}),
-                         .scales = quantised.scales.to(placement.device)});
+                         .scales = place(quantised.scales, {placement.device, placement.dtype})});
 }
 
 }  // namespace
@@ -158,6 +167,7 @@ void load_state(torch::nn::Module& module, const StoredTensors& stored, const st
     auto parameters = module.named_parameters(/*recurse=*/true);
     require_fit(parameters, tensors, component);
     const SeparateBlocks blocks;
+    synchronize(placement.device);  // the CPU may write into memory that is used again
     const auto layers = quantised_layers(module, placement);
     for (auto& parameter : parameters) {
         check_stop();
@@ -174,6 +184,7 @@ void load_state(torch::nn::Module& module, const StoredTensors& stored, const st
 
 void load_random_state(torch::nn::Module& module, uint64_t seed, const Placement& placement) {
     NoiseSource noise(seed);
+    synchronize(placement.device);  // as in load_state
     for (auto& parameter : module.named_parameters(/*recurse=*/true)) {
         at::Tensor& tensor = parameter.value();
         at::Tensor values = noise.normal(tensor.sizes(), at::kCPU, at::kFloat);

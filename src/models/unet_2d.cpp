@@ -175,17 +175,30 @@ UNet2DModel::UNet2DModel(const UNet2DConfig& config) : config_(config) {
     conv_out_ = register_module("conv_out", std::make_shared<nn::Conv2d>(first, config.out_channels, 3, 1, 1));
 }
 
-at::Tensor UNet2DModel::embed_time(double timestep) {
-    const auto projected = config_.fourier_embedding
-                               ? time_proj_->forward(timestep)
-                               : nn::sinusoidal_embedding(timestep, config_.block_out_channels.front(),
-                                                          config_.flip_sin_to_cos, config_.freq_shift);
-    return time_embedding_->forward(projected.to(conv_in_->weight.device(), conv_in_->weight.scalar_type()));
+at::Tensor UNet2DModel::project_times(const std::vector<double>& timesteps) {
+    std::vector<at::Tensor> projected;
+    for (const double timestep : timesteps)
+        projected.push_back(config_.fourier_embedding
+                                ? time_proj_->forward(timestep)
+                                : nn::sinusoidal_embedding(timestep, config_.block_out_channels.front(),
+                                                           config_.flip_sin_to_cos, config_.freq_shift));
+    return at::cat(projected).to(conv_in_->weight.device(), conv_in_->weight.scalar_type());
 }
 
-at::Tensor UNet2DModel::forward(const at::Tensor& sample, double timestep) {
-    // 1. time: every block activates the embedding in the same way, so it is done once
-    const auto temb = nn::ops::activate(embed_time(timestep), config_.act_fn);
+std::vector<nn::TimeEmbedding> UNet2DModel::embed_times(const std::vector<double>& timesteps) {
+    const auto projected = project_times(timesteps);
+    std::vector<nn::TimeEmbedding> times;  // one by one: several rows of a product are not the same to the last bit
+    for (size_t i = 0; i < timesteps.size(); ++i) {
+        auto temb = time_embedding_->forward(projected.narrow(0, static_cast<int64_t>(i), 1));
+        // Every block activates the embedding in the same way, so it is done once.
+        times.push_back({timesteps[i], nn::ops::activate(std::move(temb), config_.act_fn)});
+    }
+    return times;
+}
+
+at::Tensor UNet2DModel::forward(const at::Tensor& sample, const nn::TimeEmbedding& time) {
+    // 1. time
+    const at::Tensor& temb = time.activated;
 
     // 2. pre-process
     auto x = config_.center_input_sample ? sample.mul(2).sub_(1) : sample;
@@ -193,17 +206,24 @@ at::Tensor UNet2DModel::forward(const at::Tensor& sample, double timestep) {
 
     // 3. down
     std::vector<at::Tensor> skips{x};
-    for (size_t i = 0; i < down_blocks_->size(); ++i) x = (*down_blocks_)[i].forward(std::move(x), temb, skips);
+    for (size_t i = 0; i < down_blocks_->size(); ++i) {
+        x = (*down_blocks_)[i].forward(std::move(x), temb, skips);
+        commit(x.device());
+    }
 
     // 4. mid
     if (mid_block_) x = mid_block_->forward(std::move(x), temb);
+    commit(x.device());
 
     // 5. up
-    for (size_t i = 0; i < up_blocks_->size(); ++i) x = (*up_blocks_)[i].forward(std::move(x), temb, skips);
+    for (size_t i = 0; i < up_blocks_->size(); ++i) {
+        x = (*up_blocks_)[i].forward(std::move(x), temb, skips);
+        commit(x.device());
+    }
 
     // 6. post-process
     x = conv_out_->forward(conv_norm_out_->forward(x, nn::Activation::silu));
-    return config_.fourier_embedding ? x.div_(timestep) : x;
+    return config_.fourier_embedding ? x.div_(time.timestep) : x;
 }
 
 }  // namespace diffapple

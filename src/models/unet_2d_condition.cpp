@@ -137,11 +137,22 @@ at::Tensor UNet2DConditionModel::embed_guidance(double scale) {
         .to(conv_in_->weight.device(), conv_in_->weight.scalar_type());
 }
 
-at::Tensor UNet2DConditionModel::embed_time(double timestep, const at::Tensor& added, const at::Tensor& guidance) {
-    const auto projected = nn::sinusoidal_embedding(timestep, config_.block_out_channels.front(),
-                                                    config_.flip_sin_to_cos, config_.freq_shift);
-    auto temb =
-        time_embedding_->forward(projected.to(conv_in_->weight.device(), conv_in_->weight.scalar_type()), guidance);
+std::vector<nn::TimeEmbedding> UNet2DConditionModel::embed_times(const std::vector<double>& timesteps,
+                                                                 const at::Tensor& added, const at::Tensor& guidance) {
+    std::vector<at::Tensor> projected;
+    for (const double timestep : timesteps)
+        projected.push_back(nn::sinusoidal_embedding(timestep, config_.block_out_channels.front(),
+                                                     config_.flip_sin_to_cos, config_.freq_shift));
+    const auto all = at::cat(projected).to(conv_in_->weight.device(), conv_in_->weight.scalar_type());
+    std::vector<nn::TimeEmbedding> times;  // one by one: several rows of a product are not the same to the last bit
+    for (size_t i = 0; i < timesteps.size(); ++i)
+        times.push_back({timesteps[i], embed_time(all.narrow(0, static_cast<int64_t>(i), 1), added, guidance)});
+    return times;
+}
+
+at::Tensor UNet2DConditionModel::embed_time(const at::Tensor& projected, const at::Tensor& added,
+                                            const at::Tensor& guidance) {
+    auto temb = time_embedding_->forward(projected, guidance);
     if (config_.timestep_post_act) temb = nn::ops::activate(std::move(temb), *config_.timestep_post_act);
     if (added.defined()) temb = temb.add(added);
     if (config_.time_embedding_act_fn) temb = nn::ops::activate(std::move(temb), *config_.time_embedding_act_fn);
@@ -149,10 +160,10 @@ at::Tensor UNet2DConditionModel::embed_time(double timestep, const at::Tensor& a
     return nn::ops::activate(std::move(temb), config_.act_fn);
 }
 
-at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, double timestep, const nn::TextContext& text,
-                                         const at::Tensor& added, const at::Tensor& guidance) {
+at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, const nn::TimeEmbedding& time,
+                                         const nn::TextContext& text) {
     // 1. time
-    const auto temb = embed_time(timestep, added, guidance);
+    const at::Tensor& temb = time.activated;
 
     // 2. pre-process
     auto x = config_.center_input_sample ? sample.mul(2).sub_(1) : sample;
@@ -160,13 +171,20 @@ at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, double timest
 
     // 3. down
     std::vector<at::Tensor> skips{x};
-    for (size_t i = 0; i < down_blocks_->size(); ++i) x = (*down_blocks_)[i].forward(std::move(x), temb, skips, text);
+    for (size_t i = 0; i < down_blocks_->size(); ++i) {
+        x = (*down_blocks_)[i].forward(std::move(x), temb, skips, text);
+        commit(x.device());
+    }
 
     // 4. mid
     if (mid_block_) x = mid_block_->forward(std::move(x), temb, text);
+    commit(x.device());
 
     // 5. up
-    for (size_t i = 0; i < up_blocks_->size(); ++i) x = (*up_blocks_)[i].forward(std::move(x), temb, skips, text);
+    for (size_t i = 0; i < up_blocks_->size(); ++i) {
+        x = (*up_blocks_)[i].forward(std::move(x), temb, skips, text);
+        commit(x.device());
+    }
 
     // 6. post-process
     return conv_out_->forward(conv_norm_out_->forward(x, config_.act_fn));

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <vector>
+
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
@@ -20,8 +22,25 @@ Activation find_activation(const std::string& name) {
 
 namespace ops {
 
+namespace {
+
+/// As a product of two matrices, and for one row without the bias, which is added: on mps, more dimensions give wrong
+/// rows (fp16, M5) or from 65,537 of them on (pytorch#180776, #189495, #192934), and one row loses its bias on M1 with
+/// macOS 26 up to LibTorch 2.13 (pytorch#188438).
+at::Tensor linear_on_mps(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+    std::vector<int64_t> shape = x.sizes().vec();
+    shape.back() = weight.size(0);
+    const auto rows = x.reshape({-1, x.size(-1)});
+    const bool adds_bias = rows.size(0) == 1 && bias.defined();
+    auto result = at::linear(rows, weight, adds_bias ? at::Tensor() : bias);
+    if (adds_bias) result.add_(bias);
+    return result.view(shape);
+}
+
+}  // namespace
+
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-    return at::linear(x, weight, bias);
+    return x.is_mps() ? linear_on_mps(x, weight, bias) : at::linear(x, weight, bias);
 }
 
 at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, int64_t stride,
@@ -85,7 +104,7 @@ at::Tensor linear_geglu(const at::Tensor& x, const at::Tensor& weight, const at:
         return libtorch::onednn_linear_gelu(x, weights[1], biases[1])
             .mul_(libtorch::packed_linear(x, weights[0], biases[0]));
     }
-    const auto halves = at::linear(x, weight, bias).chunk(2, -1);
+    const auto halves = linear(x, weight, bias).chunk(2, -1);
     return at::gelu(halves[1]).mul_(halves[0]);
 }
 

@@ -51,16 +51,30 @@ int64_t fused_head_size(int64_t size) {
     return found == sizes.end() ? size : *found;
 }
 
-/// On mps: heads of a size that the fused kernel has, and never more than 2^32 products at a time, beyond which its
-/// batched products are wrong.
+/// With zeros behind the values of each head, as many as the fused kernel wants.
+at::Tensor pad_to_fused(const at::Tensor& x) {
+    const int64_t padding = fused_head_size(x.size(3)) - x.size(3);
+    return padding == 0 ? x : at::constant_pad_nd(x, {0, padding});
+}
+
+/// How many rows of products mps may make at a time. From about 2^31 products on results are silently wrong (ComfyUI
+/// #14837, pytorch#179352). Where the kernel is not fused (larger heads: the VAE's of 512), the products are in memory,
+/// in fp32 for every type, several times: at most 512 MB each, and far from the 2^32 bytes at which it aborts
+/// (pytorch#149261).
+int64_t rows_on_mps(const at::Tensor& query, const at::Tensor& key) {
+    constexpr int64_t most_fused = (int64_t{1} << 31) - 1, most_in_memory = (512 << 20) / 4, largest_fused_head = 256;
+    const int64_t most = query.size(3) <= largest_fused_head ? most_fused : most_in_memory;
+    return std::max<int64_t>(1, most / (query.size(0) * query.size(1) * key.size(2)));
+}
+
+/// On mps: heads of a size that the fused kernel has (keys and values may come padded), and a bounded number of
+/// products at a time.
 at::Tensor attend_on_mps(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                          const std::optional<at::Tensor>& mask) {
-    constexpr int64_t max_products = (int64_t{1} << 32) - 1;
-    const int64_t size = query.size(3), padding = fused_head_size(size) - size;
+    const int64_t size = query.size(3);
     const double scale = 1 / std::sqrt(static_cast<double>(size));
-    const auto pad = [padding](const at::Tensor& x) { return padding == 0 ? x : at::constant_pad_nd(x, {0, padding}); };
-    const auto q = pad(query), k = pad(key), v = pad(value);
-    const int64_t rows = std::max<int64_t>(1, max_products / (query.size(0) * query.size(1) * key.size(2)));
+    const auto q = pad_to_fused(query), k = pad_to_fused(key), v = pad_to_fused(value);
+    const int64_t rows = rows_on_mps(q, k);
     std::vector<at::Tensor> parts;
     for (int64_t begin = 0; begin < query.size(2); begin += rows) {
         const auto rows_of = [&](const at::Tensor& x, int64_t dimension) {
@@ -75,6 +89,10 @@ at::Tensor attend_on_mps(const at::Tensor& query, const at::Tensor& key, const a
 }
 
 }  // namespace
+
+at::Tensor pad_heads(const at::Tensor& x, int64_t heads) {
+    return x.is_mps() ? pad_to_fused(x.unflatten(2, {heads, x.size(2) / heads})).flatten(2).contiguous() : x;
+}
 
 at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
                      const at::Tensor& mask, bool upcast) {

@@ -30,6 +30,8 @@ QuantisedWeight quantise(const at::Tensor& weight, c10::ScalarType dtype) {
 }
 
 at::Tensor dequantise(const QuantisedWeight& weight) {
+    // GPUs convert while they multiply, in one pass over the weight; the CPU's kernels want one type.
+    if (!weight.values.is_cpu()) return weight.values.mul(weight.scales);
     return weight.values.to(weight.scales.scalar_type()).mul_(weight.scales);
 }
 

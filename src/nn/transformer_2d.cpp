@@ -26,6 +26,11 @@ KeyValue CrossAttention::project(const at::Tensor& source) {
     return {to_k_->forward(source), to_v_->forward(source)};
 }
 
+KeyValue CrossAttention::project_text(const at::Tensor& texts) {
+    const auto [key, value] = project(texts);
+    return {ops::pad_heads(key, heads_), ops::pad_heads(value, heads_)};
+}
+
 at::Tensor CrossAttention::forward(const at::Tensor& x, const KeyValue& source) {
     return (*to_out_)[0].forward(
         ops::attention(to_q_->forward(x), source.key, source.value, heads_, /*mask=*/{}, upcast_));

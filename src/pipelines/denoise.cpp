@@ -3,31 +3,76 @@
 #include <ATen/ATen.h>
 
 #include <chrono>
+#include <deque>
+#include <thread>
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/stop.h"
 
 namespace diffapple {
+namespace {
+
+/// The turns that are queued on the device. Follows them without a wait that would leave the device without work.
+class TurnsInFlight {
+public:
+    TurnsInFlight(c10::Device device, size_t total, const OnTurn& on_turn)
+        : device_(device), total_(total), on_turn_(on_turn) {}
+
+    /// A turn was queued.
+    void add() {
+        marks_.emplace_back(device_);
+        report();
+    }
+
+    /// Returns once at most `count` turns are queued; obeys a stop request meanwhile.
+    void wait_until_left(size_t count) {
+        constexpr std::chrono::microseconds interval{500};
+        for (report(); marks_.size() > count; report()) {
+            check_stop();
+            std::this_thread::sleep_for(interval);
+        }
+    }
+
+    /// Tells of the turns that are done by now.
+    void report() {
+        for (; !marks_.empty() && marks_.front().passed(); marks_.pop_front()) on_turn_(++done_, total_);
+    }
+
+private:
+    c10::Device device_;
+    size_t total_, done_ = 0;
+    const OnTurn& on_turn_;
+    std::deque<QueueMark> marks_;
+};
+
+}  // namespace
 
 Denoised denoise(at::Tensor sample, Scheduler& scheduler, const Predict& predict, NoiseSource& noise,
                  const OnTurn& on_turn, const AfterTurn& after_turn) {
     using Clock = std::chrono::steady_clock;
+    constexpr size_t most_in_flight = 2;
     const at::InferenceMode inference;
-    const auto& timesteps = scheduler.timesteps();
+    const size_t turns = scheduler.timesteps().size();
+    noise.draw_ahead(scheduler.draws(), sample.sizes(), sample.device(), at::kFloat);
+    end_stage(sample.device());
     synchronize(sample.device());
     const auto start = Clock::now();
-    for (size_t index = 0; index < timesteps.size(); ++index) {
+    TurnsInFlight in_flight(sample.device(), turns, on_turn);
+    for (size_t index = 0; index < turns; ++index) {
         check_stop();
-        const auto output = predict(scheduler.scale_model_input(sample, index), timesteps[index]);
+        in_flight.wait_until_left(most_in_flight - 1);
+        const auto output = predict(scheduler.scale_model_input(sample, index), index);
         sample = scheduler.step(output, index, sample, noise);
         if (after_turn) sample = after_turn(sample, index, scheduler);
-        on_turn(index + 1, timesteps.size());
+        in_flight.add();
     }
+    in_flight.wait_until_left(1);
     synchronize(sample.device());
     const std::chrono::duration<double> elapsed = Clock::now() - start;
+    in_flight.report();
     require_finite(sample, "denoising");
-    return {.sample = sample, .seconds = elapsed.count(), .turns = timesteps.size()};
+    return {.sample = sample, .seconds = elapsed.count(), .turns = turns};
 }
 
 void require_finite(const at::Tensor& tensor, const std::string& stage) {

@@ -114,7 +114,8 @@ std::vector<Image> to_images(const at::Tensor& batch) {
                            .mul_(255)
                            .round_()
                            .permute({0, 2, 3, 1})
-                           .to(at::kCPU, at::kByte)
+                           .to(at::kByte)
+                           .cpu()  // by itself: copies from mps that convert are wrong up to LibTorch 2.13
                            .contiguous();
     std::vector<Image> images;
     for (int64_t i = 0; i < bytes.size(0); ++i) {

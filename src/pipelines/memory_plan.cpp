@@ -27,8 +27,9 @@ const MemoryStage& largest_stage(const std::vector<MemoryStage>& stages) {
 }
 
 uint64_t base_memory(c10::Device device) {
-    constexpr uint64_t program_and_libtorch = 190'000'000;
-    return device.is_cpu() ? program_and_libtorch : 0;
+    // mps: LibTorch takes Metal's memory in heaps of 1 GiB, and what is compiled (kernels, graphs) lies beside it.
+    constexpr uint64_t program_and_libtorch = 190'000'000, metal = 1'200'000'000;
+    return device.is_cpu() ? program_and_libtorch : device.is_mps() ? metal : 0;
 }
 
 std::string MemoryPlan::describe() const {

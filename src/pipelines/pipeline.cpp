@@ -28,7 +28,8 @@ Size picture_size(const ModelTraits& traits, const std::optional<Size>& usual, s
 Denoised Pipeline::sample(const BatchRequest& request, Scheduler& scheduler, NoiseSource& noise,
                           const OnTurn& on_turn) {
     const Start begin = start(request, scheduler, noise);
-    return denoise(begin.sample, scheduler, predict(request, begin), noise, on_turn, begin.after_turn);
+    return denoise(begin.sample, scheduler, predict(request, begin, scheduler.timesteps()), noise, on_turn,
+                   begin.after_turn);
 }
 
 namespace {

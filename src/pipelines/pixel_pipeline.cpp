@@ -63,11 +63,14 @@ Start PixelPipeline::start(const BatchRequest& request, const Scheduler& schedul
                             placement_.device, noise);
 }
 
-Predict PixelPipeline::predict(const BatchRequest& /*request*/, const Start& /*start*/) {
-    return [unet = components_.get<UNet2DModel>("unet", placement_), dtype = placement_.dtype](const at::Tensor& sample,
-                                                                                               double timestep) {
-        return unet->forward(sample.to(dtype), timestep).to(at::kFloat);
-    };
+Predict PixelPipeline::predict(const BatchRequest& /*request*/, const Start& /*start*/,
+                               const std::vector<double>& timesteps) {
+    const auto unet = components_.get<UNet2DModel>("unet", placement_);
+    const at::InferenceMode inference;
+    return
+        [unet, times = unet->embed_times(timesteps), dtype = placement_.dtype](const at::Tensor& sample, size_t index) {
+            return unet->forward(sample.to(dtype), times[index]).to(at::kFloat);
+        };
 }
 
 }  // namespace diffapple

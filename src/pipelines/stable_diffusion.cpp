@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
 #include "diffapple/models/clip_image_processor.h"
 #include "diffapple/models/component_descriptions.h"
@@ -165,19 +166,19 @@ StableDiffusion::Conditioning StableDiffusion::condition(const BatchRequest& req
             .guidance = traits_.embeds_guidance ? unet.embed_guidance(request.guidance.scale) : at::Tensor()};
 }
 
-Predict StableDiffusion::predict(const BatchRequest& request, const Start& start) {
+Predict StableDiffusion::predict(const BatchRequest& request, const Start& start,
+                                 const std::vector<double>& timesteps) {
     const auto unet = components_.get<UNet2DConditionModel>("unet", placement_);
     const at::InferenceMode inference;
     at::Tensor extra = start.extra_channels;
     if (extra.defined()) extra = extra.to(at::kFloat).expand({start.sample.size(0), -1, -1, -1});
-    return [unet, extra, conditioning = condition(request, *unet), guidance = request.guidance,
-            dtype = placement_.dtype](const at::Tensor& sample, double timestep) {
+    const Conditioning conditioning = condition(request, *unet);
+    return [unet, extra, text = conditioning.text,
+            times = unet->embed_times(timesteps, conditioning.added, conditioning.guidance), guidance = request.guidance, dtype = placement_.dtype](const at::Tensor& sample, size_t index) {
         at::Tensor input = extra.defined() ? at::cat({sample, extra}, 1) : sample;
         input = input.to(dtype);
         if (guidance.active()) input = at::cat({input, input});
-        const auto output = unet->forward(input, timestep, conditioning.text, conditioning.added, conditioning.guidance)
-                                .to(at::kFloat)
-                                .contiguous();
+        const auto output = unet->forward(input, times[index], text).to(at::kFloat).contiguous();
         return guidance.active() ? guidance.apply(output) : output;
     };
 }
@@ -193,7 +194,9 @@ at::Tensor StableDiffusion::decode(const at::Tensor& latents) {
         pictures.push_back(decoder->decode(unscaled, tiling_).to(at::kFloat));
         require_finite(pictures.back(), "VAE decoding");
     }
-    return at::cat(pictures);
+    auto joined = at::cat(pictures);
+    end_stage(placement.device);
+    return joined;
 }
 
 std::vector<bool> StableDiffusion::find_unsafe(const std::vector<Image>& pictures) {

@@ -27,6 +27,18 @@ uint64_t StableDiffusion::unet_activations(const MemoryRequest& request) const {
     return static_cast<uint64_t>(tensors * unit * samples + share * plain);
 }
 
+namespace {
+
+/// What the attention of a VAE holds on mps, where its one large head has no fused kernel: products in fp32, at most as
+/// many as ops::attention makes at a time, their softmax, and that in the type of the model.
+double products_on_mps(double latents, c10::ScalarType dtype) {
+    constexpr double most_bytes = 512 << 20;
+    const double bytes = std::min(latents * latents * 4, most_bytes);
+    return bytes * (2 + static_cast<double>(c10::elementSize(dtype)) / 4);
+}
+
+}  // namespace
+
 uint64_t StableDiffusion::vae_activations(const MemoryRequest& request, c10::ScalarType dtype) const {
     constexpr double share = 3.7, tensors = 3.1;  // of a picture with the channels of the widest full-size layer
     const auto& channels = config_.vae.block_out_channels;
@@ -42,7 +54,11 @@ uint64_t StableDiffusion::vae_activations(const MemoryRequest& request, c10::Sca
     const auto pictures =
         static_cast<double>(request.size.width * request.size.height * bytes_of_pixel * request.pictures);
     const auto plain = static_cast<double>(sizes_.vae.bytes({request.placement.device, dtype}));
-    return static_cast<uint64_t>(tensors * unit + pictures + share * plain);
+    const auto factor = static_cast<double>(config_.vae_scale_factor());
+    const double latents = static_cast<double>(width) * static_cast<double>(height) / (factor * factor);
+    const bool holds_products = request.placement.device.is_mps() && config_.vae.mid_block_add_attention;
+    const double products = holds_products ? products_on_mps(latents, dtype) : 0;
+    return static_cast<uint64_t>(tensors * unit + pictures + products + share * plain);
 }
 
 std::vector<MemoryStage> StableDiffusion::memory_stages(const MemoryRequest& request) const {

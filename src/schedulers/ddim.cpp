@@ -20,6 +20,8 @@ public:
           final_alpha_bar_(config.boolean("set_alpha_to_one", true) ? 1.0F : alpha_bar(0)),
           eta_(static_cast<float>(request.eta)) {}
 
+    size_t draws() const override { return eta_ > 0 ? timesteps().size() : 0; }
+
     at::Tensor step(const at::Tensor& model_output, size_t index, const at::Tensor& sample,
                     NoiseSource& noise) override {
         const int64_t t = timestep(index), previous_t = t - distance_;

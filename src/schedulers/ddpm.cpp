@@ -19,6 +19,10 @@ public:
 
     at::Tensor step(const at::Tensor& model_output, size_t index, const at::Tensor& sample,
                     NoiseSource& noise) override;
+    size_t draws() const override {
+        return static_cast<size_t>(
+            std::count_if(timesteps().begin(), timesteps().end(), [](double t) { return t > 0; }));
+    }
 
 private:
     enum class Variance { fixed_small, fixed_small_log, fixed_large, learned, learned_range };
@@ -26,7 +30,7 @@ private:
 
     static Variance read_variance_type(const JsonFields& config);
     Coefficients coefficients(size_t index) const;
-    at::Tensor standard_deviation(const Coefficients& c, const at::Tensor& predicted_variance) const;
+    at::Tensor scale_noise(const at::Tensor& z, const Coefficients& c, const at::Tensor& predicted_variance) const;
 
     PredictionType prediction_type_;
     Variance variance_;
@@ -73,22 +77,23 @@ DDPMScheduler::Coefficients DDPMScheduler::coefficients(size_t index) const {
             .posterior_variance = std::max(beta_prod_prev / beta_prod * current_beta, 1e-20F)};
 }
 
-at::Tensor DDPMScheduler::standard_deviation(const Coefficients& c, const at::Tensor& predicted_variance) const {
-    const auto constant = [](double value) { return at::scalar_tensor(value, at::kFloat); };
+/// z times the standard deviation; in place.
+at::Tensor DDPMScheduler::scale_noise(const at::Tensor& z, const Coefficients& c,
+                                      const at::Tensor& predicted_variance) const {
     switch (variance_) {
         case Variance::fixed_small:
-            return constant(std::sqrt(c.posterior_variance));
+            return z.mul_(std::sqrt(c.posterior_variance));
         case Variance::fixed_small_log:
-            return constant(std::exp(0.5F * std::log(c.posterior_variance)));
+            return z.mul_(std::exp(0.5F * std::log(c.posterior_variance)));
         case Variance::fixed_large:
-            return constant(std::sqrt(c.current_beta));
+            return z.mul_(std::sqrt(c.current_beta));
         case Variance::learned:
-            return predicted_variance.sqrt();
+            return z.mul_(predicted_variance.sqrt());
         case Variance::learned_range: {
             // Nichol & Dhariwal 2021, eq. 15, with the network's v in [-1, 1]
             const float min_log = std::log(c.posterior_variance), max_log = std::log(c.current_beta);
             const auto fraction = predicted_variance.add(1).div_(2);
-            return fraction.mul(max_log).add_((1 - fraction).mul_(min_log)).mul_(0.5).exp_();
+            return z.mul_(fraction.mul(max_log).add_((1 - fraction).mul_(min_log)).mul_(0.5).exp_());
         }
     }
     return {};
@@ -110,7 +115,7 @@ at::Tensor DDPMScheduler::step(const at::Tensor& model_output, size_t index, con
     auto previous = original.mul(c.original_sample).add_(sample.mul(c.sample));
     if (timestep(index) <= 0) return previous;
     const auto z = noise.normal(sample.sizes(), sample.device(), at::kFloat);
-    return previous.add_(z.mul_(standard_deviation(c, model_output.slice(1, channels))));
+    return previous.add_(scale_noise(z, c, model_output.slice(1, channels)));
 }
 
 }  // namespace

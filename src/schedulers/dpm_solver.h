@@ -11,6 +11,8 @@ public:
     /// `knows_sde`: whether algorithm_type may be sde-dpmsolver.
     DPMSolver(const JsonFields& config, const SchedulerRequest& request, SigmaSteps steps, bool knows_sde);
 
+    size_t draws() const override { return stochastic_ ? timesteps().size() : 0; }
+
 protected:
     /// Factors of one step from s to t: x_t = sample x_s + d0 D_0 + (midpoint or d1) D_1 + d2 D_2 + noise z, where D_k
     /// is the k-th derivative of the converted model output by lambda, in units of h = lambda_t - lambda_s.

@@ -13,6 +13,8 @@ class EulerAncestralScheduler final : public SigmaScheduler {
 public:
     using SigmaScheduler::SigmaScheduler;
 
+    size_t draws() const override { return timesteps().size(); }
+
     at::Tensor step(const at::Tensor& model_output, size_t index, const at::Tensor& sample,
                     NoiseSource& noise) override {
         const float from = sigma(position(index)), to = sigma(position(index) + 1);

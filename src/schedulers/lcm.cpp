@@ -34,6 +34,8 @@ public:
           range_(SampleRange::both(config, /*clip_by_default=*/false)),
           timestep_scaling_(static_cast<float>(config.number("timestep_scaling", 10.0))) {}
 
+    size_t draws() const override { return timesteps().size() - 1; }
+
     at::Tensor step(const at::Tensor& model_output, size_t index, const at::Tensor& sample,
                     NoiseSource& noise) override {
         const auto level = Level::of_alpha_bar(alpha_bar(timestep(index)));

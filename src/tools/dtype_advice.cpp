@@ -42,10 +42,11 @@ std::vector<DtypeAdvice> cpu_advice() {
 
 std::vector<DtypeAdvice> dtype_advice(c10::Device device) {
     if (device.is_cpu()) return cpu_advice();
-    const std::string bf16 = device.is_mps()
-                                 ? "half the memory, a wider range but a coarser grid than fp16; fast from M2 on"
-                                 : "half the memory, a wider range but a coarser grid than fp16; fast from "
-                                   "compute capability 8.0 on";
+    const std::string bf16 =
+        device.is_mps() ? "half the memory, a wider range but a coarser grid than fp16; fast from M3 on: the GPUs of "
+                          "M1 and M2 have no bf16 arithmetic"
+                        : "half the memory, a wider range but a coarser grid than fp16; fast from "
+                          "compute capability 8.0 on";
     return {{"fp32", true, "the closest to the CPU's pixels; twice the memory, slower"},
             {"fp16", true, "the default: half the memory, fastest"},
             {"bf16", true, bf16}};

@@ -341,7 +341,7 @@ def test_selftest_table(diffapple):
 @needs_standin_mps
 def test_selftest_on_the_standin(tmp_path):
     standin = Diffapple(tmp_path, STANDIN_MPS)
-    result = standin("selftest", "--device", "mps", "--dtype", "fp32,fp16", "--json")
+    result = standin("selftest", "--device", "mps", "--dtype", "fp32,fp16", "--speed", "off", "--json")
     check_selftest(result, "mps", {"fp32", "fp16"})
 
 

@@ -23,8 +23,21 @@ void* device_handle(void* host) {
     return host ? to_pointer(reinterpret_cast<uintptr_t>(host) | kHandleBit) : nullptr;
 }
 
-/// Like PYTORCH_MPS_HIGH_WATERMARK_RATIO's default: LibTorch lets Metal go this far beyond its recommendation.
-constexpr double kHighWatermark = 1.7;
+double ratio(const char* variable, double by_default) {
+    const char* const value = std::getenv(variable);
+    return value ? std::strtod(value, nullptr) : by_default;
+}
+
+/// How far LibTorch lets Metal go beyond its recommendation; read once, as there. The lower bound must not be higher.
+double high_watermark() {
+    static const double high = [] {
+        const double wanted = ratio("PYTORCH_MPS_HIGH_WATERMARK_RATIO", 1.7);
+        const double low = ratio("PYTORCH_MPS_LOW_WATERMARK_RATIO", 1.4);
+        TORCH_CHECK(low >= 0 && low <= wanted, "invalid low watermark ratio ", low);
+        return wanted;
+    }();
+    return high;
+}
 
 }  // namespace
 
@@ -59,7 +72,7 @@ void Allocator::copy_data(void* destination, const void* source, size_t bytes) c
 }
 
 void Allocator::check_room_for(size_t bytes) const {
-    const auto limit = static_cast<size_t>(kHighWatermark * static_cast<double>(recommended_bytes()));
+    const auto limit = static_cast<size_t>(high_watermark() * static_cast<double>(recommended_bytes()));
     const size_t current = current_bytes();
     TORCH_CHECK_WITH(OutOfMemoryError, current + bytes <= limit, "MPS backend out of memory (MPS allocated: ", current,
                      " bytes, max allowed: ", limit, " bytes). Tried to allocate ", bytes, " bytes.");

@@ -6,6 +6,7 @@
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include "allocator.h"
+#include "counts.h"
 
 namespace diffapple::standin_mps {
 namespace {
@@ -21,7 +22,21 @@ public:
     c10::Stream getStream(c10::Device) const override { return c10::Stream(c10::Stream::DEFAULT, getDevice()); }
     c10::Stream getDefaultStream(c10::Device device) const override { return getStream(device); }
     c10::Stream exchangeStream(c10::Stream) const override { return getStream(getDevice()); }
-    void synchronizeDevice(c10::DeviceIndex) const override {}
+    void synchronizeDevice(c10::DeviceIndex) const override { count_wait(); }
+
+    // Everything is done on return, so that every event has passed.
+    void record(void** event, const c10::Stream&, c10::DeviceIndex, c10::EventFlag) const override { *event = this_(); }
+    void block(void*, const c10::Stream&) const override {}
+    bool queryEvent(void*) const override { return true; }
+    void synchronizeEvent(void*) const override { count_wait(); }
+    void destroyEvent(void*, c10::DeviceIndex) const noexcept override {}
+
+private:
+    /// Some address: an event has nothing to hold.
+    static void* this_() {
+        static char place;
+        return &place;
+    }
 };
 
 /// Random operators on the device are computed by CPU kernels, but a Mac's numbers are not those that the CPU draws
@@ -44,7 +59,7 @@ public:
     bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
     c10::DeviceIndex deviceCount() const override { return 1; }
 
-    void deviceSynchronize() const override {}
+    void deviceSynchronize() const override { count_wait(); }
     void commitStream() const override {}
 
     c10::Allocator* getMPSDeviceAllocator() const override { return &allocator(); }

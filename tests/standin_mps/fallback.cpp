@@ -11,6 +11,7 @@
 
 #include "alias.h"
 #include "allocator.h"
+#include "counts.h"
 #include "refusals.h"
 #include "values.h"
 
@@ -39,6 +40,13 @@ bool is_slow_in_half_precision(const std::string& op) {
         "aten::addmm",       "aten::addmm_",  "aten::addmv",    "aten::bmm",
         "aten::addbmm",      "aten::baddbmm", "aten::baddbmm_", "aten::scaled_dot_product_attention"};
     return slow.contains(op);
+}
+
+/// Results that are no tensors, or whose shape depends on values: the host waits for them.
+bool gives_the_host_a_value(const std::string& op) {
+    static const std::unordered_set<std::string_view> waiting = {
+        "aten::_local_scalar_dense", "aten::equal", "aten::nonzero", "aten::masked_select", "aten::is_nonzero"};
+    return waiting.contains(op);
 }
 
 bool is_optional_generator(const c10::Argument& argument) {
@@ -130,6 +138,7 @@ void run_on_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
     const c10::FunctionSchema& schema = op.schema();
     const Values arguments = torch::jit::pop(*stack, schema.arguments().size());
     refuse_what_a_mac_gets_wrong(schema, arguments);
+    if (gives_the_host_a_value(schema.name())) count_wait();
 
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     const auto half_type = half_precision_type(arguments);

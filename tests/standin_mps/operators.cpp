@@ -17,6 +17,7 @@
 
 #include "alias.h"
 #include "allocator.h"
+#include "counts.h"
 #include "fallback.h"
 #include "refusals.h"
 
@@ -47,6 +48,8 @@ at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride, std::opti
 /// have a type of the device's to be copied into; one of float64 is converted on the CPU before it is copied from.
 at::Tensor& copy_(at::Tensor& destination, const at::Tensor& source, bool /*non_blocking*/) {
     refuse_double("aten::copy_", destination.scalar_type());
+    refuse_converting_copy(destination, source);
+    if (destination.device() != source.device()) count_wait();
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     host_alias(destination).copy_(host_alias(source));
     return destination;

@@ -32,7 +32,8 @@ TEST(Denoise, AddressesTurnsByIndex) {
     NoiseSource noise(0);
     std::vector<size_t> reported;
     const auto result = denoise(
-        at::zeros({1, 3, 2, 2}), scheduler, [](const at::Tensor& x, double t) { return x + t; }, noise,
+        at::zeros({1, 3, 2, 2}), scheduler,
+        [&](const at::Tensor& x, size_t index) { return x + scheduler.timesteps()[index]; }, noise,
         [&](size_t done, size_t total) { reported.push_back(10 * done + total); });
     EXPECT_EQ(scheduler.indices, (std::vector<size_t>{0, 1}));
     EXPECT_EQ(reported, (std::vector<size_t>{12, 22}));
@@ -43,7 +44,7 @@ TEST(Denoise, AddressesTurnsByIndex) {
 TEST(Denoise, NaNIsAnErrorThatNamesTheStage) {
     AddingScheduler scheduler;
     NoiseSource noise(0);
-    const Predict broken = [](const at::Tensor& x, double) { return x + std::numeric_limits<float>::quiet_NaN(); };
+    const Predict broken = [](const at::Tensor& x, size_t) { return x + std::numeric_limits<float>::quiet_NaN(); };
     try {
         denoise(at::zeros({1, 3, 2, 2}), scheduler, broken, noise, [](size_t, size_t) {});
         FAIL() << "no error";
@@ -59,7 +60,7 @@ TEST(Denoise, WhatFollowsATurnGetsTheLoopsScheduler) {
         return sample + 100 * static_cast<double>(index + of_loop.timesteps().size());
     };
     const auto result = denoise(
-        at::zeros({1, 1, 1, 1}), scheduler, [](const at::Tensor& x, double) { return at::zeros_like(x); }, noise,
+        at::zeros({1, 1, 1, 1}), scheduler, [](const at::Tensor& x, size_t) { return at::zeros_like(x); }, noise,
         [](size_t, size_t) {}, after_turn);
     EXPECT_EQ(result.sample.item<float>(), 500.0F);  // 0 + 2, then 1 + 2
 }

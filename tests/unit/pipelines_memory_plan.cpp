@@ -135,6 +135,69 @@ TEST(MemoryPlan, OfAPixelModelIsNearTheMeasuredPeak) {
     }
 }
 
+/// A Mac with 16 GB, of which Metal recommends 11.45 GB for a program, and where the system and a browser hold 6 GB.
+TEST(MemoryPlan, FitsEveryModelOfTheStudyOnAMacWith16Gigabytes) {
+    constexpr uint64_t free = 10'000 * million;
+    const auto config_of = [](const char* model, const char* component) {
+        const auto project = std::filesystem::path(__FILE__).parent_path().parent_path().parent_path();
+        return read_json_file(project / "tests" / "data" / model / component / "config.json");
+    };
+    struct Model {
+        const char* name;
+        uint64_t unet;
+        std::vector<uint64_t> text_encoders;
+        Size own;
+        bool guided, encodes_picture;
+        c10::ScalarType vae;
+    };
+    const std::vector<Model> models{
+        {"sd-v1-5", 859'520'964, {123'060'480}, {512, 512}, true, false, c10::kHalf},
+        {"sd-v2-inpainting", 865'925'124, {340'387'840}, {512, 512}, true, true, c10::kHalf},
+        {"sdxl-turbo", 2'567'463'684, {123'060'480, 694'659'840}, {512, 512}, false, false, c10::kFloat}};
+    for (const auto& model : models) {
+        const Placement placement{c10::kMPS, c10::kHalf};
+        std::vector<ComponentDescription> components{sized("unet", model.unet, 0), sized("vae", 0, 83'653'863)};
+        StableDiffusionConfig config{.unet = parse<UNet2DConditionConfig>(config_of(model.name, "unet")),
+                                     .vae = parse<AutoencoderKLConfig>(config_of(model.name, "vae"))};
+        for (const uint64_t parameters : model.text_encoders) {
+            config.text_encoders.push_back(config.text_encoders.empty() ? "text_encoder" : "text_encoder_2");
+            components.push_back(sized(config.text_encoders.back(), parameters, 0));
+        }
+        const StableDiffusion pipeline(components, config, placement);
+        EXPECT_EQ(pipeline.dtypes().at("vae"), model.vae) << model.name;
+        for (const Size size : {model.own, Size{1024, 1024}}) {
+            const MemoryRequest request{.placement = placement,
+                                        .size = size,
+                                        .guided = model.guided,
+                                        .encodes_picture = model.encodes_picture,
+                                        .keep = Keep::loop};
+            const MemoryPlan plan = plan_memory(pipeline, request, std::nullopt, free);
+            EXPECT_TRUE(plan.fits()) << model.name << ' ' << size.width << ": " << plan.describe();
+            EXPECT_GT(plan.needed, base_memory(c10::kMPS) + 2 * model.unet) << model.name;
+            if (size == model.own) EXPECT_EQ(plan.tiling, Tiling::off) << model.name << ": " << plan.describe();
+        }
+    }
+    const auto cat = parse<UNet2DConfig>(config_of("ddpm-cat-256", "."));
+    const Placement placement{c10::kMPS, c10::kHalf};
+    const PixelPipeline pixels({sized("unet", 0, 113'673'219)}, cat, placement);
+    for (const int64_t side : {256, 1024})
+        EXPECT_TRUE(plan_memory(pixels, {.placement = placement, .size = {side, side}}, {}, free).fits()) << side;
+}
+
+TEST(MemoryPlan, TheVaesAttentionIsBoundedOnMps) {
+    const auto activations = [](c10::DeviceType device, int64_t side) {
+        nlohmann::json vae = SampleCheckpoint::vae();
+        const auto model = make_stable_diffusion(false, vae);
+        MemoryRequest request = request_of({side, side});
+        request.placement = {device, c10::kFloat};
+        return model.memory_stages(request).back().activations;
+    };
+    const auto products = [&](int64_t side) { return activations(c10::kMPS, side) - activations(c10::kCPU, side); };
+    constexpr uint64_t latents_of_128 = 64 * 64;  // latents are half a picture's side
+    EXPECT_NEAR(static_cast<double>(products(128)), 3.0 * latents_of_128 * latents_of_128 * 4, 2);
+    EXPECT_NEAR(static_cast<double>(products(2048)), 3.0 * (512 << 20), 2);
+}
+
 TEST(MemoryPlan, KeepsAsMuchAsFits) {
     const auto model = make_stable_diffusion(true);
     const MemoryRequest request = request_of({32, 16}, Keep::all);

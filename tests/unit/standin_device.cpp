@@ -3,6 +3,8 @@
 #include <ATen/DeviceAccelerator.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "diffapple/core/device.h"
 #include "diffapple/core/libtorch.h"
 
@@ -57,9 +59,28 @@ TEST(StandinDevice, CountsTheResultsOfOperators) {
 }
 
 TEST(StandinDevice, RunsOutOfMemoryAsAMacDoes) {
-    // Twice the recommended memory is above the limit, which LibTorch sets at 1.7 times of it.
-    const auto count = static_cast<int64_t>(*libtorch::memory(kDevice).recommended / 2);
-    EXPECT_THROW(floats(count), c10::OutOfMemoryError);
+    // LibTorch's own limit is 1.7 times of what is recommended; the program sets 1.1, and a lower bound that fits.
+    const auto count = static_cast<int64_t>(*libtorch::memory(kDevice).recommended / sizeof(float));
+    EXPECT_THROW(floats(2 * count), c10::OutOfMemoryError);
+    EXPECT_STREQ(std::getenv("PYTORCH_MPS_HIGH_WATERMARK_RATIO"), "1.1");
+    EXPECT_STREQ(std::getenv("PYTORCH_MPS_LOW_WATERMARK_RATIO"), "1.0");
+}
+
+TEST(StandinDevice, FreeMemoryIsNoMoreThanTheMachineHas) {
+    for (const auto& info : list_devices()) {
+        if (info.name != "mps") continue;
+        ASSERT_TRUE(info.free_memory.has_value());
+        EXPECT_LE(*info.free_memory, physical_memory());
+        EXPECT_LE(*info.free_memory, *info.recommended_memory);
+    }
+}
+
+TEST(StandinDevice, MarksInTheQueueArePassed) {
+    commit(kDevice);
+    const at::Tensor x = at::ones({4}, kDevice);
+    EXPECT_TRUE(QueueMark(kDevice).passed());
+    EXPECT_TRUE(QueueMark(c10::Device(c10::kCPU)).passed());
+    end_stage(kDevice);
 }
 
 TEST(StandinDevice, DrawsOtherNumbersThanTheCpu) {

@@ -67,7 +67,7 @@ std::vector<Case> cases() {
          [](const Tensors& x) { return at::layer_norm(x[0], {16}, x[1], x[2]); }},
         {"linear",
          {sequence, normal({12, 16}, 2), normal({12}, 3)},
-         [](const Tensors& x) { return at::linear(x[0], x[1], x[2]); }},
+         [](const Tensors& x) { return at::linear(x[0].flatten(0, 1), x[1], x[2]); }},
         {"sdpa",
          {heads, normal({2, 4, 6, 8}, 2), normal({2, 4, 6, 8}, 3)},
          [](const Tensors& x) { return at::scaled_dot_product_attention(x[0], x[1], x[2]); }},

@@ -31,7 +31,7 @@ constexpr const char* kNoDouble = "doesn't support float64";
 constexpr const char* kOnCpu = "is on the CPU";
 constexpr const char* kNoKernel = "not currently implemented for the MPS device";
 constexpr const char* kNotContiguous = "is not contiguous";
-constexpr const char* kTooMany = "more than 2^32";
+constexpr const char* kTooMany = "2^31 and more";
 
 }  // namespace
 
@@ -115,16 +115,39 @@ TEST(StandinRefusals, SeveralFloatingPointTypes) {
     expect_refusal([&] { at::conv2d(half.view({1, 1, 4, 4}), ones({1, 1, 3, 3})); }, "aten::convolution", reason);
 }
 
-TEST(StandinRefusals, ProductsOfMoreThan2To32Elements) {
+TEST(StandinRefusals, ProductsOf2To31ElementsAndMore) {
     // Views of one number: no memory of that size is needed.
-    const at::Tensor tall = ones({1, 1, 1}).expand({1, 65536 + 1, 1});
+    const at::Tensor tall = ones({1, 1, 1}).expand({1, 32768, 1});
     const at::Tensor wide = ones({1, 1, 1}).expand({1, 1, 65536});
     expect_refusal([&] { at::bmm(tall, wide); }, "aten::bmm", kTooMany);
     expect_refusal([&] { at::matmul(tall[0], wide[0]); }, "aten::mm", kTooMany);
     expect_refusal([&] { at::baddbmm(ones({1}), tall, wide); }, "aten::baddbmm", kTooMany);
-    const at::Tensor query = ones({1, 1, 1, 8}).expand({1, 2, 65536, 8});
+    const at::Tensor query = ones({1, 1, 1, 8}).expand({1, 2, 32768, 8});
     expect_refusal([&] { at::scaled_dot_product_attention(query, query, query); }, "aten::scaled_dot_product_attention",
                    kTooMany);
+    const at::Tensor large_heads = ones({1, 1, 1, 512}).expand({1, 1, 11586, 512});
+    expect_refusal([&] { at::scaled_dot_product_attention(large_heads, large_heads, large_heads); },
+                   "aten::scaled_dot_product_attention", "at most 512 MB");
+}
+
+TEST(StandinRefusals, LinearLayersOnMoreThanTwoDimensionsAndOnOneRow) {
+    const at::Tensor weight = ones({3, 4}), bias = ones({3});
+    expect_refusal([&] { at::linear(ones({2, 5, 4}), weight, bias); }, "aten::linear", "flatten it to two");
+    expect_refusal([&] { at::linear(ones({2, 5, 4}), weight); }, "aten::linear", "flatten it to two");
+    expect_refusal([&] { at::linear(ones({1, 4}), weight, bias); }, "aten::linear", "loses its bias");
+    expect_refusal([&] { at::linear(ones({4}), weight, bias); }, "aten::linear", "loses its bias");
+    EXPECT_TRUE(at::linear(ones({1, 4}), weight).is_mps());
+    EXPECT_TRUE(at::linear(ones({2, 4}), weight, bias).is_mps());
+}
+
+TEST(StandinRefusals, CopiesToTheCpuThatConvertOrFillHoles) {
+    const at::Tensor x = ones({4, 6});
+    expect_refusal([&] { x.to(at::kCPU, at::kHalf); }, "aten::copy_", "then convert on the CPU");
+    expect_refusal([&] { at::empty({4, 6}, at::kLong).copy_(x); }, "aten::copy_", "then convert on the CPU");
+    expect_refusal([&] { x.to(at::kCPU, at::kDouble); }, "aten::copy_", kNoDouble);
+    const at::Tensor holes = at::zeros({4, 6}).slice(1, 0, 6, 2);
+    expect_refusal([&] { holes.copy_(x.slice(1, 0, 6, 2)); }, "aten::copy_", "views with holes");
+    EXPECT_TRUE(at::equal(x.slice(1, 0, 6, 2).cpu().to(at::kDouble), at::ones({4, 3}, at::kDouble)));
 }
 
 TEST(StandinRefusals, CausalAttentionInHalfPrecision) {

@@ -8,6 +8,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/tools/selftest/selftest.h"
+#include "diffapple/tools/selftest/summary.h"
 
 namespace diffapple {
 namespace {
@@ -83,6 +84,32 @@ TEST(Selftest, AllChecksPassOnTheCpu) {
     for (const auto& result : run_checks(selftest_checks(), cpu, selftest_dtypes(cpu)))
         EXPECT_TRUE(result.ok) << result.name << ' ' << result.dtype << ": " << result.comparison.error << " > "
                                << result.comparison.limit << ' ' << result.problem;
+}
+
+TEST(SelftestSummary, HoldsMachineChecksAndSpeed) {
+    const Check throwing{"throws", [](const Placement&) -> Comparison { throw std::runtime_error("no such kernel"); }};
+    const auto checks =
+        run_checks({fixed("near", 0.8, 1), fixed("far", 0.1, 1), fixed("bad", 2, 1), throwing}, cpu, {c10::kFloat});
+    BenchReport speed{.machine = {.cpu = "Apple M2", .gpu = "", .os = "macOS 26.1", .libtorch = "2.14.1", .cores = 8}};
+    EXPECT_NE(selftest_summary(cpu, checks, speed).find("speed: not measured"), std::string::npos);
+    speed.results = {{.experiment = "sd15", .dtype = "fp16", .shape = {1, {512, 512}}},
+                     {.experiment = "sdxl-turbo", .dtype = "fp16", .shape = {1, {512, 512}}}};
+    speed.results[0].step_seconds = {0.5, 0.5};
+    speed.results[0].memory = MemoryUse{.device = 3'000'000'000, .resident = 400'000'000};
+    speed.results[1].status = BenchStatus::out_of_time;
+    const std::string text = selftest_summary(cpu, checks, speed);
+    for (const char* const part : {"Apple M2, 8 cores", "macOS 26.1", "LibTorch 2.14.1", "2 of 4 passed",
+                                   "at 80%: near", "FAILED fp32  bad: error 2", "throws: no such kernel",
+                                   "sd15 fp16 512x512: 2.00 it/s; peak ", "sdxl-turbo fp16 512x512: out of time"})
+        EXPECT_NE(text.find(part), std::string::npos) << part << "\nis not in\n" << text;
+}
+
+TEST(SelftestSummary, MeasuresEveryModelInItsUsualDtypeInFiveMinutes) {
+    const BenchSettings settings = selftest_speed_settings(c10::Device(c10::kCUDA, 1));
+    EXPECT_EQ(settings.devices, std::vector<std::string>{"cuda:1"});
+    EXPECT_EQ(settings.dtypes, std::vector<std::string>{"fp16"});
+    EXPECT_TRUE(settings.experiments.empty() && settings.random);
+    EXPECT_EQ(settings.max_minutes, 5);
 }
 
 TEST(Selftest, ChecksHaveNamesOfTheirOwn) {

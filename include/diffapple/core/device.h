@@ -5,9 +5,14 @@
 #include <c10/core/MemoryFormat.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+namespace c10 {
+struct Event;
+}
 
 namespace diffapple {
 
@@ -24,8 +29,28 @@ std::string device_model(c10::Device device);
 /// Blocks until all work queued on the device is done (nothing to do on the CPU).
 void synchronize(c10::Device device);
 
+/// Starts what is queued on the device without waiting for it. On mps, what is queued later is then encoded while it
+/// runs: called after each block of a large model. $DIFFAPPLE_MPS_COMMIT=off leaves it out; nothing to do elsewhere.
+void commit(c10::Device device);
+
+/// A place in the device's queue, which has been passed once all that was queued before it is done. Asking does not
+/// wait.
+class QueueMark {
+public:
+    /// At the end of the queue.
+    explicit QueueMark(c10::Device device);
+    bool passed() const;
+
+private:
+    std::shared_ptr<c10::Event> event_;  ///< null where nothing is queued (cpu)
+};
+
 /// Returns cached, unused memory of the device to the system.
 void empty_cache(c10::Device device);
+
+/// The same between two stages of a run (encoding, the loop, decoding), where the memory is the whole machine's (mps):
+/// the cache keeps what the stage before was the last to need. Elsewhere the cache is left alone.
+void end_stage(c10::Device device);
 
 /// Layout of image tensors and convolution weights: channels_last on cpu and cuda, where convolutions are faster in
 /// it; contiguous (NCHW) on mps, whose conv2d reads a weight in another layout wrongly.
@@ -47,7 +72,8 @@ std::vector<DeviceInfo> list_devices();
 /// Highest memory use so far, in bytes: of the process (resident) on the CPU, of the device's allocator elsewhere.
 uint64_t peak_memory(c10::Device device);
 
-/// Bytes of memory this machine has, and bytes that a new program could use now without swapping.
+/// Bytes of memory this machine has, and bytes that a new program could use now without swapping. (macOS: all but what
+/// is wired, compressed, or anonymous and not purgeable.)
 uint64_t physical_memory();
 uint64_t available_memory();
 

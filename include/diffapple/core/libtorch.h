@@ -11,6 +11,10 @@
 #include <string>
 #include <vector>
 
+namespace c10 {
+struct Event;
+}
+
 namespace diffapple::libtorch {
 
 /// LibTorch's version, for example "2.13.0".
@@ -24,6 +28,16 @@ std::string device_model(c10::Device device);
 
 void synchronize(c10::Device device);
 void empty_cache(c10::Device device);
+/// Starts what is queued; for mps alone.
+void commit(c10::Device device);
+/// An event at the end of the device's queue; null where LibTorch has none for it.
+std::shared_ptr<c10::Event> record_event(c10::Device device);
+/// True, too, where work before it failed: synchronize says so.
+bool has_passed(const c10::Event& event);
+
+/// The memory of an mps tensor as the CPU's, to be filled: the two share it. Undefined for other devices, and where
+/// LibTorch does not give it. No work that uses the tensor's memory may be queued.
+at::Tensor host_alias(const at::Tensor& tensor);
 
 /// Memory of a device in bytes, each absent where the device does not tell.
 struct Memory {

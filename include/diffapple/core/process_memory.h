@@ -7,7 +7,7 @@
 
 namespace diffapple {
 
-/// Bytes of this process that are in memory now.
+/// Bytes of this process that are in memory now. macOS: its physical footprint, as Activity Monitor shows it.
 uint64_t resident_memory();
 
 /// Bytes of swap that the machine has in use now, by all processes. (macOS: vm.swapusage, not tried on hardware.)
@@ -29,8 +29,8 @@ public:
 };
 
 /// The highest resident memory since this object was made. The kernel's own mark (which never falls, so a process's
-/// second run would show the first's peak) is set back on Linux; where that is not possible, a thread looks every few
-/// milliseconds and a shorter peak is missed. One object at a time.
+/// second run would show the first's peak) is set back on Linux; where that is not possible, it counts where it rose,
+/// and a thread looks every few milliseconds for lower peaks, of which it misses shorter ones. One object at a time.
 class ResidentPeak {
 public:
     ResidentPeak();
@@ -44,6 +44,7 @@ private:
     void sample();
 
     bool kernel_counts_;
+    uint64_t peak_before_;  ///< the kernel's mark at the start
     std::atomic<bool> stopped_ = false;
     std::atomic<uint64_t> sampled_ = 0;
     std::thread sampler_;

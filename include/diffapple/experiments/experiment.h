@@ -48,6 +48,10 @@ public:
     /// The settings of the first batch, "seed 42, steps 1, ...", without its prompts.
     std::string describe() const;
 
+    /// Tiles change pixels and names. Where nothing was said of them, a sweep that is resumed keeps the choice with
+    /// which it began, whatever memory is free by now; where memory is too short for that, the reporter is told.
+    void keep_tiling_of_made(Reporter& reporter);
+
     /// To replay a picture of a version that did not repair schedulers' configs as diffusers' pipelines do
     /// (pipelines/scheduler_repairs.h): where `recorded` is what the checkpoint's file says, that stays as it is.
     void keep_recorded_scheduler(const nlohmann::json& recorded);
@@ -78,6 +82,8 @@ private:
     Circumstances circumstances(const BatchSettings& batch) const;
     void read_start_latents();
     void make_memory_plan();
+    void adopt(MemoryPlan plan);
+    bool is_any_made() const;
     MemoryRequest memory_request() const;
     void require_memory(Reporter& reporter);
     bool any_guided() const;

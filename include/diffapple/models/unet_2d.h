@@ -48,13 +48,21 @@ class UNet2DModel : public torch::nn::Module {
 public:
     explicit UNet2DModel(const UNet2DConfig& config);
 
+    /// The timesteps of a run, once for all its turns: what they need of the CPU is copied before the first.
+    std::vector<nn::TimeEmbedding> embed_times(const std::vector<double>& timesteps);
+
     /// sample [N, in_channels, H, W] in the model's dtype and on its device; returns [N, out_channels, H, W].
-    at::Tensor forward(const at::Tensor& sample, double timestep);
+    at::Tensor forward(const at::Tensor& sample, const nn::TimeEmbedding& time);
+    /// The same for a single timestep.
+    at::Tensor forward(const at::Tensor& sample, double timestep) {
+        return forward(sample, embed_times({timestep}).front());
+    }
 
     const UNet2DConfig& config() const { return config_; }
 
 private:
-    at::Tensor embed_time(double timestep);
+    /// The timesteps' features [T, ...], on the model's device and in its dtype.
+    at::Tensor project_times(const std::vector<double>& timesteps);
 
     UNet2DConfig config_;
     std::shared_ptr<nn::Conv2d> conv_in_, conv_out_;

@@ -78,18 +78,27 @@ public:
     /// [1, guidance_embed_dim] in the model's dtype and on its device. Only where the config has one.
     at::Tensor embed_guidance(double scale);
 
-    /// sample [N, in_channels, H, W] in the model's dtype and on its device, text of N prompts, `added` as embed_added
-    /// returns it where the config has text_time, `guidance` as embed_guidance; returns [N, out_channels, H, W]. Any H
-    /// and W.
+    /// The timesteps of a run, once for all its turns: what they need of the CPU is copied before the first. `added` as
+    /// embed_added returns it where the config has text_time, `guidance` as embed_guidance.
+    std::vector<nn::TimeEmbedding> embed_times(const std::vector<double>& timesteps, const at::Tensor& added = {},
+                                               const at::Tensor& guidance = {});
+
+    /// sample [N, in_channels, H, W] in the model's dtype and on its device, text of N prompts; returns
+    /// [N, out_channels, H, W]. Any H and W.
+    at::Tensor forward(const at::Tensor& sample, const nn::TimeEmbedding& time, const nn::TextContext& text);
+    /// The same for a single timestep.
     at::Tensor forward(const at::Tensor& sample, double timestep, const nn::TextContext& text,
-                       const at::Tensor& added = {}, const at::Tensor& guidance = {});
+                       const at::Tensor& added = {}, const at::Tensor& guidance = {}) {
+        return forward(sample, embed_times({timestep}, added, guidance).front(), text);
+    }
 
     const UNet2DConditionConfig& config() const { return config_; }
 
 private:
     /// In the order in which a TextContext holds what they read.
     std::vector<nn::BasicTransformerBlock*> transformer_blocks() const;
-    at::Tensor embed_time(double timestep, const at::Tensor& added, const at::Tensor& guidance);
+    /// projected [1, block_out_channels[0]], on the model's device and in its dtype.
+    at::Tensor embed_time(const at::Tensor& projected, const at::Tensor& added, const at::Tensor& guidance);
 
     UNet2DConditionConfig config_;
     std::shared_ptr<nn::Conv2d> conv_in_, conv_out_;

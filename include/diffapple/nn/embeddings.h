@@ -19,6 +19,12 @@ at::Tensor sinusoidal_embedding(const at::Tensor& positions, int64_t dimension, 
 /// 1000, to [N, dimension]; sines first, and frequencies that end at 1 / 10000 (a freq_shift of 1).
 at::Tensor guidance_embedding(const at::Tensor& positions, int64_t dimension);
 
+/// A timestep as a UNet's blocks read it: its embedding [1 or N, time_embed_dim], activated.
+struct TimeEmbedding {
+    double timestep;
+    at::Tensor activated;
+};
+
 /// Random Fourier features of log t (Song et al. 2021, score SDE; diffusers' GaussianFourierProjection):
 /// [sin, cos](2 pi w log t) with w stored in the checkpoint.
 class GaussianFourierProjection : public torch::nn::Module {

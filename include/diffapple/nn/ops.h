@@ -50,6 +50,10 @@ at::Tensor activate(at::Tensor x, Activation activation);
 at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
                      const at::Tensor& mask = {}, bool upcast = false);
 
+/// Keys or values [N, S, heads * d] for many calls of attention, which takes them so, too: where its fused kernel wants
+/// larger heads (mps: SD v1.5's 40 and 160), filled up once instead of at each call.
+at::Tensor pad_heads(const at::Tensor& x, int64_t heads);
+
 /// A linear layer, then the first half of its channels times the GELU of the second (Shazeer 2020, GEGLU).
 /// x [..., in], weight [2 * C, in], bias [2 * C]; result [..., C]. On the CPU the halves are two products, the second
 /// with its GELU fused: 1.1 to 1.6 times as fast in bf16, 1.05 to 1.4 in fp32 (widths of SD v1.5).

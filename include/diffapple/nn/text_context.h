@@ -8,7 +8,7 @@
 
 namespace diffapple::nn {
 
-/// What an attention reads: keys and values, [N, S, heads * d] each.
+/// What an attention reads: keys and values, [N, S, heads * d] each, or with heads filled up (ops::pad_heads).
 struct KeyValue {
     at::Tensor key, value;
 };

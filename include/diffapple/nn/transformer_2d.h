@@ -23,6 +23,8 @@ public:
     CrossAttention(const TransformerConfig& config, int64_t channels, int64_t source_channels);
     /// source [N, S, source_channels].
     KeyValue project(const at::Tensor& source);
+    /// The same for what many calls will read: in the layout that attention wants.
+    KeyValue project_text(const at::Tensor& texts);
     /// x [N, L, channels]; the result has the same shape.
     at::Tensor forward(const at::Tensor& x, const KeyValue& source);
 
@@ -51,7 +53,7 @@ public:
     at::Tensor forward(at::Tensor x, const TextContext& text);
 
     /// What the block reads of texts, [N, S, text_channels].
-    KeyValue project_text(const at::Tensor& texts) { return attn2_->project(texts); }
+    KeyValue project_text(const at::Tensor& texts) { return attn2_->project_text(texts); }
     /// The block's number among those of its model, which says what it reads of a TextContext; the model sets it.
     void set_number(size_t number) { number_ = number; }
 

@@ -10,11 +10,12 @@
 
 namespace diffapple {
 
-/// The model's prediction for a sample [N, C, H, W] (already scaled by the scheduler) at a timestep. Takes fp32 on the
-/// pipeline's device and returns fp32.
-using Predict = std::function<at::Tensor(const at::Tensor& sample, double timestep)>;
+/// The model's prediction for a sample [N, C, H, W] (already scaled by the scheduler) at turn `index`, whose timestep
+/// it knows. Takes fp32 on the pipeline's device and returns fp32. Copies nothing between host and device, and waits
+/// for nothing: either would stop the device until the next turn is encoded.
+using Predict = std::function<at::Tensor(const at::Tensor& sample, size_t index)>;
 
-/// Called after each turn with the number of turns done and in all.
+/// Called after each turn with the number of turns done and in all: done by the device, which works behind the caller.
 using OnTurn = std::function<void(size_t done, size_t total)>;
 
 /// Replaces the sample after turn `index` of the loop's scheduler (inpainting); its result has the same shape.
@@ -28,8 +29,9 @@ struct Denoised {
 };
 
 /// Runs the scheduler's turns from the start sample (fp32, already multiplied by init_noise_sigma). The sample stays in
-/// fp32 whatever the model computes in. No gradients are kept. Obeys a stop request between turns. Throws Error when
-/// the result is not finite.
+/// fp32 whatever the model computes in. No gradients are kept. At most two turns are queued on the device at a time, so
+/// that a stop request is obeyed within them; the noise of all turns is drawn before the first. Throws Error when the
+/// result is not finite.
 Denoised denoise(at::Tensor sample, Scheduler& scheduler, const Predict& predict, NoiseSource& noise,
                  const OnTurn& on_turn, const AfterTurn& after_turn = {});
 

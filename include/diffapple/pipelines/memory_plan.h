@@ -37,7 +37,7 @@ struct MemoryStage {
 /// The largest stage; there is at least one.
 const MemoryStage& largest_stage(const std::vector<MemoryStage>& stages);
 
-/// What the program needs beside its stages: code and LibTorch's own memory, on the CPU.
+/// What the program needs beside its stages: code and LibTorch's own memory on the CPU, heaps not yet full on mps.
 uint64_t base_memory(c10::Device device);
 
 /// How a run fits into the memory that is free.

@@ -97,9 +97,10 @@ public:
     virtual void prepare(const std::vector<Prompt>& /*prompts*/, const OnLostText& /*on_lost_text*/) {}
     /// Draws what the batch starts from, in the order of diffusers.
     virtual Start start(const BatchRequest& request, const Scheduler& scheduler, NoiseSource& noise) = 0;
-    /// The model as the loop calls it, with the batch's conditioning computed once. To be used and destroyed before
-    /// anything else is asked of the pipeline: it keeps the model in memory.
-    virtual Predict predict(const BatchRequest& request, const Start& start) = 0;
+    /// The model as the loop over these timesteps calls it, with the batch's conditioning and the timesteps' embeddings
+    /// computed once. To be used and destroyed before anything else is asked of the pipeline: it keeps the model in
+    /// memory.
+    virtual Predict predict(const BatchRequest& request, const Start& start, const std::vector<double>& timesteps) = 0;
     /// Pictures of a batch as the loop leaves it: fp32 [N, C, H, W] in about [-1, 1].
     virtual at::Tensor decode(const at::Tensor& sample) = 0;
     /// True for each picture (of one size) that the model's safety checker objects to; empty where it has none in use.

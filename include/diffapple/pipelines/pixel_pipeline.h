@@ -24,7 +24,7 @@ public:
     double flop_per_turn(int64_t pictures, Size size, bool guided) const override;
 
     Start start(const BatchRequest& request, const Scheduler& scheduler, NoiseSource& noise) override;
-    Predict predict(const BatchRequest& request, const Start& start) override;
+    Predict predict(const BatchRequest& request, const Start& start, const std::vector<double>& timesteps) override;
     at::Tensor decode(const at::Tensor& sample) override { return sample; }
 
 private:

@@ -69,7 +69,7 @@ public:
     void prepare(const std::vector<Prompt>& prompts, const OnLostText& on_lost_text) override;
     /// Encodes the request's inputs where they are not those of the call before, in the same size.
     Start start(const BatchRequest& request, const Scheduler& scheduler, NoiseSource& noise) override;
-    Predict predict(const BatchRequest& request, const Start& start) override;
+    Predict predict(const BatchRequest& request, const Start& start, const std::vector<double>& timesteps) override;
     at::Tensor decode(const at::Tensor& latents) override;
     std::vector<bool> find_unsafe(const std::vector<Image>& pictures) override;
 

@@ -43,6 +43,9 @@ public:
     virtual at::Tensor step(const at::Tensor& model_output, size_t index, const at::Tensor& sample,
                             NoiseSource& noise) = 0;
 
+    /// How many times `step` draws noise of the sample's shape in all turns, so that it can be drawn before them.
+    virtual size_t draws() const { return 0; }
+
     /// The sample that the forward process makes of `original` (a clean sample) and unit noise, at the noise level that
     /// turn `index` starts from: the start sample of image to image at index 0; inpainting by blending puts the
     /// original back with the next turn's index. Tensors of one shape, fp32.

@@ -1,6 +1,9 @@
 // The machine that a bench ran on.
 #include <ATen/Parallel.h>
 #include <sys/utsname.h>
+#ifdef __APPLE__
+#include <sys/sysctl.h>
+#endif
 
 #include <thread>
 
@@ -15,7 +18,14 @@ namespace {
 std::string system_name() {
     utsname names{};
     if (uname(&names) != 0) return "unknown";
-    return concat(names.sysname, ' ', names.release, ' ', names.machine);
+    const std::string kernel = concat(names.sysname, ' ', names.release, ' ', names.machine);
+#ifdef __APPLE__
+    char release[64] = {};
+    size_t size = sizeof(release) - 1;
+    if (sysctlbyname("kern.osproductversion", release, &size, nullptr, 0) == 0)
+        return concat("macOS ", release, " (", kernel, ')');
+#endif
+    return kernel;
 }
 
 }  // namespace

@@ -91,16 +91,52 @@ Check conv2d_check(int64_t kernel, int64_t stride, int64_t padding) {
     return {concat("conv2d ", kernel, "x", kernel, " stride ", stride, " padding ", padding), run};
 }
 
-Check group_norm_check(const std::string& name, Activation activation) {
-    const auto run = [activation](const Placement& placement) {
+/// Values far from 0, as deep layers have them: where a kernel takes the variance as the mean of squares less the
+/// square of the mean, in one pass, little is left of them (pytorch#190491).
+Values draw_off_zero(NoiseSource& noise, at::IntArrayRef shape, const Placement& placement, double mean) {
+    Values values = draw(noise, shape, placement);
+    values.tested.add_(mean);
+    values.exact = values.tested.cpu().to(at::kDouble).contiguous();
+    return values;
+}
+
+Check group_norm_check(const std::string& name, Activation activation, double mean = 0) {
+    const auto run = [=](const Placement& placement) {
         NoiseSource noise(operations_seed);
-        const Values x = draw(noise, {2, 36, 11, 7}, placement);
+        const Values x = draw_off_zero(noise, {2, 36, 11, 7}, placement, mean);
         const Values weight = draw(noise, {36}, placement), bias = draw(noise, {36}, placement);
         return compare(nn::ops::group_norm(x.tested, 4, weight.tested, bias.tested, 1e-5, activation),
                        plain_activation(plain_group_norm(x.exact, 4, weight.exact, bias.exact, 1e-5), activation),
                        placement, 3);
     };
     return {"group_norm, " + name, run};
+}
+
+/// Of so many tokens that kernels work in parts; some rows are compared.
+Check long_attention_check(int64_t head_size) {
+    const auto run = [=](const Placement& placement) {
+        constexpr int64_t tokens = 4100;
+        NoiseSource noise(operations_seed);
+        const Values query = draw(noise, {1, tokens, head_size}, placement);
+        const Values key = draw(noise, {1, tokens, head_size}, placement);
+        const Values value = draw(noise, {1, tokens, head_size}, placement);
+        const auto rows = [](const at::Tensor& x) { return x.slice(1, 0, x.size(1), 100); };
+        return compare(rows(nn::ops::attention(query.tested, key.tested, value.tested, 1)).contiguous(),
+                       plain_attention(rows(query.exact), key.exact, value.exact, 1), placement, 4);
+    };
+    return {concat("attention, 4100 tokens, a head of ", head_size), run};
+}
+
+/// As the UNets call it: keys and values of a text, filled up once.
+Comparison check_prepared_keys(const Placement& placement) {
+    constexpr int64_t heads = 2, size = 40;
+    NoiseSource noise(operations_seed);
+    const Values query = draw(noise, {2, 50, heads * size}, placement);
+    const Values key = draw(noise, {2, 77, heads * size}, placement);
+    const Values value = draw(noise, {2, 77, heads * size}, placement);
+    return compare(nn::ops::attention(query.tested, nn::ops::pad_heads(key.tested, heads),
+                                      nn::ops::pad_heads(value.tested, heads), heads),
+                   plain_attention(query.exact, key.exact, value.exact, heads), placement, 4);
 }
 
 Check attention_check(int64_t heads, int64_t head_size) {
@@ -128,20 +164,34 @@ Comparison check_attention_mask(const Placement& placement) {
                    placement, 4);
 }
 
-Comparison check_layer_norm(const Placement& placement) {
-    NoiseSource noise(operations_seed);
-    const Values x = draw(noise, {2, 11, 36}, placement);
-    const Values weight = draw(noise, {36}, placement), bias = draw(noise, {36}, placement);
-    return compare(nn::ops::layer_norm(x.tested, weight.tested, bias.tested, 1e-5),
-                   plain_layer_norm(x.exact, weight.exact, bias.exact, 1e-5), placement, 2);
+Check layer_norm_check(const std::string& name, double mean) {
+    const auto run = [=](const Placement& placement) {
+        NoiseSource noise(operations_seed);
+        const Values x = draw_off_zero(noise, {2, 11, 36}, placement, mean);
+        const Values weight = draw(noise, {36}, placement), bias = draw(noise, {36}, placement);
+        return compare(nn::ops::layer_norm(x.tested, weight.tested, bias.tested, 1e-5),
+                       plain_layer_norm(x.exact, weight.exact, bias.exact, 1e-5), placement, 2);
+    };
+    return {name, run};
 }
 
-Comparison check_linear(const Placement& placement) {
+Check linear_check(const std::string& name, const std::vector<int64_t>& shape, int64_t outputs) {
+    const auto run = [=](const Placement& placement) {
+        NoiseSource noise(operations_seed);
+        const Values x = draw(noise, shape, placement);
+        const Values weight = draw(noise, {outputs, shape.back()}, placement), bias = draw(noise, {outputs}, placement);
+        return compare(nn::ops::linear(x.tested, weight.tested, bias.tested),
+                       at::matmul(x.exact, weight.exact.t()) + bias.exact, placement, 1);
+    };
+    return {name, run};
+}
+
+/// The same product twice is the same product: it was not on M5 in half precision (pytorch#180776).
+Comparison check_repeated_linear(const Placement& placement) {
     NoiseSource noise(operations_seed);
-    const Values x = draw(noise, {2, 5, 33}, placement);
-    const Values weight = draw(noise, {47, 33}, placement), bias = draw(noise, {47}, placement);
-    return compare(nn::ops::linear(x.tested, weight.tested, bias.tested),
-                   at::einsum("nli,oi->nlo", {x.exact, weight.exact}) + bias.exact, placement, 1);
+    const Values x = draw(noise, {2, 13, 1024}, placement), weight = draw(noise, {1024, 1024}, placement);
+    const auto first = nn::ops::linear(x.tested, weight.tested, {}).clone();
+    return compare_exactly(nn::ops::linear(x.tested, weight.tested, {}), first);
 }
 
 Comparison check_upsample(const Placement& placement) {
@@ -149,6 +199,17 @@ Comparison check_upsample(const Placement& placement) {
     const Values x = draw(noise, {2, 5, 3, 4}, placement);
     const auto repeated = x.exact.repeat_interleave(2, 2).repeat_interleave(2, 3);
     return compare_exactly(nn::ops::upsample_nearest(x.tested, 6, 8), repeated.to(placement.dtype));
+}
+
+/// To a size that is not twice the old one, as where halving rounded up.
+Comparison check_odd_upsample(const Placement& placement) {
+    NoiseSource noise(operations_seed);
+    const Values x = draw(noise, {2, 5, 4, 7}, placement);
+    const auto nearest = [](int64_t from, int64_t to) {
+        return at::arange(to, at::kLong).mul_(from).floor_divide_(to);
+    };
+    const auto expected = x.exact.index_select(2, nearest(4, 7)).index_select(3, nearest(7, 13));
+    return compare_exactly(nn::ops::upsample_nearest(x.tested, 7, 13), expected.to(placement.dtype));
 }
 
 /// An image that a slice and a transpose left non-contiguous, made contiguous as the modules do before a convolution,
@@ -192,7 +253,12 @@ Comparison check_sinusoidal_embedding(const Placement&) {
 }  // namespace
 
 std::vector<Check> operation_checks() {
-    return {{"linear", check_linear},
+    constexpr double off_zero = 20;
+    return {linear_check("linear", {2, 5, 33}, 47),
+            linear_check("linear, one row", {1, 1280}, 320),
+            linear_check("linear, one row of three dimensions", {1, 1, 33}, 47),
+            linear_check("linear, 65,600 rows of two", {65600, 2, 8}, 12),
+            {"linear, twice", check_repeated_linear},
             conv2d_check(3, 1, 1),
             conv2d_check(3, 2, 1),
             conv2d_check(3, 2, 0),
@@ -204,12 +270,21 @@ std::vector<Check> operation_checks() {
             group_norm_check("gelu_tanh", Activation::gelu_tanh),
             group_norm_check("quick_gelu", Activation::quick_gelu),
             group_norm_check("relu", Activation::relu),
-            {"layer_norm", check_layer_norm},
+            group_norm_check("mean far from 0", Activation::none, off_zero),
+            layer_norm_check("layer_norm", 0),
+            layer_norm_check("layer_norm, mean far from 0", off_zero),
             attention_check(1, 64),
             attention_check(4, 40),
+            attention_check(2, 80),
+            attention_check(2, 160),
+            attention_check(1, 512),
             attention_check(3, 5),
+            long_attention_check(40),
+            long_attention_check(512),
+            {"attention, prepared keys", check_prepared_keys},
             {"attention, masked", check_attention_mask},
             {"upsample_nearest", check_upsample},
+            {"upsample_nearest, odd sizes", check_odd_upsample},
             {"image to sequence and back", check_sequence_layout},
             {"non-contiguous inputs", check_strided_inputs},
             {"sinusoidal time embedding", check_sinusoidal_embedding, /*every_dtype=*/false}};
