@@ -3,13 +3,19 @@
 # than GCC's, and macOS's 64-bit integers are long long: a std::min of an int64_t and a long is an error.
 # (What stands in #ifdef __APPLE__ is left out: it needs Apple's headers.) Takes 10 minutes on 2 cores.
 #
-# usage: CXX=clang++-16 scripts/check_libcxx.sh     needs clang 16 or later and its libc++ (Debian: libc++-16-dev)
+# usage: CXX=clang++-16 scripts/check_libcxx.sh [LIBTORCH]
+#   needs clang 16 or later and its libc++ (Debian: libc++-16-dev)
+#   LIBTORCH: a folder with other headers than the build's, as build-wheel/torch (scripts/check_macos_wheel.sh)
 
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib/common.sh"
 
 clang=${CXX:-clang++}
 work=build-libcxx
 libtorch=$(cache_entry build LIBTORCH_ROOT)
+case ${1:-} in
+'' | -*) ;;
+*) libtorch=$(cd -- "$caller_dir" && cd -- "$1" && pwd) && shift ;;
+esac
 flags=(-std=c++20 -stdlib=libc++ -Wall -Wextra -Wpedantic -Wno-missing-field-initializers -Werror
     -isystem "$work/include" -Iinclude -Itests -isystem include/third_party -isystem /usr/include/freetype2
     -isystem "$libtorch/include" -isystem "$libtorch/include/torch/csrc/api/include" '-DDIFFAPPLE_VERSION="-"')

@@ -25,12 +25,19 @@ public:
         report();
     }
 
-    /// Returns once at most `count` turns are queued; obeys a stop request meanwhile.
+    /// Returns once at most `count` turns are queued; obeys a stop request meanwhile. Does not rely on the device's
+    /// marks alone: where none is passed for long, it waits for all that is queued.
     void wait_until_left(size_t count) {
+        using Clock = std::chrono::steady_clock;
         constexpr std::chrono::microseconds interval{500};
+        constexpr std::chrono::seconds patience{20};
+        const auto start = Clock::now();
         for (report(); marks_.size() > count; report()) {
             check_stop();
             std::this_thread::sleep_for(interval);
+            if (Clock::now() - start < patience) continue;
+            synchronize(device_);
+            for (; !marks_.empty(); marks_.pop_front()) on_turn_(++done_, total_);
         }
     }
 

@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <thread>
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
@@ -71,6 +73,17 @@ Comparison check_memory(const Placement& placement) {
     return {std::max(0.0, static_cast<double>(block.nbytes()) - peak), 0};
 }
 
+/// A place in the queue is passed without anybody's waiting for the device: progress and Ctrl-C follow it.
+Comparison check_queue_marks(const Placement& placement) {
+    constexpr int checks = 5000;
+    constexpr std::chrono::milliseconds interval{1};
+    const at::Tensor x = at::ones({512, 512}, at::TensorOptions(placement.device).dtype(at::kFloat));
+    const at::Tensor product = at::mm(x, x);
+    const QueueMark mark(placement.device);
+    for (int i = 0; i < checks && !mark.passed(); ++i) std::this_thread::sleep_for(interval);
+    return {mark.passed() ? 0.0 : 1.0, 0};
+}
+
 Comparison check_safetensors(const Placement& placement) {
     const TemporaryFolder folder;
     NoiseSource noise(8);
@@ -101,6 +114,7 @@ std::vector<Check> machine_checks() {
     return {{"noise of a seed", check_noise},
             {"copies and casts", check_copies},
             {"memory accounting", check_memory, /*every_dtype=*/false},
+            {"marks in the queue", check_queue_marks, /*every_dtype=*/false},
             {"safetensors file", check_safetensors},
             {"PNG file", check_png, /*every_dtype=*/false}};
 }
