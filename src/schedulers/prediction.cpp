@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <limits>
 
 #include "diffapple/core/error.h"
 
@@ -63,7 +64,8 @@ SampleRange SampleRange::thresholding(const JsonFields& fields) {
     SampleRange range;
     range.thresholds_ = fields.boolean("thresholding", false);
     range.quantile_ = fields.number("dynamic_thresholding_ratio", 0.995);
-    range.max_value_ = fields.number("sample_max_value", 1.0);
+    constexpr double unlimited = std::numeric_limits<double>::infinity();  // null
+    range.max_value_ = fields.number("sample_max_value", fields.given("sample_max_value") ? unlimited : 1.0);
     if (range.quantile_ < 0 || range.quantile_ > 1)
         fields.reject("dynamic_thresholding_ratio", "must be between 0 and 1");
     return range;

@@ -1,15 +1,13 @@
 """Random configs of checkpoints that diffusers runs, each made from one number: `make_case(seed)`. A case changes some
-fields of scheduler, UNet, VAE and text encoders, from values that people's files have and from all that diffusers' classes
-take, on small random weights; test_config_fuzz.py runs them."""
+fields of scheduler, UNet, VAE and text encoders, to values that people's files have and to others that diffusers'
+classes take, on small random weights; test_config_fuzz.py runs them."""
 
 import json
 import random
 from dataclasses import dataclass, field
 
 from checkpoints import SMALL
-from sd_checkpoints import TEXT, TEXT_2_OF_XL, TEXT_OF_V2, TIME_ID_SIZE, TIME_IDS, UNET, UNET_OF_V2, UNET_OF_XL
-
-ABSENT = ...  # as a value: the key is not in the file
+from sd_checkpoints import TEXT, TEXT_2_OF_XL, TEXT_OF_V2, UNET, UNET_OF_V2, UNET_OF_XL
 
 
 @dataclass
@@ -41,9 +39,7 @@ class Case:
         parts.update(settings=self.settings, swap=self.swap, short=self.short)
         if self.image:
             parts.update(picture=self.picture, sized=self.sized)
-        text = "\n".join(
-            f"  {name}: {json.dumps(value, default=lambda _: 'ABSENT')}" for name, value in parts.items() if value
-        )
+        text = "\n".join(f"  {name}: {json.dumps(value)}" for name, value in parts.items() if value)
         return f"case {self.seed} ({self.kind})\n{text}"
 
     def fields(self) -> set[str]:
@@ -144,7 +140,12 @@ SCHEDULERS: dict[str, dict[str, list]] = {
 }
 WITHOUT_SAMPLE = {"PNDMScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler"}
 # What diffusers runs, and the program does not have.
-OTHER_SCHEDULERS = ["KDPM2DiscreteScheduler", "DEISMultistepScheduler", "KDPM2AncestralDiscreteScheduler", "TCDScheduler"]
+OTHER_SCHEDULERS = [
+    "KDPM2DiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "DEISMultistepScheduler",
+    "TCDScheduler",
+]
 NAMES = {
     "DDPMScheduler": "ddpm",
     "DDIMScheduler": "ddim",
@@ -162,7 +163,7 @@ NAMES = {
 OF_PIXELS = ["DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler", "LCMScheduler"]
 
 ACTIVATIONS = ["silu", "swish", "mish", "gelu", "relu"]
-TEXT_ACTIVATIONS = ["quick_gelu", "gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "relu", "silu", "swish", "mish", "tanh"]
+TEXT_ACTIVATIONS = [*ACTIVATIONS, "quick_gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "quick_gelu", "gelu", "tanh"]
 
 
 class Chooser:
@@ -191,11 +192,13 @@ def scheduler_config(c: Chooser, classes: list[str]) -> dict:
         config.pop("num_train_timesteps", None)
     elif c.chance(0.08):
         count = c.one([20, 50])
-        config.update(num_train_timesteps=count, trained_betas=[round(0.002 + 0.2 / count * i, 5) for i in range(count)])
+        betas = [round(0.002 + 0.2 / count * i, 5) for i in range(count)]
+        config.update(num_train_timesteps=count, trained_betas=betas)
     if c.chance(0.05):
         config["use_flow_sigmas"] = False
     if c.chance(0.2):  # a key of other classes, which this one may read or not
-        config.update(c.some({**SIGMAS, **CLIPPING, **FINAL, "skip_prk_steps": [True], "set_alpha_to_one": [True]}, 0.3))
+        others = {**SIGMAS, **CLIPPING, **FINAL, "skip_prk_steps": [True], "set_alpha_to_one": [True]}
+        config.update(c.some(others, 0.3))
     one_of = [key for key in SIGMAS if config.get(key)]
     for key in one_of[1:]:
         config[key] = False
@@ -380,7 +383,8 @@ def vae_config(c: Chooser, levels: int) -> dict:
         )
     )
     if c.chance(0.05):
-        shape.update(c.one([{"down_block_types": ["AttnDownEncoderBlock2D"] * levels}, {"up_block_types": ["AttnUpDecoderBlock2D"] * levels}]))
+        key, block = c.one([("down_block_types", "AttnDownEncoderBlock2D"), ("up_block_types", "AttnUpDecoderBlock2D")])
+        shape[key] = [block] * levels
     return shape
 
 
@@ -422,15 +426,14 @@ def run_settings(c: Chooser, kind: str) -> dict:
     return settings
 
 
-KINDS = {
-    # share, command, base of the UNet, of the text encoder; pipelines without a picture, from one, into a mask
-    "ddpm": 3,
-    "sd15": 4,
-    "sd2": 2,
-    "inpaint": 2,
-    "sdxl": 3,
+KINDS = {"ddpm": 3, "sd15": 4, "sd2": 2, "inpaint": 2, "sdxl": 3}  # and how often
+COMMANDS = {"sd15": "sd15", "sd2": "sd15", "inpaint": "sd2-inpaint", "sdxl": "sdxl-turbo"}
+BASES = {
+    "sd15": (UNET, TEXT),
+    "sd2": (UNET_OF_V2, TEXT_OF_V2),
+    "inpaint": (UNET_OF_V2, TEXT_OF_V2),
+    "sdxl": (UNET_OF_XL, TEXT),
 }
-BASES = {"sd15": (UNET, TEXT), "sd2": (UNET_OF_V2, TEXT_OF_V2), "inpaint": (UNET_OF_V2, TEXT_OF_V2), "sdxl": (UNET_OF_XL, TEXT)}
 
 
 def pixel_case(seed: int, c: Chooser) -> Case:
@@ -453,8 +456,7 @@ def make_case(seed: int) -> Case:
     if kind == "ddpm":
         return pixel_case(seed, c)
     unet, text = BASES[kind]
-    command = {"sd15": "sd15", "sd2": "sd15", "inpaint": "sd2-inpaint", "sdxl": "sdxl-turbo"}[kind]
-    case = Case(seed, kind, command, image=kind == "inpaint" or c.chance(0.35))
+    case = Case(seed, kind, COMMANDS[kind], image=kind == "inpaint" or c.chance(0.35))
     case.mask = kind == "inpaint" or (case.image and c.chance(0.4))
     levels = c.one([1, 2, 3, 4, 4])
     case.configs = {
@@ -481,19 +483,16 @@ def make_case(seed: int) -> Case:
         case.settings["steps"] = c.one([2, 3, 5, 6])
         case.picture = c.one([(64, 64), (72, 56), (68, 60), (61, 75)])
         case.sized = case.mask and case.picture in [(64, 64), (72, 56)] and c.chance(0.6)
-    elif levels > 2 and c.chance(0.2):
+    elif kind != "sdxl" and levels > 2 and c.chance(0.2):
         case.configs["unet"]["sample_size"] = [8, 12]  # diffusers fails where there is a picture
     case.short = c.chance(0.3)
     if c.chance(0.25):
         case.swap = c.one(NAMES.values())
     own = case.configs["scheduler"]["_class_name"]
-    if command == "sd15" and not case.swap and (own in OTHER_SCHEDULERS or NAMES[own] == "dpmsolver++"):
+    if case.command == "sd15" and not case.swap and (own in OTHER_SCHEDULERS or NAMES[own] == "dpmsolver++"):
         case.swap = "dpmsolver++"  # which this command sets by itself, by from_config
     if "pndm" in (case.swap, NAMES.get(own)):
         case.settings["steps"] = max(case.settings["steps"], 4)
     family = "StableDiffusionXL" if kind == "sdxl" else "StableDiffusion"
     case.pipeline = f"{family}{'Inpaint' if case.mask else 'Img2Img' if case.image else ''}Pipeline"
     return case
-
-
-__all__ = ["ABSENT", "Case", "NAMES", "TIME_ID_SIZE", "TIME_IDS", "make_case"]

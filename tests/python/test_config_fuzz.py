@@ -1,6 +1,6 @@
-"""Configs of checkpoints by the hundred: random, but such as diffusers runs (config_cases.py). Each is run by diffusers and
-by the program, and either the pictures are equal by the bar, or the program refuses in a line that names a field which the
-case set. `python tests/python/config_runs.py SEED` prints a case and runs it again."""
+"""Configs of checkpoints by the hundred: random, but such as diffusers runs (config_cases.py). Each is run by diffusers
+and by the program, and either the pictures are equal by the bar, or the program refuses in a line that names a field
+which the case set. `python tests/python/config_runs.py SEED` prints a case and runs it again."""
 
 import pytest
 from config_cases import make_case

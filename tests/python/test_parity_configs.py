@@ -83,6 +83,12 @@ def test_null_is_false(diffapple, field):
     check(diffapple, folder, "sd15", "StableDiffusionPipeline", {"steps": 5, "guidance": 4}, scheduler=name)
 
 
+def test_no_limit_of_thresholding(diffapple):
+    scheduler = dict(_class_name="DDPMScheduler", thresholding=True, sample_max_value=None)
+    folder = make_sdxl(diffapple.folder / "model", scheduler=scheduler)
+    check(diffapple, folder, "sdxl-turbo", "StableDiffusionXLPipeline")
+
+
 def test_null_is_false_in_pixel_models(diffapple):
     folder = make_checkpoint(diffapple.folder / "model", SMALL)
     edit_json(folder / "scheduler" / "scheduler_config.json", clip_sample=None)
@@ -140,7 +146,8 @@ def test_embedded_guidance(diffapple, guidance):
 
 def test_embedded_guidance_of_sdxl(diffapple):
     folder = make_sdxl(diffapple.folder / "model", unet=dict(time_cond_proj_dim=31))
-    check(diffapple, folder, "sdxl-turbo", "StableDiffusionXLImg2ImgPipeline", {**SETTINGS, "strength": 0.7}, pictures=("image",))
+    settings = {**SETTINGS, "strength": 0.7}
+    check(diffapple, folder, "sdxl-turbo", "StableDiffusionXLImg2ImgPipeline", settings, pictures=("image",))
 
 
 def test_latent_consistency_models(diffapple):

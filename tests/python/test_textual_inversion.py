@@ -1,5 +1,5 @@
-"""Textual inversions in a checkpoint's tokenizers: `<x>` in a prompt stands for all vectors of the embedding, as diffusers'
-TextualInversionLoaderMixin.maybe_convert_prompt has it."""
+"""Textual inversions in a checkpoint's tokenizers: `<x>` in a prompt stands for all vectors of the embedding, as in
+diffusers' TextualInversionLoaderMixin.maybe_convert_prompt."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ from test_tokenize import tokenize
 from transformers import CLIPTokenizer
 
 EMBEDDINGS = {"<x>": 3, "<one>": 1, "cat-toy": 2, "<Big>": 2}  # vectors of each
-WORDS = [*EMBEDDINGS, "<X>", "<x>_1", "<x>_2", "<x>_3", "cat-toy_1", "<big>", "cat", "a", "toy", "_1", ",", "é", "<", ">"]
+WORDS = [*EMBEDDINGS, "<X>", "<x>_1", "<x>_2", "<x>_3", "cat-toy_1", "<big>", "cat", "a", "toy", "_1", ",", "é", "<"]
 
 
 def tensors(width: int) -> dict[str, torch.Tensor]:
