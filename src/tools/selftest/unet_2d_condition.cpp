@@ -15,7 +15,7 @@ constexpr int64_t text_channels = 24, tokens = 7;
 constexpr int64_t pooled_channels = 12, size_channels = 8, sizes = 6;
 
 /// The smallest UNet in the shape of Stable Diffusion v1.5's; `changes` replaces keys of its config.
-UNet2DConditionConfig small_config(const nlohmann::json& changes) {
+UNet2DConditionConfig small_condition_config(const nlohmann::json& changes) {
     nlohmann::json config{{"block_out_channels", {32, 64}},
                           {"down_block_types", {"CrossAttnDownBlock2D", "DownBlock2D"}},
                           {"up_block_types", {"UpBlock2D", "CrossAttnUpBlock2D"}},
@@ -42,11 +42,11 @@ at::Tensor forward(UNet2DConditionModel& model, const at::Tensor& sample, const 
 }
 
 /// With `packed`, the weights are in the layouts that pipelines run with.
-Check unet_check(const std::string& name, const nlohmann::json& changes, const std::vector<int64_t>& shape,
+Check condition_unet_check(const std::string& name, const nlohmann::json& changes, const std::vector<int64_t>& shape,
                  bool packed = false) {
     const auto run = [=](const Placement& placement) {
         constexpr int64_t roundings = 150;
-        const auto twins = make_twins<UNet2DConditionModel>(small_config(changes), placement);
+        const auto twins = make_twins<UNet2DConditionModel>(small_condition_config(changes), placement);
         if (packed) nn::pack_weights(*twins.tested);
         NoiseSource noise(unet_2d_condition_seed);
         const Values sample = draw(noise, shape, placement);
@@ -71,13 +71,13 @@ std::vector<Check> unet_2d_condition_checks() {
                             {"addition_time_embed_dim", size_channels},
                             {"projection_class_embeddings_input_dim", pooled_channels + sizes * size_channels}};
     const nlohmann::json large_heads{{"block_out_channels", {40, 160}}, {"attention_head_dim", 1}};
-    return {unet_check("as SD v1.5", as_v1, {2, 4, 16, 16}),
-            unet_check("as SD v1.5, packed", as_v1, {2, 4, 16, 16}, /*packed=*/true),
-            unet_check("size that halving rounds", as_v1, {2, 4, 13, 9}),
-            unet_check("as SD v2 inpainting", inpainting, {2, 9, 12, 8}),
-            unet_check("as SDXL", xl, {2, 4, 8, 16}),
-            unet_check("as SDXL, packed", xl, {2, 4, 8, 16}, /*packed=*/true),
-            unet_check("heads of 40", large_heads, {2, 4, 16, 16})};
+    return {condition_unet_check("as SD v1.5", as_v1, {2, 4, 16, 16}),
+            condition_unet_check("as SD v1.5, packed", as_v1, {2, 4, 16, 16}, /*packed=*/true),
+            condition_unet_check("size that halving rounds", as_v1, {2, 4, 13, 9}),
+            condition_unet_check("as SD v2 inpainting", inpainting, {2, 9, 12, 8}),
+            condition_unet_check("as SDXL", xl, {2, 4, 8, 16}),
+            condition_unet_check("as SDXL, packed", xl, {2, 4, 8, 16}, /*packed=*/true),
+            condition_unet_check("heads of 40", large_heads, {2, 4, 16, 16})};
 }
 
 }  // namespace diffapple::selftest
