@@ -61,7 +61,8 @@ void add_option(CLI::App* command, const StudyExperiment& study, GivenOption& gi
         option = command->add_flag_callback(
             row.option, [&given] { given.texts = {"true"}; }, help);
     } else {
-        option = command->add_option(row.option, given.texts, help)->allow_extra_args(false)->option_text(row.value);
+        option = command->add_option(row.option, given.texts, help)->option_text(row.value);
+        option->allow_extra_args(row.value.ends_with("..."));  // as a shell writes a pattern out: a.jpg b.jpg
     }
     option->group(topic_title(row.topic));
 }

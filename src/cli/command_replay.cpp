@@ -22,6 +22,7 @@ struct Options {
     Verbosity verbosity;
     std::string model, device, dtype;
     std::filesystem::path save;
+    Variation variation;
 };
 
 json to_json(const std::string& file, const Replay& replay) {
@@ -51,6 +52,12 @@ void run(const Options& options, const CLI::App& command) {
     if (std::error_code ignored; !options.save.empty() && std::filesystem::exists(options.save, ignored))
         fail("--save ", options.save.string(), ": exists; give another name");
     ConsoleReporter reporter(options.verbosity);
+    if (!options.variation.changes.empty()) {
+        if (!options.save.empty()) fail_usage("--set and --save: what is changed goes to its usual place; use --out");
+        return make_variation(settings, options.variation, reporter);
+    }
+    for (const char* const option : {"--out", "--force"})
+        if (command.count(option) > 0) fail_usage(option, ": belongs to --set");
     const Replay replay = replay_picture(settings, reporter);
     if (!options.save.empty()) save_picture(options.save, replay.image, replay.recipe);
     options.verbosity.json ? print_json(to_json(file, replay)) : print_result(describe(file, replay));
@@ -73,6 +80,11 @@ void add_replay_command(CLI::App& app) {
     command->add_option("--mask", settings.mask, "The mask that it was made with");
     command->add_option("--latents", settings.latents, "The start noise that it was made from");
     command->add_option("--save", options->save, "Where the new picture goes (PNG)");
+    Variation& variation = options->variation;
+    command->add_option("--set", variation.changes, "NAME=VALUE, as guidance=4: make it with this changed; repeatable")
+        ->allow_extra_args(false);
+    command->add_option("--out", variation.out, "With --set: folder of the results [out]");
+    command->add_flag("--force", variation.force, "With --set: replace pictures of other recipes");
     add_verbosity_options(command, options->verbosity, "One JSON object on stdout");
     command->callback([options, command] { run(*options, *command); });
 }

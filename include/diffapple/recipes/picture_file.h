@@ -1,4 +1,4 @@
-// A finished picture as a file: pixels and recipe in one PNG, and the rules of when one may be replaced.
+// A finished picture as a file: pixels and recipe in one PNG, JPEG or WebP, and the rules of when one may be replaced.
 #pragma once
 
 #include <filesystem>
@@ -13,7 +13,7 @@ namespace diffapple {
 constexpr const char* parameters_keyword = "parameters";
 constexpr const char* recipe_keyword = "diffapple";
 
-/// Writes the picture with its recipe and its A1111 text, whole or not at all.
+/// Writes the picture with its recipe and its A1111 text, whole or not at all, as the ending of its name says.
 void save_picture(const std::filesystem::path& path, const Image& image, const Recipe& recipe);
 
 /// The recipe of a picture; absent when the file has none, as a contact sheet has none. Throws Error when it is no PNG
@@ -32,5 +32,11 @@ bool is_contact_sheet(const PngInfo& png);
 /// picture wanted; absent where there is nothing. A file of another recipe (or none) may not be replaced: Error (exit
 /// code 1) naming what differs, unless `force`, which takes it for nothing.
 std::optional<Recipe> find_same_picture(const std::filesystem::path& path, const Recipe& wanted, bool force);
+
+/// Whether the picture wanted is there. No other file is an error.
+bool is_same_picture(const std::filesystem::path& path, const Recipe& wanted);
+
+/// Whether there is a picture of this program's that was made from another prompt.
+bool is_of_other_prompt(const std::filesystem::path& path, const Recipe& wanted);
 
 }  // namespace diffapple
