@@ -89,7 +89,7 @@ void add_option(CLI::App* command, const StudyExperiment& study, GivenOption& gi
             join(names, ","), [&given] { given.texts = {"true"}; }, row.help);
     } else {
         option = with_value(command->add_option(join(names, ","), given.texts, row.help), row.value);
-        option->allow_extra_args(false);
+        option->allow_extra_args(row.value.ends_with("..."));  // as a shell writes a pattern out: a.jpg b.jpg
         if (row.usual) option->default_str(row.usual(study));
     }
     option->group(row.is_for(study) ? topic_title(row.topic) : "");

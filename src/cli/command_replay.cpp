@@ -23,6 +23,7 @@ struct Options {
     Verbosity verbosity;
     std::string model, device, dtype;
     std::filesystem::path save;
+    Variation variation;
 };
 
 json to_json(const std::string& file, const Replay& replay) {
@@ -53,6 +54,12 @@ void run(const Options& options, const CLI::App& command) {
     if (std::error_code ignored; !options.save.empty() && std::filesystem::exists(options.save, ignored))
         fail("--save ", options.save.string(), ": exists; give another name");
     ConsoleReporter reporter(options.verbosity);
+    if (!options.variation.changes.empty()) {
+        if (!options.save.empty()) fail_usage("--set and --save: what is changed goes to its usual place; use --out");
+        return make_variation(settings, options.variation, reporter);
+    }
+    for (const char* const option : {"--out", "--force"})
+        if (command.count(option) > 0) fail_usage(option, ": belongs to --set");
     const Replay replay = replay_picture(settings, reporter);
     if (!options.save.empty()) save_picture(options.save, replay.image, replay.recipe);
     options.verbosity.json ? print_json(to_json(file, replay)) : print_result(describe(file, replay));
@@ -76,9 +83,15 @@ void add_replay_command(CLI::App& app) {
     with_value(command->add_option("--mask", settings.mask, "The mask that it was made with"), "FILE");
     with_value(command->add_option("--latents", settings.latents, "The start noise that it was made from"), "FILE");
     with_value(command->add_option("--save", options->save, "Where the new picture goes (PNG)"), "FILE");
+    Variation& variation = options->variation;
+    with_value(command->add_option("--set", variation.changes, "Make it with this changed, as guidance=4; repeatable"),
+               "NAME=VALUE")
+        ->allow_extra_args(false);
+    with_value(command->add_option("--out", variation.out, "With --set: folder of the results [out]"), "DIR");
+    command->add_flag("--force", variation.force, "With --set: replace pictures of other recipes");
     add_examples(command,
                  {"replay out/ddpm_cat/uncond/seed0_i0_n100.png", "replay picture.png --device cpu --dtype fp32",
-                  "replay picture.png --image photo.jpg --save again.png"});
+                  "replay picture.png --image photo.jpg --save again.png", "replay picture.png --set guidance=4"});
     add_verbosity_options(command, options->verbosity, "One JSON object on stdout");
     command->callback([options, command] { run(*options, *command); });
 }

@@ -1,5 +1,6 @@
 // `diffapple show FILE`: the texts inside a picture.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -27,7 +28,10 @@ json recipe_to_json(const Recipe& recipe) {
 json generation_to_json(const GenerationText& text) {
     json settings = json::object();
     for (const auto& [name, value] : text.settings) settings.emplace(name, value);
-    return {{"prompt", text.prompt}, {"negative_prompt", text.negative_prompt}, {"settings", settings}};
+    return {{"program", text.program},
+            {"prompt", text.prompt},
+            {"negative_prompt", text.negative_prompt},
+            {"settings", settings}};
 }
 
 void print_texts_json(const std::string& file, const PictureText& picture) {
@@ -49,6 +53,7 @@ void print_text(const std::string& title, const std::string& text) {
 
 /// Of a picture that another program made.
 void print_generation(const GenerationText& text) {
+    print_result(concat("\nas ", text.program, " writes it"));
     print_text("prompt", text.prompt);
     if (!text.negative_prompt.empty()) print_text("negative prompt", text.negative_prompt);
     if (text.settings.empty()) return;
@@ -62,7 +67,8 @@ void print_texts(const std::string& file, const PictureText& picture) {
     const bool taken_apart = picture.generation && !picture.recipe;
     if (taken_apart) print_generation(*picture.generation);
     for (const auto& [keyword, text] : picture.chunks) {
-        const bool shown = keyword == parameters_keyword ? taken_apart : keyword == recipe_keyword && picture.recipe;
+        const bool shown = taken_apart ? std::ranges::count(picture.generation->keywords, keyword) > 0
+                                       : keyword == recipe_keyword && picture.recipe;
         if (!shown) print_text(keyword, text);
     }
     if (picture.recipe)
@@ -79,9 +85,9 @@ void run(const Options& options) {
 }  // namespace
 
 void add_show_command(CLI::App& app) {
-    CLI::App* const command = app.add_subcommand("show", "Show how a picture was made: the texts inside a PNG");
+    CLI::App* const command = app.add_subcommand("show", "Show how a picture was made: the texts inside a PNG, JPEG or WebP file");
     const auto options = std::make_shared<Options>();
-    with_value(command->add_option("FILE", options->file, "A PNG file"), "FILE")->required();
+    with_value(command->add_option("FILE", options->file, "A PNG, JPEG or WebP file"), "FILE")->required();
     command->add_flag("--json", options->as_json, "One JSON object on stdout");
     add_examples(command, {"show out/ddpm_cat/uncond/seed0_i0_n100.png", "show picture.png --json",
                            "show picture_of_another_program.png"});

@@ -4,6 +4,8 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <cmath>
+#include <regex>
 #include <set>
 #include <utility>
 
@@ -17,6 +19,7 @@
 #include "diffapple/core/text.h"
 #include "diffapple/core/version.h"
 #include "diffapple/io/files.h"
+#include "diffapple/io/image_alpha.h"
 #include "diffapple/io/resample.h"
 #include "diffapple/io/weights.h"
 #include "diffapple/pipelines/scheduler_repairs.h"
@@ -71,17 +74,23 @@ Experiment::Experiment(const StudyExperiment& study, RunSettings run)
       scheduler_config_(checkpoint_.scheduler_config()),
       pipeline_(open_pipeline_of(study, checkpoint_, run_.batch)),
       circumstances_(find_circumstances(study, checkpoint_, *pipeline_, scheduler_config_)) {
+    circumstances_.format = run_.format;
+    find_meeting_prompts();
     check_inputs();
     identities_ = pipeline_->components().identify(placement().dtype == at::kHalf);
     read_start_latents();
     make_memory_plan();
 }
 
-BatchSettings Experiment::batch(size_t number) const {
-    BatchSettings settings = run_.batch_at(number);
-    const StudyExperiment& study = circumstances_.experiment;
-    if (settings.scheduler.empty() && study.scheduler.empty())
+/// Throws where the checkpoint's own is to be taken and this program lacks it.
+BatchSettings Experiment::with_scheduler(BatchSettings settings) const {
+    if (settings.scheduler.empty() && circumstances_.experiment.scheduler.empty())
         settings.scheduler = scheduler_name(scheduler_config_, scheduler_file);
+    return settings;
+}
+
+BatchSettings Experiment::batch(size_t number) const {
+    BatchSettings settings = with_scheduler(run_.batch_at(number));
     const Circumstances now = circumstances(settings);
     return settle(std::move(settings), now);
 }
@@ -89,7 +98,9 @@ BatchSettings Experiment::batch(size_t number) const {
 /// A picture that is started from decides the usual size, unless only a part of it is painted.
 Circumstances Experiment::circumstances(const BatchSettings& batch) const {
     Circumstances now = circumstances_;
-    if (batch.image.given() && !batch.mask.given())
+    if (!batch.image.given()) return now;
+    now.image_size = image_sizes_.at(batch.image.sha256);
+    if (!batch.mask.given())
         now.default_size = size_of_image(image_sizes_.at(batch.image.sha256), now.traits.size_factor);
     return now;
 }
@@ -97,6 +108,7 @@ Circumstances Experiment::circumstances(const BatchSettings& batch) const {
 void Experiment::set_prompts(std::vector<std::string> prompts) {
     if (!circumstances_.experiment.has_prompts()) fail_usage(circumstances_.experiment.name, ": takes no prompts");
     run_.batch.prompts = std::move(prompts);
+    find_meeting_prompts();
 }
 
 namespace {
@@ -158,8 +170,9 @@ void Experiment::check_inputs() {
         problems.gather(part->place, [&] {
             for (const size_t number : part->batches_of_inputs()) {
                 check_stop();
-                const BatchSettings given = run_.batch_at(number);
-                if (given.image.given()) read_inputs(given);
+                if (!run_.batch_at(number).image.given()) continue;
+                read_inputs(with_scheduler(run_.batch_at(number)));
+                note_inputs(batch(number));
             }
         });
     problems.fail_if_any(run_.source);
@@ -187,14 +200,80 @@ void Experiment::read_inputs(const BatchSettings& batch) {
     if (batch.mask.given()) {
         inputs->mask = read_image(batch.mask.path);
         if (batch.mask_blur > 0) inputs->mask = gaussian_blur(*inputs->mask, batch.mask_blur);
-        const Circumstances now = circumstances(batch);
-        const Size size = picture_size(now.traits, now.default_size, batch.width, batch.height);
-        if (batch.padding_mask_crop) inputs->crop = crop_region(*inputs->mask, size, *batch.padding_mask_crop);
+        if (batch.padding_mask_crop) {
+            const auto &image = inputs->image, &mask = *inputs->mask;
+            if (mask.width != image.width || mask.height != image.height)
+                fail("--padding-mask-crop: the image and the mask must be of one size, not ", image.width, "x",
+                     image.height, " and ", mask.width, "x", mask.height);
+            const Size size = settle(batch, circumstances(batch)).size();
+            inputs->crop = crop_region(mask, size, *batch.padding_mask_crop);
+        }
     } else {
         circumstances(batch);  // throws where the picture is too small
     }
     inputs_ = inputs;
     inputs_of_ = batch;
+}
+
+namespace {
+
+std::string name_of(const InputFile& file) {
+    return file.path.filename().string();
+}
+
+std::string text_of(Size size) {
+    return concat(size.width, 'x', size.height);
+}
+
+/// A size of the picture's shape with about as many pixels as the model is made for.
+Size fitting_size(Size image, Size usual, int64_t factor) {
+    const double scale = std::sqrt(static_cast<double>(usual.width * usual.height) /
+                                   static_cast<double>(image.width * image.height));
+    const auto side = [&](int64_t length) {
+        const double wanted = static_cast<double>(length) * scale / static_cast<double>(factor);
+        return std::max(std::llround(wanted), 1LL) * factor;
+    };
+    return {side(image.width), side(image.height)};
+}
+
+/// Nothing where the mask says what most masks say.
+std::string describe_mask(const BatchSettings& batch, const Image& mask, Size image) {
+    const std::string name = "--mask " + name_of(batch.mask) + ": ";
+    const auto [least, most] = std::minmax_element(mask.pixels.begin(), mask.pixels.end());
+    constexpr int threshold = 128;  // of the model's masks
+    std::vector<std::string> notes;
+    if (*most < threshold) notes.push_back("is all black, so nothing is painted anew");
+    if (*least >= threshold) notes.push_back("is all white, so everything is painted anew");
+    if (has_alpha(batch.mask.path)) notes.push_back("its alpha is dropped; what is painted anew is white");
+    if (mask.width != image.width || mask.height != image.height)
+        notes.push_back(concat("is of ", text_of({mask.width, mask.height}), ", the picture of ", text_of(image),
+                               "; each is scaled to the result's size"));
+    return notes.empty() ? "" : name + join(notes, "; ");
+}
+
+}  // namespace
+
+/// Of a settled batch, whose inputs were read last.
+void Experiment::note_inputs(const BatchSettings& batch) {
+    const auto note = [&](const std::string& text) {
+        const bool known = std::find(input_notes_.begin(), input_notes_.end(), text) != input_notes_.end();
+        if (!text.empty() && !known) input_notes_.push_back(text);
+    };
+    const Size image = image_sizes_.at(batch.image.sha256), size = batch.size();
+    const auto& traits = circumstances_.traits;
+    const auto pixels = [](Size s) { return static_cast<double>(s.width) * static_cast<double>(s.height); };
+    constexpr double most_squeezed = 1.05, much_larger = 2;
+    const double squeeze = static_cast<double>(size.width) / static_cast<double>(size.height) *
+                           static_cast<double>(image.height) / static_cast<double>(image.width);
+    const std::string name = concat("--image ", name_of(batch.image), ": ");
+    if (!batch.padding_mask_crop && std::max(squeeze, 1 / squeeze) > most_squeezed)
+        note(concat(name, text_of(image), " is squeezed to ", text_of(size), "; --width ",
+                    fitting_size(image, size, traits.size_factor).width, " alone keeps its shape"));
+    if (traits.default_size && pixels(size) > much_larger * pixels(*traits.default_size))
+        note(concat(name, text_of(size), " is much larger than this model is made for (", text_of(*traits.default_size),
+                    "): it takes long, and may repeat what it shows; --width ",
+                    fitting_size(image, *traits.default_size, traits.size_factor).width, " scales it"));
+    if (inputs_->mask) note(describe_mask(batch, *inputs_->mask, image));
 }
 
 void Experiment::read_start_latents() {
@@ -256,8 +335,16 @@ Recipe Experiment::recipe(const BatchSettings& batch, int64_t index) const {
     return recipe;
 }
 
-fs::path Experiment::path(const fs::path& out, const BatchSettings& batch, int64_t index) const {
-    return picture_path(out, batch, index, circumstances(batch));
+fs::path Experiment::path(const fs::path& out, const BatchSettings& batch, int64_t index, Naming naming) const {
+    return picture_path(out, batch, index, circumstances(batch), naming);
+}
+
+void Experiment::find_meeting_prompts() {
+    std::vector<std::string> prompts;
+    for (const RunSettings* const part : run_.parts())
+        prompts.insert(prompts.end(), part->batch.prompts.begin(), part->batch.prompts.end());
+    circumstances_.meeting_prompts =
+        std::make_shared<const std::set<std::string>>(diffapple::find_meeting_prompts(prompts));
 }
 
 // --- memory
@@ -327,7 +414,7 @@ bool Experiment::is_any_made() const {
     for (size_t number = 0; number < batch_count(); ++number) {
         const BatchSettings settings = batch(number);
         for (int64_t index = 0; index < settings.pictures(); ++index) {
-            const auto file = path(run_.job_of(number).out, settings, index);
+            const auto file = path(run_.job_of(number).out, settings, index, Naming::usual);
             if (is_file(file) && find_place(file, recipe(settings, index), /*force=*/true, IfExists::replace).existing)
                 return true;
         }
@@ -338,10 +425,10 @@ bool Experiment::is_any_made() const {
 void Experiment::keep_tiling_of_made(Reporter& reporter) {
     if (run_.batch.vae_tiling || run_.force || batch_count() < 2) return;
     const MemoryPlan planned = plan_;
-    const auto name = path(run_.job_of(0).out, batch(0), 0);
+    const auto name = path(run_.job_of(0).out, batch(0), 0, Naming::usual);
     const Tiling other = planned.tiling == Tiling::on ? Tiling::off : Tiling::on;
     circumstances_.tiles = other == Tiling::on;
-    const bool matters = path(run_.job_of(0).out, batch(0), 0) != name;
+    const bool matters = path(run_.job_of(0).out, batch(0), 0, Naming::usual) != name;
     const bool made_otherwise = matters && is_any_made();
     adopt(planned);
     if (!made_otherwise || is_any_made()) return;
@@ -500,6 +587,32 @@ void Experiment::explain_model(Reporter& reporter) const {
     if (meant->inpaints && run_.batch.mask.given()) return;
     reporter.note(concat("the model ", checkpoint_.name, " is one for `diffapple ", meant->name,
                          "`; the steps, guidance ", "and sampler that were not given are those of ", study.name));
+}
+
+void Experiment::explain_inputs(Reporter& reporter) const {
+    for (const std::string& note : input_notes_) reporter.note(note);
+}
+
+namespace {
+
+/// "(cat:1.3)", as web UIs write weights; "" where there is none.
+std::string weight_in(const std::string& prompt) {
+    static const std::regex weight(R"(\([^()]{1,100}:\s*[0-9]*\.?[0-9]+\s*\))");
+    std::smatch found;
+    return std::regex_search(prompt, found, weight) ? found.str() : "";
+}
+
+}  // namespace
+
+void Experiment::explain_prompts(Reporter& reporter) const {
+    for (const RunSettings* const part : run_.parts())
+        for (const std::string& prompt : part->batch.prompts) {
+            const std::string weight = prompt.size() < 10'000 ? weight_in(prompt) : "";
+            if (weight.empty()) continue;
+            reporter.note(concat("prompts are read as plain text, as in diffusers: '", weight,
+                                 "' is no weight, but punctuation and a number"));
+            return;
+        }
 }
 
 void Experiment::explain_noise(Reporter& reporter) const {

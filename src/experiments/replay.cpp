@@ -4,14 +4,17 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <tuple>
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
 #include "diffapple/experiments/run.h"
 #include "diffapple/io/image.h"
-#include "diffapple/io/png.h"
+#include "diffapple/io/picture_encoding.h"
+#include "diffapple/io/picture_info.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/models/checkpoint.h"
+#include "diffapple/recipes/jobs.h"
 #include "diffapple/recipes/picture_file.h"
 #include "diffapple/recipes/settings.h"
 
@@ -176,7 +179,7 @@ std::string describe_bar(ReplayBar bar) {
 
 Replay replay_picture(const ReplaySettings& wanted, Reporter& reporter) {
     const std::string where = wanted.picture.string();
-    const PngInfo png = read_png_info(wanted.picture);
+    const PngInfo png = read_picture_info(wanted.picture);
     const auto original = find_recipe(png, wanted.picture);
     if (!original) fail(where, ": has no recipe; only pictures made by this program can be made again");
     RecipeRun found = read_run(wanted, *original, png, reporter);
@@ -195,9 +198,54 @@ Replay replay_picture(const ReplaySettings& wanted, Reporter& reporter) {
     experiment.record_what_is_known(denoised, recipe);
     Replay replay{.image = std::move(finished.images[static_cast<size_t>(found.index)]), .recipe = recipe};
     const Image& remade = replay.image;
-    replay.difference = compare_pictures(original_image, to_rgb(remade));
+    replay.difference = compare_pictures(original_image, to_rgb(as_stored(wanted.picture, remade)));
     replay.bar = choose_bar(experiment.placement(), *original, recipe);
     return replay;
+}
+
+namespace {
+
+void apply_change(RecipeRun& found, const std::string& text, FileDigests& digests) {
+    const GivenOption change = read_change(text, found.study);
+    BatchSettings& settings = found.run.batch;
+    if (change.setting->option == "--prompt") {  // its own; the others of its batch stay, and so does its noise
+        settings.prompts.at(static_cast<size_t>(found.index / settings.batch_size)) = change.texts.front();
+        return;
+    }
+    apply_options(found.run, {change}, digests);
+}
+
+void require_same_weights(const Recipe& original, const Recipe& made, const std::string& where) {
+    const auto weights = "/model/weights"_json_pointer;
+    const json& determining = original.determining;
+    if (determining.contains(weights) && determining.at(weights) == made.determining.at(weights)) return;
+    fail(where, ": the model here has other weights than the one that it was made with; give that by --model");
+}
+
+}  // namespace
+
+void make_variation(const ReplaySettings& wanted, const Variation& variation, Reporter& reporter) {
+    const std::string where = wanted.picture.string();
+    const PngInfo png = read_picture_info(wanted.picture);
+    const auto original = find_recipe(png, wanted.picture);
+    if (!original) fail(where, ": has no recipe; only pictures made by this program can be made again");
+    RecipeRun found = read_recipe_run(*original, where + ": recipe");
+    FileDigests digests;
+    for (const std::string& change : variation.changes) apply_change(found, change, digests);
+    BatchSettings& settings = found.run.batch;
+    for (const auto& [option, given, file] : {std::tuple{"--image", &wanted.image, &settings.image},
+                                              {"--mask", &wanted.mask, &settings.mask},
+                                              {"--latents", &wanted.latents, &settings.latents}})
+        if (file->path.empty()) take_input(where, option, *given, *file);
+    model_of(wanted, settings.model);  // throws where there is none of this name
+    settings.model = wanted.model.value_or(settings.model);
+    choose_device(wanted, settings, reporter);
+    found.run.out = variation.out;
+    found.run.force = variation.force;
+    Experiment experiment(found.study, std::move(found.run));
+    experiment.keep_recorded_scheduler(recorded_scheduler_config(*original));
+    require_same_weights(*original, experiment.recipe(experiment.batch(0), found.index), where);
+    run_experiment(experiment, reporter);
 }
 
 }  // namespace diffapple

@@ -79,14 +79,22 @@ private:
     }
 
     PlannedPicture plan_picture(size_t number, const BatchSettings& settings, int64_t index) const {
-        PlannedPicture picture{experiment_.path(run_.job_of(number).out, settings, index).string()};
-        if (!is_there(picture.path)) return picture;
+        const fs::path& out = run_.job_of(number).out;
+        const auto place = [&](Naming naming) { return experiment_.path(out, settings, index, naming); };
+        PlannedPicture picture{place(Naming::usual).string()};
+        const fs::path older = place(Naming::older);
+        const bool maybe_older = run_.format == "png" && older != picture.path && is_there(older);
+        if (!is_there(picture.path) && !maybe_older) return picture;
+        const Recipe wanted = experiment_.recipe(settings, index);
+        if (maybe_older && is_same_picture(older, wanted))
+            picture.path = older.string();
+        else if (is_of_other_prompt(picture.path, wanted))  // of a file system that ignores case, or a_b after "a b"
+            picture.path = place(Naming::apart).string();
         // A file of prompts may have one line today and two tomorrow: it is always a sweep.
         const bool sweep = experiment_.batch_count() > 1 || !run_.jobs.empty();
-        const PicturePlace place =
-            find_place(picture.path, experiment_.recipe(settings, index), run_.force, run_.if_exists);
-        picture.path = place.path.string();
-        picture.skipped = place.existing && sweep && !run_.force;
+        const PicturePlace found = find_place(picture.path, wanted, run_.force, run_.if_exists);
+        picture.path = found.path.string();
+        picture.skipped = found.existing && sweep && !run_.force;
         return picture;
     }
 
@@ -101,7 +109,7 @@ private:
 
     /// Lines of a file, or pictures to start from, may ask for the same batch twice; what has one name is the same.
     bool is_repeated(const PlannedBatch& batch, const BatchSettings& settings) {
-        if (run_.jobs.empty()) return false;
+        if (run_.jobs.empty()) return false;  // lists never do
         for (size_t index = 0; index < batch.pictures.size(); ++index) {
             const auto [found, fresh] = planned_.try_emplace(batch.pictures[index].path, batch.number, index);
             if (fresh) continue;
@@ -309,6 +317,8 @@ void run_experiment(Experiment& experiment, Reporter& reporter) {
     const Plan plan = planner.make();
     prepare_folders(plan, experiment.run().save_latents);
     experiment.explain_demo(reporter);
+    experiment.explain_inputs(reporter);
+    experiment.explain_prompts(reporter);
     experiment.explain_noise(reporter);
     announce(plan, planner.repeated(), reporter);
 

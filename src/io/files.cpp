@@ -55,9 +55,11 @@ public:
         }
     }
 
-    /// Makes the content durable and gives it its name.
+    /// Makes the content durable and gives it its name. A file system that has no such promise to make (of a network, in
+    /// user space) is no reason to lose what it took.
     void commit() {
-        if (::fsync(file_.get()) != 0) fail_write(path_, errno);
+        if (::fsync(file_.get()) != 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS)
+            fail_write(path_, errno);
         if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_write(path_, errno);
         temporary_.clear();
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -82,19 +83,32 @@ bool is_larger(Size size, Size other) {
     return size.width * size.height > other.width * other.height;
 }
 
+/// A size of the same shape with the pixels of 512x512.
+Size small_size(Size size, int64_t factor) {
+    constexpr double side = 512;
+    const double scale = side / std::sqrt(static_cast<double>(size.width) * static_cast<double>(size.height));
+    const auto scaled = [&](int64_t length) {
+        const double wanted = static_cast<double>(length) * scale / static_cast<double>(factor);
+        return std::max<int64_t>(static_cast<int64_t>(wanted + 0.5), 1) * factor;
+    };
+    return {scaled(size.width), scaled(size.height)};
+}
+
 /// For models with prompts.
-std::vector<Saving> latent_savings(const MemoryRequest& request) {
-    constexpr Size small{512, 512};
+std::vector<Saving> latent_savings(const MemoryRequest& request, const ModelTraits& traits) {
+    constexpr Size square{512, 512};
+    const Size small = is_larger(request.size, square) ? small_size(request.size, traits.size_factor) : square;
+    const std::string smaller = concat("--width ", small.width, " --height ", small.height);
     const auto to_small = [small](MemoryRequest& r) { r.size = small; };
     const auto to_one = [](MemoryRequest& r) { r.pictures = 1, r.guided = false; };
     std::vector<Saving> savings;
     if (request.placement.dtype == c10::kFloat) savings.push_back({"--dtype bf16", to_bf16});
     if (request.placement.weights == WeightStorage::as_is) savings.push_back({"--weights int8", to_int8});
-    if (is_larger(request.size, small)) savings.push_back({"--width 512 --height 512", to_small});
+    if (is_larger(request.size, small)) savings.push_back({smaller, to_small});
     savings.push_back({"one --prompt, --batch-size 1 and --guidance 0", to_one});
     savings.push_back({"--dtype bf16 --weights int8", [](MemoryRequest& r) { to_bf16(r), to_int8(r); }});
     savings.push_back(
-        {"--dtype bf16 --weights int8 --width 512 --height 512, one --prompt, --batch-size 1 and --guidance 0",
+        {"--dtype bf16 --weights int8 " + smaller + ", one --prompt, --batch-size 1 and --guidance 0",
          [=](MemoryRequest& r) { to_bf16(r), to_int8(r), to_small(r), to_one(r); }});
     return savings;
 }
@@ -121,7 +135,7 @@ std::vector<Saving> pixel_savings(const MemoryRequest& request, const ModelTrait
 
 std::string advise(const Pipeline& pipeline, const MemoryRequest& request, uint64_t free) {
     const ModelTraits& traits = pipeline.traits();
-    for (const auto& saving : traits.has_prompts ? latent_savings(request) : pixel_savings(request, traits)) {
+    for (const auto& saving : traits.has_prompts ? latent_savings(request, traits) : pixel_savings(request, traits)) {
         MemoryRequest changed = request;
         saving.apply(changed);
         const auto plan = plan_memory(pipeline, changed, Tiling::on, free);

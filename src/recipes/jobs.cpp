@@ -65,7 +65,7 @@ const Setting& row_of(const std::string& key, const StudyExperiment& experiment)
         const bool named = (row.key == name && &row != &prompt_row()) || plain_name(row.option) == name;
         if (!named || !row.applies_to(experiment)) continue;
         const bool of_a_line = (row.write && !row.once && row.key != "latents") || row.option == "--out";
-        if (!of_a_line) fail_usage(quote(key), ": is one for all lines; give it as ", row.option);
+        if (!of_a_line) fail_usage(quote(key), ": is one for a whole run; give it as ", row.option);
         return row;
     }
     fail_usage(quote(key), ": is no setting of `diffapple ", experiment.name, "`");
@@ -151,6 +151,19 @@ std::vector<std::vector<std::string>> expand_all(const std::vector<std::string>&
     }
     return ways;
 }
+
+}  // namespace
+
+GivenOption read_change(const std::string& text, const StudyExperiment& experiment) {
+    const size_t sign = text.find('=');
+    if (sign == std::string::npos || sign == 0) fail_usage(quote(text), ": must be NAME=VALUE, as guidance=4");
+    const Setting& row = row_of(text.substr(0, sign), experiment);
+    const std::string value = text.substr(sign + 1);
+    if (row.value.empty() && value != "true") fail_usage(quote(text), ": can be set to true only");
+    return {&row, {value}};
+}
+
+namespace {
 
 /// Makes jobs of lines.
 class JobReader {

@@ -1,6 +1,7 @@
 #include "diffapple/recipes/picture_facts.h"
 
 #include <algorithm>
+#include <cctype>
 #include <set>
 
 #include "diffapple/core/error.h"
@@ -8,7 +9,9 @@
 #include "diffapple/core/stop.h"
 #include "diffapple/core/text.h"
 #include "diffapple/io/image.h"
+#include "diffapple/io/picture_info.h"
 #include "diffapple/io/sha256.h"
+#include "diffapple/recipes/generation_text.h"
 #include "diffapple/recipes/output_names.h"
 #include "diffapple/recipes/picture_file.h"
 #include "diffapple/recipes/settings.h"
@@ -22,27 +25,51 @@ namespace {
 
 constexpr size_t id_digits = 16;
 
-bool is_png(const fs::path& path) {
-    const std::string extension = path.extension().string();
-    return extension == ".png" || extension == ".PNG";
+bool may_hold_text(const fs::path& path) {
+    std::string ending = path.extension().string();
+    std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+    return ending == ".png" || ending == ".jpg" || ending == ".jpeg" || ending == ".webp";
+}
+
+/// The names of a recipe's settings, as far as other programs' are the same.
+std::optional<Recipe> recipe_of_others(const PngInfo& info) {
+    static const std::map<std::string, std::string> keys{
+        {"Steps", "steps"}, {"CFG scale", "guidance"},        {"Seed", "seed"},
+        {"Size", "size"},   {"Denoising strength", "strength"}, {"Clip skip", "clip_skip"}};
+    const auto found = find_generation_text(info.text);
+    if (!found) return std::nullopt;
+    Recipe recipe;
+    json& settings = recipe.determining["settings"];
+    settings["prompt"] = found->prompt;
+    if (!found->negative_prompt.empty()) settings["negative_prompt"] = found->negative_prompt;
+    settings["program"] = found->program;
+    for (const auto& [key, name] : keys)
+        if (const auto value = found->setting(key)) settings[name] = *value;
+    if (const auto model = found->setting("Model")) recipe.determining["model"]["name"] = *model;
+    if (const auto sampler = found->setting("Sampler")) recipe.determining["scheduler"]["name"] = *sampler;
+    return recipe;
 }
 
 }  // namespace
 
 PictureFacts read_picture_facts(const fs::path& path) {
     PictureFacts facts{.path = path};
-    if (is_png(path)) {
-        const PngInfo info = read_png_info(path);
+    if (may_hold_text(path)) {
+        const PngInfo info = read_picture_info(path);
         facts.width = info.width;
         facts.height = info.height;
         facts.is_sheet = is_contact_sheet(info);
         if (!facts.is_sheet) facts.recipe = find_recipe(info, path);
+        if (!facts.is_sheet && !facts.recipe) {
+            facts.recipe = recipe_of_others(info);
+            facts.of_other_program = facts.recipe.has_value();
+        }
     } else {
         const Image image = read_image(path);
         facts.width = image.width;
         facts.height = image.height;
     }
-    facts.id = facts.recipe ? facts.recipe->id() : sha256_of_file(path).substr(0, id_digits);
+    facts.id = facts.recipe && !facts.of_other_program ? facts.recipe->id() : sha256_of_file(path).substr(0, id_digits);
     return facts;
 }
 

@@ -4,6 +4,8 @@
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/files.h"
+#include "diffapple/io/picture_encoding.h"
+#include "diffapple/io/picture_info.h"
 
 namespace diffapple {
 
@@ -11,8 +13,9 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 void save_picture(const fs::path& path, const Image& image, const Recipe& recipe) {
-    write_file_atomically(
-        path, encode_png(image, {{parameters_keyword, a1111_parameters(recipe)}, {recipe_keyword, recipe.to_text()}}));
+    write_file_atomically(path, encode_picture(path, image,
+                                               {{parameters_keyword, a1111_parameters(recipe)},
+                                                {recipe_keyword, recipe.to_text()}}));
 }
 
 namespace {
@@ -44,7 +47,7 @@ std::optional<Recipe> find_recipe(const PngInfo& png, const fs::path& path) {
 }
 
 std::optional<Recipe> read_recipe(const fs::path& path) {
-    return find_recipe(read_png_info(path), path);
+    return find_recipe(read_picture_info(path), path);
 }
 
 namespace {
@@ -91,6 +94,31 @@ PicturePlace find_place(const fs::path& path, const Recipe& wanted, bool force, 
                  "; use --if-exists rename to keep both, --force to replace it, or --out for another place");
     }
     fail(path.string(), ": this name and ", most - 1, " after it are taken; use --out for another place");
+}
+
+namespace {
+
+/// Nothing for what is no picture with a recipe.
+std::optional<Recipe> try_read_recipe(const fs::path& path) {
+    try {
+        return is_file(path) ? read_recipe(path) : std::nullopt;
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+}
+
+}  // namespace
+
+bool is_same_picture(const fs::path& path, const Recipe& wanted) {
+    const auto existing = try_read_recipe(path);
+    return existing && describe_difference(*existing, wanted).empty();
+}
+
+bool is_of_other_prompt(const fs::path& path, const Recipe& wanted) {
+    const auto prompt = "/settings/prompt"_json_pointer;
+    const auto existing = try_read_recipe(path);
+    return existing && existing->determining.contains(prompt) && wanted.determining.contains(prompt) &&
+           existing->determining.at(prompt) != wanted.determining.at(prompt);
 }
 
 }  // namespace diffapple

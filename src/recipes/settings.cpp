@@ -140,6 +140,19 @@ void prepare_for_read_prompts(RunSettings& run) {
     run.keep_loaded = true;
 }
 
+/// Several pictures to start from are a list like any other; of equal ones, the first.
+void add_images_axis(RunSettings& run, FileDigests& digests) {
+    if (run.images.size() < 2) return;
+    std::vector<Change> changes;
+    std::set<std::string> seen;
+    for (const auto& path : run.images) {
+        const InputFile file{.path = path, .sha256 = digests.of(path)};
+        if (!seen.insert(file.sha256).second) continue;
+        changes.emplace_back([file](BatchSettings& batch) { batch.image = file; });
+    }
+    if (changes.size() > 1) run.axes.push_back({&setting("image"), std::move(changes)});
+}
+
 void identify(InputFile& file, FileDigests& digests) {
     if (!file.path.empty()) file.sha256 = digests.of(file.path);
 }
@@ -151,10 +164,7 @@ RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenO
     return read_run(experiment, given, digests);
 }
 
-RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenOption>& given, FileDigests& digests) {
-    RunSettings run;
-    run.batch.steps = experiment.steps;
-    if (experiment.has_prompts()) run.batch.guidance = experiment.guidance;
+void apply_options(RunSettings& run, const std::vector<GivenOption>& given, FileDigests& digests) {
     for (const auto& [row, texts] : given) {
         if (texts.size() > 1 && !row->repeatable && !row->value.empty())
             fail_usage(row->option, ": is given twice",
@@ -162,14 +172,22 @@ RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenO
                                             : std::string());
         row->read(texts, run);
     }
+    add_images_axis(run, digests);
     run.sort_axes();
+    for (InputFile* file : {&run.batch.image, &run.batch.mask, &run.batch.latents}) identify(*file, digests);
+}
+
+RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenOption>& given, FileDigests& digests) {
+    RunSettings run;
+    run.batch.steps = experiment.steps;
+    if (experiment.has_prompts()) run.batch.guidance = experiment.guidance;
+    apply_options(run, given, digests);
     prepare_for_read_prompts(run);
     if (run.batch.prompts.empty() && experiment.has_prompts()) {
         run.batch.prompts = experiment.prompts;
         if (!run.batch.negative_prompt) run.batch.negative_prompt = experiment.negative_prompt;
     }
     check_count(run);
-    for (InputFile* file : {&run.batch.image, &run.batch.mask, &run.batch.latents}) identify(*file, digests);
     return run;
 }
 

@@ -1,6 +1,13 @@
 // Rows of the table of settings: what pictures start from.
+#include <algorithm>
+#include <cctype>
+
 #include "diffapple/core/numbers.h"
+#include "diffapple/core/utf8.h"
+#include "diffapple/io/files.h"
+#include "diffapple/recipes/jobs.h"
 #include "diffapple/recipes/lists.h"
+#include "diffapple/recipes/output_names.h"
 #include "setting_kinds.h"
 
 namespace diffapple::rows {
@@ -10,10 +17,51 @@ Task task_of(const BatchSettings& batch) {
     return batch.mask.given() ? Task::inpaint : batch.image.given() ? Task::image_to_image : Task::text_to_image;
 }
 
-/// The study's names are for one picture and one mask.
-void leave_out_of_study_names(Setting& row) {
-    row.suffix = [suffix = row.suffix](const BatchSettings& batch, const Circumstances& now) {
-        return now.experiment.inpaints ? "" : suffix(batch, now);
+namespace fs = std::filesystem;
+
+bool is_picture_name(const fs::path& path) {
+    static const std::set<std::string> endings{".png", ".jpg", ".jpeg", ".webp", ".bmp"};
+    std::string ending = path.extension().string();
+    std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+    const std::string name = path.filename().string();
+    return endings.contains(ending) && !name.starts_with('.') && !path.stem().string().ends_with("_comp");
+}
+
+std::vector<fs::path> pictures_of_folder(const fs::path& folder) {
+    std::vector<fs::path> found;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder, error))
+        if (is_picture_name(entry.path()) && is_file(entry.path())) found.push_back(entry.path());
+    if (error) fail("--image ", folder.string(), ": ", error.message());
+    if (found.empty()) fail("--image ", folder.string(), ": holds no PNG, JPEG, WebP or BMP files");
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
+/// The files that are meant: themselves, those of a folder, or those that a text file names, one a line.
+std::vector<fs::path> find_input_pictures(const Texts& texts) {
+    constexpr uintmax_t largest_list = 64 << 20;
+    std::vector<fs::path> found;
+    for (const std::string& text : texts) {
+        if (text.empty()) fail_usage("--image: the name of the file is empty");
+        const fs::path place = text;
+        if (is_folder(place)) {
+            for (auto& file : pictures_of_folder(place)) found.push_back(std::move(file));
+        } else if (place.extension() == ".txt" && is_file(place)) {
+            for (const PromptLine& line : find_prompt_lines(read_file(place, largest_list), "--image " + text))
+                found.emplace_back(line.text);
+        } else {
+            found.push_back(place);
+        }
+    }
+    return found;
+}
+
+/// Earlier versions' names of inpainted pictures were for one picture and one mask.
+void leave_out_of_older_names(Setting& row, const std::string& name, InputFile BatchSettings::*member) {
+    row.older_suffix = [name, member](const BatchSettings& batch, const Circumstances& now) {
+        if (now.experiment.inpaints || !(batch.*member).given()) return std::string();
+        return name + "-" + digits((batch.*member).sha256);
     };
 }
 
@@ -65,9 +113,18 @@ void add_strength_row(std::vector<Setting>& rows) {
 }
 
 void add_picture_rows(std::vector<Setting>& rows) {
-    Setting image = file_row({.key = "image", .option = "--image", .help = "Picture to start from (PNG, JPEG, BMP)"},
+    Setting image = file_row({.key = "image",
+                              .option = "--image",
+                              .help = "Pictures to start from: PNG, JPEG, WebP, BMP; a folder; a .txt file of names"},
                              &BatchSettings::image);
     image.aliases = {"-i", "--init-image", "--init-img"};
+    image.value = "FILE...";
+    image.repeatable = true;
+    image.speed = -6;
+    image.read = [](const Texts& texts, RunSettings& run) {
+        run.images = find_input_pictures(texts);
+        run.batch.image.path = run.images.front();
+    };
     image.topic = Topic::pictures;
     image.with_prompts = true;
     image.settle = [](BatchSettings& batch, const Circumstances& now) {
@@ -78,7 +135,14 @@ void add_picture_rows(std::vector<Setting>& rows) {
         if (now.traits.reads_mask && !batch.mask.given())
             fail_usage("this model was trained for inpainting: give --image FILE and --mask FILE, or another --model");
     };
-    leave_out_of_study_names(image);
+    // Its own name is for people, the digits are for pictures of one name.
+    image.suffix = [](const BatchSettings& batch, const Circumstances&) {
+        constexpr size_t most_shown = 40;
+        if (!batch.image.given()) return std::string();
+        const std::string stem(cut_utf8(safe_name(valid_utf8(batch.image.path.stem().string())), most_shown));
+        return concat("image-", batch.image.path.empty() ? "" : stem + "-", digits(batch.image.sha256));
+    };
+    leave_out_of_older_names(image, "image", &BatchSettings::image);
     rows.push_back(image);
 
     Setting mask =
@@ -90,7 +154,7 @@ void add_picture_rows(std::vector<Setting>& rows) {
         if (batch.mask.given() && !batch.image.given())
             fail_usage("--mask: belongs to a picture; give it with --image");
     };
-    leave_out_of_study_names(mask);
+    leave_out_of_older_names(mask, "mask", &BatchSettings::mask);
     rows.push_back(mask);
 }
 

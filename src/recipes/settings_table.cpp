@@ -1,5 +1,6 @@
 // The table of settings: its rows in order, and those of the model, of sampling and of the run.
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "diffapple/core/dtype.h"
@@ -8,6 +9,7 @@
 #include "diffapple/core/random.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
+#include "diffapple/io/picture_encoding.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/recipes/lists.h"
 #include "diffapple/recipes/output_names.h"
@@ -22,7 +24,7 @@ using namespace rows;  // NOLINT(google-build-using-namespace): the table is mad
 /// One of the two sides of a picture. The width's row decides and names the size.
 Setting side_row(Setting row, std::optional<int64_t> BatchSettings::*member) {
     row.value = "N";
-    row.usual = [](const auto&) { return "the model's"; };
+    row.usual = [](const auto&) { return "the model's, or of --image; one side alone keeps its shape"; };
     row.read = [option = row.option, member](const Texts& texts, RunSettings& run) {
         run.batch.*member = one_integer(option, texts.front(), 1, max_size);
     };
@@ -33,6 +35,20 @@ Setting side_row(Setting row, std::optional<int64_t> BatchSettings::*member) {
         batch.*member = settings_of(recipe).integer(key, 1, max_recipe_size);
     };
     return row;
+}
+
+/// One side alone: the other follows the picture that is started from.
+void keep_aspect(BatchSettings& batch, const Circumstances& now) {
+    if (!now.image_size || batch.width.has_value() == batch.height.has_value()) return;
+    const auto other = [&](int64_t side, int64_t own, int64_t others) {
+        const double wanted = static_cast<double>(side) * static_cast<double>(others) / static_cast<double>(own);
+        const auto factor = static_cast<double>(now.traits.size_factor);
+        return std::max(std::llround(wanted / factor), 1LL) * now.traits.size_factor;
+    };
+    if (batch.width)
+        batch.height = other(*batch.width, now.image_size->width, now.image_size->height);
+    else
+        batch.width = other(*batch.height, now.image_size->height, now.image_size->width);
 }
 
 void add_model_rows(std::vector<Setting>& rows) {
@@ -109,6 +125,7 @@ void add_size_rows(std::vector<Setting>& rows) {
     width.aliases = {"-W"};
     width.speed = 2;
     width.settle = [](BatchSettings& batch, const Circumstances& now) {
+        keep_aspect(batch, now);
         const Size size = picture_size(now.traits, now.default_size, batch.width, batch.height);
         batch.width = size.width;
         batch.height = size.height;
@@ -425,6 +442,15 @@ void add_run_rows(std::vector<Setting>& rows) {
             run.out = text;
         },
         "out"));
+    rows.push_back(run_row(
+        {.option = "--format",
+         .value = "NAME",
+         .help = "Of the pictures' files: png, jpg, webp (lossless); each holds the recipe",
+         .topic = Topic::results},
+        [](const std::string& text, RunSettings& run) {
+            run.format = one_choice("--format", text, picture_formats());
+        },
+        "png"));
     rows.push_back(run_row({.option = "--force",
                             .help = "Make pictures that exist, replace those of other recipes",
                             .topic = Topic::results},

@@ -104,6 +104,16 @@ Report make_report(const std::vector<PictureFacts>& pictures) {
     return report;
 }
 
+namespace {
+
+/// Of the kinds that are written.
+bool is_picture(const fs::path& path) {
+    const std::string ending = path.extension().string();
+    return ending == ".png" || ending == ".jpg" || ending == ".webp";
+}
+
+}  // namespace
+
 std::vector<fs::path> find_pictures(const std::vector<fs::path>& places) {
     std::vector<fs::path> files;
     for (const auto& place : places) {
@@ -117,8 +127,8 @@ std::vector<fs::path> find_pictures(const std::vector<fs::path>& places) {
         if (error) fail(place.string(), ": ", error.message());
         for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
             const std::string name = entry->path().filename().string();
-            const bool shown = !name.starts_with('.') && !name.ends_with("_comp.png");
-            if (shown && entry->path().extension() == ".png" && entry->is_regular_file(error))
+            const bool shown = !name.starts_with('.') && !entry->path().stem().string().ends_with("_comp");
+            if (shown && is_picture(entry->path()) && entry->is_regular_file(error))
                 found.push_back(entry->path());
         }
         std::sort(found.begin(), found.end(),

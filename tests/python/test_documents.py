@@ -43,7 +43,7 @@ def options_of(*command: str) -> frozenset[str]:
 
 @cache
 def options_of_scripts() -> frozenset[str]:
-    scripts = [path for path in (PROJECT / "scripts").iterdir() if path.suffix in (".sh", ".py")]
+    scripts = [path for path in (PROJECT / "scripts").rglob("*") if path.suffix in (".sh", ".py")]
     return frozenset(option for path in scripts for option in OPTION.findall(path.read_text()))
 
 
@@ -130,7 +130,11 @@ def test_named_options_exist(document):
         elif call or line.startswith("--"):
             assert set(OPTION.findall(line)) <= of_all, line
         elif line.startswith("scripts/"):
-            assert set(OPTION.findall(line)) <= options_of_scripts(), line
+            words = line.split()
+            command = next((word for word in words if word in commands()), None)  # that the script runs
+            own, _, passed = line.partition(f" {command} ") if command else (line, "", "")
+            assert set(OPTION.findall(own)) <= options_of_scripts(), line
+            assert not command or set(OPTION.findall(passed)) <= options_of(command), line
 
 
 @pytest.mark.parametrize("command", EXPERIMENTS)

@@ -134,8 +134,8 @@ BAD = {
     '{"prompt": "a", "steps": [1, true]}': "'steps': takes a text, a number",
     '{"prompt": "a", "keep_unmasked": 1}': "'keep_unmasked': takes true or false",
     '{"prompt": "a", "width": [64, 128]}': "'width': takes one value",
-    '{"prompt": "a", "model": "b"}': "'model': is one for all lines",
-    '{"prompt": "a", "shard": "1/2"}': "'shard': is one for all lines",
+    '{"prompt": "a", "model": "b"}': "'model': is one for a whole run",
+    '{"prompt": "a", "shard": "1/2"}': "'shard': is one for a whole run",
     '{"prompt": "a", "image": "absent.png"}': "absent.png",
     '{"prompt": "a", "image": "prompts.txt"}': "prompts.txt",
     '{"prompt": "a", "width": 63}': "--width 63",
@@ -217,3 +217,9 @@ def test_a_hundred_thousand_seeds_start_at_once(diffapple, tiny):
     assert process.returncode == 130
     assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 200_000
     assert ticks / os.sysconf("SC_CLK_TCK") < 3
+
+
+@pytest.mark.parametrize("prompt, noted", [("a (cat:1.3)", True), ("a (cat) at 12:30 [dog]", False)])
+def test_a_prompt_that_looks_weighted(diffapple, checkpoint, prompt, noted):
+    result = diffapple.ok("sd15", "--model", checkpoint, "--steps", 1, "--prompt", prompt)
+    assert ("'(cat:1.3)' is no weight" in result.err) == noted

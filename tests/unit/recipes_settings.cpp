@@ -185,9 +185,7 @@ TEST(Settings, RunsThatDifferInOneSettingDifferInRecipeAndName) {
         const BatchSettings other = settled(kind, given);
         const bool same = batch == other;
         EXPECT_EQ(write_settings(batch) == write_settings(other), same) << row.key;
-        // The study's names of inpainting are for one picture and one mask.
-        const bool in_name = row.in_name && !(kind.study->inpaints && (row.key == "image" || row.key == "mask"));
-        if (same || in_name) {
+        if (same || row.in_name) {
             EXPECT_EQ(path_of(kind, batch) == path_of(kind, other), same) << row.key;
         }
         if (!same) told_apart.insert(row.key);
@@ -195,6 +193,60 @@ TEST(Settings, RunsThatDifferInOneSettingDifferInRecipeAndName) {
     for (const Setting& row : settings()) {
         EXPECT_TRUE(!row.write || told_apart.contains(row.key)) << row.key << " was never tried";
     }
+}
+
+TEST(Names, FoldersOfPromptsNeverMeet) {
+    const std::vector<std::string> prompts{"a b", "A B", "a_b", "\u00e9", "e\u0301", "x/y", "x:y", "x-y", "stra\u00dfe",
+                                           "STRASSE", "other one"};
+    const auto meeting = find_meeting_prompts(prompts);
+    EXPECT_FALSE(meeting.contains("other one"));
+    EXPECT_EQ(meeting.size(), prompts.size() - 1);
+    const Kind kind = kinds().at(1);
+    std::set<fs::path> folders;
+    for (const std::string& prompt : prompts) {
+        BatchSettings batch = settled(kind, {{"batch", prompt}});
+        Circumstances now = circumstances_of(*kind.study, batch, kind.is_xl);
+        const auto folder = [&](Naming naming) {
+            return picture_path("out", batch, 0, now, naming).parent_path().filename().string();
+        };
+        EXPECT_EQ(folder(Naming::older), safe_name(prompt));
+        const bool replaced = prompt == "x/y" || prompt == "x:y";
+        EXPECT_EQ(folder(Naming::usual) == safe_name(prompt), !replaced) << prompt;
+        now.meeting_prompts = std::make_shared<const std::set<std::string>>(meeting);
+        EXPECT_EQ(folder(Naming::usual) == safe_name(prompt), prompt == "other one") << prompt;
+        EXPECT_TRUE(folders.insert(folder(Naming::usual)).second) << prompt;
+        EXPECT_TRUE(folder(Naming::apart).starts_with(safe_name(prompt) + "-"));
+    }
+}
+
+TEST(Names, FitAFileSystemWhateverIsSet) {
+    const Inputs inputs;
+    for_random_runs(inputs, [](const Kind& kind, const Given&, const BatchSettings& batch, const auto&) {
+        const fs::path path = path_of(kind, batch);
+        EXPECT_LT((path.stem().string() + "_latents.safetensors").size(), 255U) << path;
+    });
+}
+
+TEST(Settings, OneSideKeepsThePicturesShape) {
+    const Inputs inputs;
+    const Kind kind = kinds().at(1);
+    const auto size = [&](const Given& more) {
+        Given given{{"image", inputs.file("a")}};
+        given.insert(more.begin(), more.end());
+        std::vector<GivenOption> options;
+        for (const Setting& row : settings())
+            if (const auto found = given.find(row.key); !row.key.empty() && found != given.end())
+                options.push_back({&row, {found->second}});
+        const RunSettings run = read_run(*kind.study, options);
+        Circumstances now = circumstances_of(*kind.study, run.batch, kind.is_xl);
+        now.image_size = Size{300, 400};
+        now.default_size = Size{296, 400};
+        return settle(run.batch, now).size();
+    };
+    EXPECT_EQ(size({}), (Size{296, 400}));
+    EXPECT_EQ(size({{"width", "96"}}), (Size{96, 128}));
+    EXPECT_EQ(size({{"height", "96"}}), (Size{72, 96}));
+    EXPECT_EQ(size({{"width", "96"}, {"height", "96"}}), (Size{96, 96}));
 }
 
 TEST(Settings, ThatNoNameShowsAreThese) {

@@ -13,6 +13,7 @@
 #include "diffapple/io/image.h"
 #include "diffapple/models/checkpoint.h"
 #include "diffapple/pipelines/pipeline.h"
+#include "diffapple/recipes/output_names.h"
 #include "diffapple/recipes/recipe.h"
 #include "diffapple/recipes/settings.h"
 #include "diffapple/study/study.h"
@@ -60,7 +61,8 @@ public:
     std::unique_ptr<Scheduler> new_scheduler(const BatchSettings& batch) const;
     Recipe recipe(const BatchSettings& batch, int64_t index) const;
     /// Below the folder of results of the batch's job.
-    std::filesystem::path path(const std::filesystem::path& out, const BatchSettings& batch, int64_t index) const;
+    std::filesystem::path path(const std::filesystem::path& out, const BatchSettings& batch, int64_t index,
+                               Naming naming) const;
 
     /// Runs the loop of a batch; loads what it needs and has not loaded yet. Tells the reporter of every turn.
     Denoised denoise(const BatchSettings& batch, Reporter& reporter);
@@ -71,6 +73,10 @@ public:
     void explain_demo(Reporter& reporter) const;
     /// Says that another command has this model's defaults, where it is another experiment's.
     void explain_model(Reporter& reporter) const;
+    /// Says what of the pictures to start from will surprise: squeezed, too large, masks that are empty.
+    void explain_inputs(Reporter& reporter) const;
+    /// Says that what looks like a weight in a prompt is none.
+    void explain_prompts(Reporter& reporter) const;
     /// Says that the noise is that of one GPU, where a CUDA generator's would differ between them.
     void explain_noise(Reporter& reporter) const;
     /// Adds to a recipe what is known of a batch that was just made: seconds, it/s, memory, versions, date.
@@ -79,7 +85,10 @@ public:
 private:
     void check_inputs();
     void read_inputs(const BatchSettings& batch);
+    void note_inputs(const BatchSettings& batch);
+    void find_meeting_prompts();
     Circumstances circumstances(const BatchSettings& batch) const;
+    BatchSettings with_scheduler(BatchSettings settings) const;
     void read_start_latents();
     void make_memory_plan();
     void adopt(MemoryPlan plan);
@@ -104,6 +113,7 @@ private:
     std::map<std::string, ComponentIdentity> identities_;
     std::map<std::string, Size> image_sizes_;  ///< of what pictures start from, by sha256
     std::shared_ptr<const PictureInputs> inputs_;
+    std::vector<std::string> input_notes_;
     std::optional<BatchSettings> inputs_of_;   ///< the batch that inputs_ was read for
     std::optional<at::Tensor> start_latents_;  ///< --latents: unit noise [N, C, h, w], fp32 on the CPU
     MemoryPlan plan_;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "diffapple/experiments/experiment.h"
 
@@ -15,6 +16,13 @@ struct ReplaySettings {
     std::filesystem::path picture;
     std::optional<std::string> model, device, dtype;
     std::filesystem::path image, mask, latents;
+};
+
+/// A recipe with something changed.
+struct Variation {
+    std::vector<std::string> changes;  ///< "guidance=4"; of a list of values, each
+    std::filesystem::path out = "out";
+    bool force = false;
 };
 
 /// Two 8-bit pictures of one size.
@@ -46,5 +54,9 @@ struct Replay {
 /// was made from is missing or another, or when the recipe asks for something absurd: it is a stranger's text. No path
 /// in it is followed, and nothing is loaded before all that is checked.
 Replay replay_picture(const ReplaySettings& settings, Reporter& reporter);
+
+/// Makes the recipe's whole batch with the changes, as a run of its own (run_experiment): its pictures go to their usual
+/// places, where they are skipped or refused as a run's are. Throws as replay_picture.
+void make_variation(const ReplaySettings& settings, const Variation& variation, Reporter& reporter);
 
 }  // namespace diffapple

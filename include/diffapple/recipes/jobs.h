@@ -32,6 +32,9 @@ std::vector<std::string> expand_wildcards(const std::string& prompt, const std::
 void add_jobs(RunSettings& run, const StudyExperiment& experiment, const std::vector<GivenOption>& given,
               const std::vector<PromptLine>& lines, const std::string& where);
 
+/// A change of a recipe, as "guidance=4": names as in a line's object. Throws Error (exit code 2) for what is none.
+GivenOption read_change(const std::string& text, const StudyExperiment& experiment);
+
 /// Why lines cannot be used, gathered so that one message names them all.
 class LineProblems {
 public:

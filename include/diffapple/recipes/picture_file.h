@@ -1,4 +1,4 @@
-// A finished picture as a file: pixels and recipe in one PNG, and the rules of when one may be replaced.
+// A finished picture as a file: pixels and recipe in one PNG, JPEG or WebP, and the rules of when one may be replaced.
 #pragma once
 
 #include <filesystem>
@@ -14,7 +14,7 @@ namespace diffapple {
 constexpr const char* parameters_keyword = "parameters";
 constexpr const char* recipe_keyword = "diffapple";
 
-/// Writes the picture with its recipe and its A1111 text, whole or not at all.
+/// Writes the picture with its recipe and its A1111 text, whole or not at all, as the ending of its name says.
 void save_picture(const std::filesystem::path& path, const Image& image, const Recipe& recipe);
 
 /// The recipe of a picture; absent when the file has none, as a contact sheet has none. Throws Error when it is no PNG
@@ -39,5 +39,11 @@ struct PicturePlace {
 /// only with `force` or IfExists::replace; IfExists::rename takes the next name that is free or holds the picture
 /// already. Else: Error (exit code 1) naming what differs, and the ways out.
 PicturePlace find_place(const std::filesystem::path& path, const Recipe& wanted, bool force, IfExists if_exists);
+
+/// Whether the picture wanted is there. No other file is an error.
+bool is_same_picture(const std::filesystem::path& path, const Recipe& wanted);
+
+/// Whether there is a picture of this program's that was made from another prompt.
+bool is_of_other_prompt(const std::filesystem::path& path, const Recipe& wanted);
 
 }  // namespace diffapple

@@ -105,6 +105,7 @@ struct RunSettings {
     std::string drawn_seeds;  ///< where --seed asked for random ones: the list that makes this run again
 
     std::filesystem::path out = "out", save_latents;  ///< save_latents: empty: nowhere
+    std::string format = "png";                       ///< of picture_formats()
     bool force = false;                               ///< make and replace what exists
     IfExists if_exists = IfExists::refuse;
     bool keep_loaded = false;  ///< components stay in memory after their use
@@ -155,6 +156,7 @@ struct Circumstances {
     std::string model;                         ///< name of the checkpoint
     bool is_demo = false;                      ///< of the program's demo checkpoints
     std::optional<std::string> own_scheduler;  ///< the checkpoint's; absent when this program lacks it
+    std::string format = "png";                ///< of the pictures' files
     std::string device;                        ///< its type: "cpu"
     std::string dtype, default_dtype;          ///< "fp32"; what --dtype auto would be
     std::optional<Size> default_size;          ///< of pictures; absent where only the user can say
@@ -226,6 +228,9 @@ struct GivenOption {
 /// that cannot be read.
 RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenOption>& given);
 RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenOption>& given, FileDigests& digests);
+
+/// Changes a run as options say. Throws as read_run.
+void apply_options(RunSettings& run, const std::vector<GivenOption>& given, FileDigests& digests);
 
 /// Pictures that one run may make.
 constexpr size_t max_pictures_of_run = 100'000;

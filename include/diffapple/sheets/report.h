@@ -25,7 +25,7 @@ struct Report {
 /// id and file.
 Report make_report(const std::vector<PictureFacts>& pictures);
 
-/// Every picture (*.png) below a folder, in the order of their paths, but not comparisons (*_comp.png), which show
+/// Every picture (*.png, *.jpg, *.webp) below a folder, in the order of their paths, but not comparisons (*_comp.*), which show
 /// their picture once more; a name of something else stands for itself.
 std::vector<std::filesystem::path> find_pictures(const std::vector<std::filesystem::path>& places);
 

@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t vocabulary = 200;
 
 /// The smallest text encoder in the shape of SD v1.5's; `changes` replaces keys of its config.
-ClipTextConfig small_config(const nlohmann::json& changes) {
+ClipTextConfig small_clip_config(const nlohmann::json& changes) {
     nlohmann::json config{{"vocab_size", vocabulary}, {"hidden_size", 64},        {"intermediate_size", 128},
                           {"num_hidden_layers", 3},   {"num_attention_heads", 4}, {"projection_dim", 48},
                           {"eos_token_id", 2}};
@@ -31,7 +31,7 @@ Check encoder_check(const std::string& name, const nlohmann::json& changes, Clip
     request.pooled = true;
     const auto run = [=](const Placement& placement) {
         constexpr int64_t roundings = 40;
-        const auto twins = make_twins<ClipTextModel>(small_config(changes), placement);
+        const auto twins = make_twins<ClipTextModel>(small_clip_config(changes), placement);
         const auto tested = twins.tested->forward(token_ids(), request);
         const auto exact = twins.exact->forward(token_ids(), request);
         return compare(at::cat({tested.hidden.flatten(), tested.pooled.flatten()}),
@@ -43,7 +43,7 @@ Check encoder_check(const std::string& name, const nlohmann::json& changes, Clip
 /// Attention that leaks a later token into an earlier one changes the picture without looking wrong.
 Comparison check_causality(const Placement& placement) {
     constexpr int64_t changed_from = 40;
-    ClipTextModel model(small_config(nlohmann::json::object()));
+    ClipTextModel model(small_clip_config(nlohmann::json::object()));
     load_random_state(model, /*seed=*/1, placement);
     at::Tensor ids = token_ids();
     const auto before = model.forward(ids, {}).hidden.narrow(1, 0, changed_from).contiguous();

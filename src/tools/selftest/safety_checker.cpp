@@ -10,7 +10,7 @@
 namespace diffapple::selftest {
 namespace {
 
-SafetyCheckerConfig small_config() {
+SafetyCheckerConfig small_checker_config() {
     const nlohmann::json vision{{"hidden_size", 64},        {"intermediate_size", 128}, {"num_hidden_layers", 2},
                                 {"num_attention_heads", 4}, {"image_size", 56},         {"patch_size", 14}};
     const nlohmann::json config{{"vision_config", vision}, {"projection_dim", 48}};
@@ -19,7 +19,7 @@ SafetyCheckerConfig small_config() {
 
 Comparison check_embedding(const Placement& placement) {
     constexpr int64_t roundings = 40;
-    const auto twins = make_twins<SafetyCheckerModel>(small_config(), placement);
+    const auto twins = make_twins<SafetyCheckerModel>(small_checker_config(), placement);
     NoiseSource noise(/*seed=*/7);
     const Values image = draw(noise, {2, 3, 56, 56}, placement);
     return compare(twins.tested->embed(image.tested), twins.exact->embed(image.exact), placement, roundings);

@@ -1,4 +1,4 @@
-#include "diffapple/tools/generation_text.h"
+#include "diffapple/recipes/generation_text.h"
 
 #include <algorithm>
 #include <cctype>
@@ -44,6 +44,31 @@ size_t end_of_quoted(std::string_view line, size_t begin) {
     return closed && (i + 1 == line.size() || line[i + 1] == ',') ? i + 1 : std::string_view::npos;
 }
 
+/// Where the bracket that begins here closes (after it), texts in quotation marks left out; the end where it does not.
+size_t end_of_bracket(std::string_view line, size_t begin) {
+    int depth = 0;
+    for (size_t i = begin; i < line.size(); ++i) {
+        if (line[i] == '"')
+            for (++i; i < line.size() && line[i] != '"'; ++i) i += line[i] == '\\';
+        else if (line[i] == '[' || line[i] == '{')
+            ++depth;
+        else if ((line[i] == ']' || line[i] == '}') && --depth == 0)
+            return i + 1;
+    }
+    return line.size();
+}
+
+/// Where the value that begins here ends: at a comma that is not inside quotation marks or brackets in front.
+size_t end_of_value(std::string_view line, size_t begin) {
+    size_t from = begin;
+    if (begin < line.size() && line[begin] == '"') {
+        for (++from; from < line.size() && line[from] != '"'; ++from) from += line[from] == '\\';
+    } else if (begin < line.size() && (line[begin] == '[' || line[begin] == '{')) {
+        from = end_of_bracket(line, begin);
+    }
+    return std::min(line.find(',', std::min(from, line.size())), line.size());
+}
+
 /// Without its marks; of the escapes of JSON, those of marks, backslashes and line breaks.
 std::string unquote(std::string_view quoted) {
     std::string text;
@@ -79,7 +104,7 @@ Settings find_generation_settings(const std::string& line) {
         // No later start in this run of characters has a colon behind it either.
         if (i == line.size() || line[i] != ':' || i - name < 2) continue;
         const size_t value = skip_spaces(line, i + 1), quoted = end_of_quoted(line, value);
-        const size_t end = quoted != std::string::npos ? quoted : std::min(line.find(',', value), line.size());
+        const size_t end = quoted != std::string::npos ? quoted : end_of_value(line, value);
         const std::string_view found = std::string_view(line).substr(value, end - value);
         settings.emplace_back(line.substr(name, i - name),
                               quoted != std::string::npos ? unquote(found) : std::string(found));
@@ -88,16 +113,45 @@ Settings find_generation_settings(const std::string& line) {
     return settings;
 }
 
+namespace {
+
+constexpr size_t fewest_settings = 3;
+
+std::string_view last_line_of(std::string_view text) {
+    const size_t last = text.rfind('\n');
+    return text.substr(last == std::string_view::npos ? 0 : last + 1);
+}
+
+/// Takes the lines of templates off the end of a text, where a line of settings stands before them.
+Settings take_templates(std::string_view& text) {
+    constexpr std::string_view names[] = {"Negative Template", "Template"};
+    Settings found;
+    std::string_view rest = text;
+    for (const std::string_view name : names) {
+        const size_t begin = rest.rfind(std::string("\n") + std::string(name) + ":");
+        if (begin == std::string_view::npos) continue;
+        const std::string_view value = rest.substr(begin + name.size() + 2);
+        found.emplace(found.begin(), name, trim(value));
+        rest = trim(rest.substr(0, begin));
+    }
+    if (find_generation_settings(std::string(last_line_of(rest))).size() < fewest_settings) return {};
+    text = rest;
+    return found;
+}
+
+}  // namespace
+
 GenerationText parse_generation_text(const std::string& text) {
-    GenerationText result;
+    GenerationText result{.program = "A1111", .keywords = {}, .prompt = {}, .negative_prompt = {}, .settings = {}};
     std::string_view rest = trim(text);
-    const size_t last = rest.rfind('\n');
-    const std::string_view last_line = rest.substr(last == std::string_view::npos ? 0 : last + 1);
+    Settings templates = take_templates(rest);
+    const std::string_view last_line = last_line_of(rest);
     Settings settings = find_generation_settings(std::string(last_line));
-    constexpr size_t fewest_settings = 3;
     if (settings.size() >= fewest_settings) {
         result.settings = std::move(settings);
-        rest = last == std::string_view::npos ? std::string_view() : rest.substr(0, last);
+        result.settings.insert(result.settings.end(), templates.begin(), templates.end());
+        rest = rest.substr(0, rest.size() - last_line.size());
+        rest = rest.substr(0, rest.size() - (rest.ends_with('\n') ? 1 : 0));
     }
     constexpr std::string_view negative = "Negative prompt:";
     bool in_negative = false;
