@@ -1,13 +1,19 @@
 // The program: parses the command line, runs one command, turns every failure into one line and an exit code.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
+#include <exception>
 #include <iostream>
+#include <new>
+#include <string_view>
 
 #include "diffapple/cli/commands.h"
 #include "diffapple/cli/failure.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/process_limits.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/core/version.h"
 
@@ -16,9 +22,7 @@ namespace {
 using diffapple::ExitCode;
 
 int report(const std::string& message, ExitCode code) {
-    std::string line = message;
-    std::replace(line.begin(), line.end(), '\n', ' ');
-    diffapple::print_message("diffapple: " + line);
+    diffapple::print_message("diffapple: " + message);
     return static_cast<int>(code);
 }
 
@@ -60,11 +64,27 @@ int parse_and_run(int argc, char** argv) {
     return static_cast<int>(ExitCode::ok);
 }
 
+/// For an exception that cannot reach main (a library's function that must not throw ran out of memory): a line and
+/// exit code 1, as of any other. Nothing here allocates.
+[[noreturn]] void end_with_a_line() {
+    std::string_view line = "diffapple: ended by a fault that no part of the program could handle\n";
+    try {
+        if (const auto current = std::current_exception()) std::rethrow_exception(current);
+    } catch (const std::bad_alloc&) {
+        line = "diffapple: out of memory: there is not enough for this run\n";
+    } catch (...) {  // its text might be of memory that is not there
+    }
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
+    std::_Exit(static_cast<int>(ExitCode::failure));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+    std::set_terminate(end_with_a_line);
     diffapple::install_stop_handlers();
     try {
+        diffapple::prepare_open_files();
         return parse_and_run(argc, argv);
     } catch (const std::exception& error) {
         const diffapple::Failure failure = diffapple::describe_failure(error);

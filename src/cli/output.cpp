@@ -55,7 +55,9 @@ void print_indented_json(const nlohmann::ordered_json& object) {
 }
 
 void print_message(const std::string& text) {
-    std::fprintf(stderr, "%s\n", printable(text).c_str());
+    std::string line = text;
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    std::fprintf(stderr, "%s\n", printable(line).c_str());
 }
 
 std::string format_table(std::vector<std::vector<std::string>> rows) {
