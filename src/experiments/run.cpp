@@ -3,14 +3,18 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
+#include <thread>
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
+#include "diffapple/io/claim.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/weights.h"
 #include "diffapple/recipes/output_names.h"
@@ -35,6 +39,7 @@ struct Picture {
 struct PlannedBatch {
     BatchSettings settings;
     std::vector<Picture> pictures;
+    bool done = false;  ///< its pictures are there, and were told of
 
     bool skipped() const {
         return std::all_of(pictures.begin(), pictures.end(), [](const Picture& picture) { return picture.skipped; });
@@ -142,34 +147,117 @@ void tidy_folders(const std::vector<PlannedBatch>& plan) {
     for (const fs::path& folder : folders) remove_stale_temporary_files(folder);
 }
 
+/// Turns of the loop that a batch takes.
+size_t turns_of(const Experiment& experiment, const PlannedBatch& batch) {
+    return experiment.new_scheduler(batch.settings)->timesteps().size();
+}
+
 /// Tells the reporter how much there is to do.
 void announce(const Experiment& experiment, const std::vector<PlannedBatch>& plan, Reporter& reporter) {
     size_t batches = 0, turns = 0;
     for (const PlannedBatch& batch : plan) {
         if (batch.skipped()) continue;
         ++batches;
-        turns += experiment.new_scheduler(batch.settings)->timesteps().size();
+        turns += turns_of(experiment, batch);
     }
     if (batches < plan.size())
         reporter.note(concat(plan.size() - batches, " of ", plan.size(), " batches are made already"));
     reporter.begin_run(batches, turns);
 }
 
-std::string describe_interrupt(const std::vector<PlannedBatch>& plan, size_t batches_done, const RunSettings& run) {
+std::string describe_interrupt(const std::vector<PlannedBatch>& plan, const RunSettings& run) {
     size_t done = 0, all = 0;
-    for (size_t i = 0; i < plan.size(); ++i)
-        for (const Picture& picture : plan[i].pictures) {
+    for (const PlannedBatch& batch : plan)
+        for (const Picture& picture : batch.pictures) {
             ++all;
-            if (i < batches_done || picture.skipped) ++done;
+            if (batch.done || picture.skipped) ++done;
         }
     return concat("interrupted: ", done, " of ", all, " pictures are made, ", all - done, " left; the same command",
                   run.drawn_seeds.empty() ? "" : " with --seed " + run.drawn_seeds, run.force ? " without --force" : "",
                   done > 0 ? " goes on from there" : " starts again");
 }
 
-/// The contact sheet of a sweep, beside its prompts' folders. A run that made nothing new leaves one that is there.
-/// That a sheet cannot be made (the pictures may be too many for one) is no failure of the run.
-void make_sheet(const RunSettings& run, const std::vector<PlannedBatch>& plan, Reporter& reporter) {
+std::string batch_label(const BatchSettings& batch) {
+    std::string label = concat("seed ", batch.seed, ", ", batch.steps, " steps");
+    if (batch.guidance) label += ", guidance " + python_float(*batch.guidance);
+    if (batch.strength) label += ", strength " + python_float(*batch.strength);
+    return label;
+}
+
+/// A claim on the work whose results stand beside `picture`; nothing while another process holds it.
+std::optional<Claim> claim_beside(const Picture& picture, const std::string& work) {
+    return Claim::take(picture.path.parent_path(), work + picture.recipe.id());
+}
+
+void wait_a_moment() {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    check_stop();
+}
+
+/// Makes the batches of a plan. The batches of a sweep are claimed one by one, so that processes which run the same
+/// command share them; whoever is done waits for the others' batches, and makes those of a process that ended.
+class Batches {
+public:
+    Batches(Experiment& experiment, std::vector<PlannedBatch>& plan, Reporter& reporter)
+        : experiment_(experiment),
+          plan_(plan),
+          reporter_(reporter),
+          shares_(experiment.batch_count() > 1 && !experiment.run().force) {}
+
+    /// True when other processes made some of them.
+    bool make() {
+        std::vector<PlannedBatch*> elsewhere;
+        for (PlannedBatch& batch : plan_)
+            if (!try_to_make(batch)) elsewhere.push_back(&batch);
+        if (elsewhere.empty()) return others_made_some_;
+        reporter_.note(concat("other processes are making ", elsewhere.size(), " of ", plan_.size(),
+                              " batches; this one waits for them, and makes what they leave"));
+        while (!elsewhere.empty())
+            if (std::erase_if(elsewhere, [&](PlannedBatch* batch) { return try_to_make(*batch); }) == 0)
+                wait_a_moment();
+        return others_made_some_;
+    }
+
+private:
+    /// False while another process makes the batch.
+    bool try_to_make(PlannedBatch& batch) {
+        if (!batch.skipped()) {
+            const auto claim = shares_ ? claim_beside(batch.pictures.front(), "") : std::nullopt;
+            if (shares_ && !claim) return false;
+            if (shares_) look_again(batch);
+            if (!batch.skipped()) {
+                const BatchProgress progress(reporter_, batch.settings);
+                make_batch(experiment_, batch, reporter_);
+            }
+        }
+        batch.done = true;
+        for (const Picture& picture : batch.pictures) reporter_.picture(make_report(experiment_, batch, picture));
+        return true;
+    }
+
+    /// Since the plan was made, another process may have made the batch, or was killed between its pictures.
+    void look_again(PlannedBatch& batch) {
+        for (Picture& picture : batch.pictures) {
+            if (picture.skipped) continue;
+            const auto existing = find_same_picture(picture.path, picture.recipe, /*force=*/false);
+            picture.skipped = existing.has_value();
+            if (existing) picture.recipe = *existing;
+        }
+        if (!batch.skipped()) return;
+        others_made_some_ = true;
+        reporter_.batch_left_out(turns_of(experiment_, batch));
+    }
+
+    Experiment& experiment_;
+    std::vector<PlannedBatch>& plan_;
+    Reporter& reporter_;
+    bool shares_, others_made_some_ = false;
+};
+
+/// The contact sheet of a sweep, beside its prompts' folders. A run that made nothing new leaves one that is there, and
+/// so do all but the first of those that share a sweep. That a sheet cannot be made (the pictures may be too many for
+/// one) is no failure of the run.
+void make_sheet(const RunSettings& run, const std::vector<PlannedBatch>& plan, bool shared, Reporter& reporter) {
     const bool varies = plan.size() > 1 || run.batch.prompts.size() > 1;
     if (!run.sheet || run.shard.is_part() || !varies) return;
     std::vector<fs::path> files;
@@ -177,8 +265,10 @@ void make_sheet(const RunSettings& run, const std::vector<PlannedBatch>& plan, R
         for (const Picture& picture : batch.pictures) files.push_back(picture.path);
     const bool made_new = std::any_of(plan.begin(), plan.end(), [](const auto& batch) { return !batch.skipped(); });
     try {
+        std::optional<Claim> claim;
+        while (shared && !(claim = claim_beside(plan.front().pictures.front(), "sheet-"))) wait_a_moment();
         const WrittenSheet sheet = write_contact_sheet(
-            files, {.folder = files.front().parent_path().parent_path(), .keep_existing = !made_new});
+            files, {.folder = files.front().parent_path().parent_path(), .keep_existing = !made_new || shared});
         for (const auto& message : sheet.notes) reporter.note("contact sheet: " + message);
         for (const auto& message : sheet.problems) reporter.note("contact sheet: " + message);
         reporter.note("contact sheet: " + sheet.path.string());
@@ -188,13 +278,6 @@ void make_sheet(const RunSettings& run, const std::vector<PlannedBatch>& plan, R
     } catch (const Error& error) {
         reporter.note(concat("no contact sheet: ", error.what()));
     }
-}
-
-std::string batch_label(const BatchSettings& batch) {
-    std::string label = concat("seed ", batch.seed, ", ", batch.steps, " steps");
-    if (batch.guidance) label += ", guidance " + python_float(*batch.guidance);
-    if (batch.strength) label += ", strength " + python_float(*batch.strength);
-    return label;
 }
 
 }  // namespace
@@ -214,20 +297,13 @@ void run_experiment(Experiment& experiment, Reporter& reporter) {
     tidy_folders(plan);
     announce(experiment, plan, reporter);
 
-    size_t batches_done = 0;
+    bool shared = false;
     try {
-        for (PlannedBatch& batch : plan) {
-            if (!batch.skipped()) {
-                const BatchProgress progress(reporter, batch.settings);
-                make_batch(experiment, batch, reporter);
-            }
-            ++batches_done;
-            for (const Picture& picture : batch.pictures) reporter.picture(make_report(experiment, batch, picture));
-        }
+        shared = Batches(experiment, plan, reporter).make();
     } catch (const Interrupted&) {
-        throw Error(describe_interrupt(plan, batches_done, experiment.run()), ExitCode::interrupted);
+        throw Error(describe_interrupt(plan, experiment.run()), ExitCode::interrupted);
     }
-    make_sheet(experiment.run(), plan, reporter);
+    make_sheet(experiment.run(), plan, shared, reporter);
 }
 
 }  // namespace diffapple
