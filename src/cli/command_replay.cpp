@@ -11,6 +11,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/numbers.h"
 #include "diffapple/experiments/replay.h"
+#include "diffapple/io/files.h"
 #include "diffapple/recipes/picture_file.h"
 
 namespace diffapple {
@@ -51,7 +52,7 @@ void run(const Options& options, const CLI::App& command) {
     if (command.count("--device") > 0) settings.device = options.device;
     if (command.count("--dtype") > 0) settings.dtype = options.dtype;
     const std::string file = settings.picture.string();
-    if (std::error_code ignored; !options.save.empty() && std::filesystem::exists(options.save, ignored))
+    if (!options.save.empty() && is_there(options.save))
         fail("--save ", options.save.string(), ": exists; give another name");
     ConsoleReporter reporter(options.verbosity);
     if (!options.variation.changes.empty()) {

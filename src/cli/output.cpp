@@ -55,12 +55,21 @@ void print_indented_json(const nlohmann::ordered_json& object) {
     write_json(object, 2);
 }
 
+namespace {
+
+std::string as_line(std::string text) {
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    return printable(text);
+}
+
+}  // namespace
+
 void print_message(const std::string& text) {
-    std::fprintf(stderr, "%s\n", printable(text).c_str());
+    std::fprintf(stderr, "%s\n", as_line(text).c_str());
 }
 
 void print_error(const std::string& text) {
-    std::fprintf(stderr, "%s %s\n", red("diffapple:", STDERR_FILENO).c_str(), printable(text).c_str());
+    std::fprintf(stderr, "%s %s\n", red("diffapple:", STDERR_FILENO).c_str(), as_line(text).c_str());
 }
 
 std::string format_table(std::vector<std::vector<std::string>> rows) {

@@ -67,6 +67,11 @@ void ConsoleReporter::begin_run(size_t batches, size_t turns) {
     run_start_ = last_shown_ = Clock::now();
 }
 
+void ConsoleReporter::batch_left_out(size_t turns) {
+    batches_ -= std::min<size_t>(batches_, 1);
+    turns_ = std::max<size_t>(turns_ - std::min(turns_, turns), 1);
+}
+
 void ConsoleReporter::begin_batch(const std::string& label) {
     ++batch_number_;
     label_ = batches_ > 1 ? concat(batch_number_, '/', batches_, "  ", label) : label;

@@ -49,12 +49,23 @@ private:
     size_t count_ = 0, failed_ = 0;
 };
 
-/// The next line without its end, also that of Windows; absent at the end of the stream.
+/// The next line without its end, also that of Windows; absent at the end of the stream. What is no text may have no
+/// line ends: such a line is refused before it fills the memory.
 std::optional<std::string> next_line(std::istream& stream) {
+    constexpr size_t longest_line = 1 << 20;
     std::string line;
     const StopNotice waiting(StopNotice::Kind::none);
-    const bool read = static_cast<bool>(std::getline(stream, line));
+    errno = 0;
+    auto character = stream.get();
+    const bool read = character != std::istream::traits_type::eof();
+    for (; character != std::istream::traits_type::eof() && character != '\n'; character = stream.get()) {
+        if (line.size() == longest_line) fail("a line of the prompts has more than ", longest_line, " bytes");
+        line += std::istream::traits_type::to_char_type(character);
+    }
+    const int reason = errno;
     check_stop();  // a signal ends a read that waits
+    if (stream.bad() || (&stream == &std::cin && std::ferror(stdin) != 0))
+        fail("the prompts cannot be read: ", std::strerror(reason));
     if (!read) return std::nullopt;
     if (line.ends_with('\r')) line.pop_back();
     return line;

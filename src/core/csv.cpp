@@ -1,6 +1,7 @@
 #include "diffapple/core/csv.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -15,8 +16,14 @@ bool is_number(std::string_view text) {
     return text.find_first_not_of("0123456789.eE+-") == std::string_view::npos && nlohmann::json::accept(text);
 }
 
+/// What makes a spreadsheet compute the text behind it; some take the full-width forms, too.
+bool begins_a_formula(std::string_view text) {
+    constexpr std::array signs{"=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"};
+    return std::any_of(signs.begin(), signs.end(), [&](const char* sign) { return text.starts_with(sign); });
+}
+
 std::string csv_field(const std::string& text) {
-    const bool is_formula = !text.empty() && std::string_view("=+-@\t\r").find(text[0]) != std::string_view::npos;
+    const bool is_formula = begins_a_formula(text);
     const std::string guarded = is_formula && !is_number(text) ? '\'' + text : text;
     if (guarded.find_first_of(",\"\r\n") == std::string::npos) return guarded;
     std::string quoted = "\"";

@@ -52,9 +52,11 @@ std::string quote(std::string_view text) {
 
 namespace {
 
-/// Control and format characters (escape, U+009B, direction marks, U+FEFF) and Unicode's own line ends.
+/// Control and format characters (escape, U+009B, direction marks, U+FEFF), Unicode's own line ends, and what is drawn
+/// as nothing (Hangul's fillers, variation selectors but those of text and emoji).
 bool is_control(char32_t c) {
-    if (c == U'\n' || c == U'\t' || c == U'\u200c' || c == U'\u200d') return false;
+    if (c == U'\n' || c == U'\t' || c == U'\u200c' || c == U'\u200d' || c == U'\ufe0e' || c == U'\ufe0f') return false;
+    if (utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->ignorable) return true;
     switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
         case UTF8PROC_CATEGORY_CC:
         case UTF8PROC_CATEGORY_CF:

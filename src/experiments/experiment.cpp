@@ -291,6 +291,7 @@ void Experiment::read_start_latents() {
         fail("--latents: the tensor has shape ", at::IntArrayRef(found->second.shape), ", but this run needs ",
              at::IntArrayRef(shape));
     start_latents_ = found->second.read().clone();
+    found->second.release();
     if (!at::isfinite(*start_latents_).all().item<bool>())
         fail("--latents ", path.string(), ": holds values that are not finite (NaN or infinity), and no noise");
 }

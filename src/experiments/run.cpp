@@ -3,9 +3,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
+#include <thread>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
@@ -16,6 +19,7 @@
 #include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/core/text.h"
+#include "diffapple/io/claim.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/weights.h"
 #include "diffapple/recipes/jobs.h"
@@ -41,6 +45,7 @@ struct PlannedBatch {
     size_t number;  ///< of the run's
     size_t turns = 0;
     std::vector<PlannedPicture> pictures;
+    bool done = false;  ///< its pictures are there, and were told of
 
     bool skipped() const {
         return std::all_of(pictures.begin(), pictures.end(), [](const auto& picture) { return picture.skipped; });
@@ -254,40 +259,16 @@ void announce(const Plan& plan, size_t repeated, Reporter& reporter) {
     reporter.begin_run(batches, turns);
 }
 
-std::string describe_interrupt(const Plan& plan, size_t batches_done, const RunSettings& run) {
+std::string describe_interrupt(const Plan& plan, const RunSettings& run) {
     size_t done = 0, all = 0;
-    for (size_t i = 0; i < plan.size(); ++i)
-        for (const PlannedPicture& picture : plan[i].pictures) {
+    for (const PlannedBatch& batch : plan)
+        for (const PlannedPicture& picture : batch.pictures) {
             ++all;
-            if (i < batches_done || picture.skipped) ++done;
+            if (batch.done || picture.skipped) ++done;
         }
     return concat("interrupted: ", done, " of ", all, " pictures are made, ", all - done, " left; the same command",
                   run.drawn_seeds.empty() ? "" : " with --seed " + run.drawn_seeds, run.force ? " without --force" : "",
                   done > 0 ? " goes on from there" : " starts again");
-}
-
-/// The contact sheet of a sweep, beside its prompts' folders. A run that made nothing new leaves one that is there.
-/// That a sheet cannot be made (the pictures may be too many for one) is no failure of the run.
-void make_sheet(const RunSettings& run, const Plan& plan, Reporter& reporter) {
-    const bool varies = plan.size() > 1 || run.batch.prompts.size() > 1;
-    if (!run.sheet || run.shard.is_part() || !varies) return;
-    std::vector<fs::path> files;
-    for (const PlannedBatch& batch : plan)
-        for (const PlannedPicture& picture : batch.pictures) files.emplace_back(picture.path);
-    // Of jobs with folders of their own, it is where the run's other results are.
-    const fs::path folder = run.out / files.front().parent_path().parent_path().filename();
-    const bool made_new = std::any_of(plan.begin(), plan.end(), [](const auto& batch) { return !batch.skipped(); });
-    try {
-        const WrittenSheet sheet = write_contact_sheet(files, {.folder = folder, .keep_existing = !made_new});
-        for (const auto& message : sheet.notes) reporter.note("contact sheet: " + message);
-        for (const auto& message : sheet.problems) reporter.note("contact sheet: " + message);
-        reporter.note("contact sheet: " + sheet.path.string());
-    } catch (const Interrupted&) {
-        throw Error("interrupted: all pictures are made, but no contact sheet of them; the same command makes it",
-                    ExitCode::interrupted);
-    } catch (const Error& error) {
-        reporter.note(concat("no contact sheet: ", error.what()));
-    }
 }
 
 std::string batch_label(const BatchSettings& batch) {
@@ -304,6 +285,107 @@ std::string prompt_label(const Experiment& experiment, size_t number, const Batc
     return place.empty() ? "" : concat(place, " '", shorten(batch.prompt_of(0), most_shown), "', ");
 }
 
+void wait_a_moment() {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    check_stop();
+}
+
+/// Makes the batches of a plan. The batches of a sweep are claimed one by one, so that processes which run the same
+/// command share them; whoever is done waits for the others' batches, and makes those of a process that ended.
+class Batches {
+public:
+    Batches(Experiment& experiment, Plan& plan, Reporter& reporter)
+        : experiment_(experiment),
+          plan_(plan),
+          reporter_(reporter),
+          shares_((experiment.batch_count() > 1 || !experiment.run().jobs.empty()) && !experiment.run().force) {}
+
+    /// True when other processes made some of them.
+    bool make() {
+        std::vector<PlannedBatch*> elsewhere;
+        for (PlannedBatch& batch : plan_) {
+            check_stop();
+            if (!try_to_make(batch)) elsewhere.push_back(&batch);
+        }
+        if (elsewhere.empty()) return others_made_some_;
+        reporter_.note(concat("other processes are making ", elsewhere.size(), " of ", plan_.size(),
+                              " batches; this one waits for them, and makes what they leave"));
+        while (!elsewhere.empty())
+            if (std::erase_if(elsewhere, [&](PlannedBatch* batch) { return try_to_make(*batch); }) == 0)
+                wait_a_moment();
+        return others_made_some_;
+    }
+
+private:
+    /// False while another process makes the batch.
+    bool try_to_make(PlannedBatch& batch) {
+        const BatchSettings settings = experiment_.batch(batch.number);
+        std::vector<Picture> pictures = open_pictures(experiment_, batch, settings);
+        if (!batch.skipped()) {
+            const Picture& first = pictures.front();
+            const auto claim = shares_ ? Claim::take(first.path.parent_path(), first.recipe.id()) : std::nullopt;
+            if (shares_ && !claim) return false;
+            if (shares_) look_again(batch, pictures);
+            if (!batch.skipped()) {
+                const BatchProgress progress(reporter_, settings, prompt_label(experiment_, batch.number, settings));
+                make_batch(experiment_, settings, pictures, reporter_);
+            }
+        }
+        batch.done = true;
+        for (const Picture& picture : pictures) reporter_.picture(make_report(experiment_, settings, picture));
+        return true;
+    }
+
+    /// Since the plan was made, another process may have made the batch, or was killed between its pictures.
+    void look_again(PlannedBatch& batch, std::vector<Picture>& pictures) {
+        for (size_t i = 0; i < pictures.size(); ++i) {
+            Picture& picture = pictures[i];
+            if (picture.skipped) continue;
+            const auto found =
+                find_place(picture.path, picture.recipe, /*force=*/false, experiment_.run().if_exists);
+            picture.path = found.path;
+            picture.skipped = batch.pictures[i].skipped = found.existing.has_value();
+            if (found.existing) picture.recipe = *found.existing;
+        }
+        if (!batch.skipped()) return;
+        others_made_some_ = true;
+        reporter_.batch_left_out(batch.turns);
+    }
+
+    Experiment& experiment_;
+    Plan& plan_;
+    Reporter& reporter_;
+    bool shares_, others_made_some_ = false;
+};
+
+/// The contact sheet of a sweep, beside its prompts' folders. A run that made nothing new leaves one that is there, and
+/// so do all but the first of those that share a sweep. That a sheet cannot be made (the pictures may be too many for
+/// one) is no failure of the run.
+void make_sheet(const RunSettings& run, const Plan& plan, bool shared, Reporter& reporter) {
+    const bool varies = plan.size() > 1 || run.batch.prompts.size() > 1;
+    if (!run.sheet || run.shard.is_part() || !varies) return;
+    std::vector<fs::path> files;
+    for (const PlannedBatch& batch : plan)
+        for (const PlannedPicture& picture : batch.pictures) files.emplace_back(picture.path);
+    // Of jobs with folders of their own, it is where the run's other results are.
+    const fs::path folder = run.out / files.front().parent_path().parent_path().filename();
+    const bool made_new = std::any_of(plan.begin(), plan.end(), [](const auto& batch) { return !batch.skipped(); });
+    try {
+        std::optional<Claim> claim;
+        while (shared && !(claim = Claim::take(folder, "sheet"))) wait_a_moment();
+        const WrittenSheet sheet =
+            write_contact_sheet(files, {.folder = folder, .keep_existing = !made_new || shared});
+        for (const auto& message : sheet.notes) reporter.note("contact sheet: " + message);
+        for (const auto& message : sheet.problems) reporter.note("contact sheet: " + message);
+        reporter.note("contact sheet: " + sheet.path.string());
+    } catch (const Interrupted&) {
+        throw Error("interrupted: all pictures are made, but no contact sheet of them; the same command makes it",
+                    ExitCode::interrupted);
+    } catch (const Error& error) {
+        reporter.note(concat("no contact sheet: ", error.what()));
+    }
+}
+
 }  // namespace
 
 BatchProgress::BatchProgress(Reporter& reporter, const BatchSettings& batch, const std::string& prompt)
@@ -314,7 +396,7 @@ BatchProgress::BatchProgress(Reporter& reporter, const BatchSettings& batch, con
 void run_experiment(Experiment& experiment, Reporter& reporter) {
     experiment.keep_tiling_of_made(reporter);
     Planner planner(experiment);
-    const Plan plan = planner.make();
+    Plan plan = planner.make();
     prepare_folders(plan, experiment.run().save_latents);
     experiment.explain_demo(reporter);
     experiment.explain_inputs(reporter);
@@ -322,23 +404,13 @@ void run_experiment(Experiment& experiment, Reporter& reporter) {
     experiment.explain_noise(reporter);
     announce(plan, planner.repeated(), reporter);
 
-    size_t batches_done = 0;
+    bool shared = false;
     try {
-        for (const PlannedBatch& batch : plan) {
-            check_stop();
-            const BatchSettings settings = experiment.batch(batch.number);
-            std::vector<Picture> pictures = open_pictures(experiment, batch, settings);
-            if (!batch.skipped()) {
-                const BatchProgress progress(reporter, settings, prompt_label(experiment, batch.number, settings));
-                make_batch(experiment, settings, pictures, reporter);
-            }
-            ++batches_done;
-            for (const Picture& picture : pictures) reporter.picture(make_report(experiment, settings, picture));
-        }
+        shared = Batches(experiment, plan, reporter).make();
     } catch (const Interrupted&) {
-        throw Error(describe_interrupt(plan, batches_done, experiment.run()), ExitCode::interrupted);
+        throw Error(describe_interrupt(plan, experiment.run()), ExitCode::interrupted);
     }
-    make_sheet(experiment.run(), plan, reporter);
+    make_sheet(experiment.run(), plan, shared, reporter);
 }
 
 }  // namespace diffapple

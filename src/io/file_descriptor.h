@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/system_calls.h"
 
 namespace diffapple {
 
@@ -31,7 +32,7 @@ public:
     /// Opens an existing file for reading; throws Error naming it. What is no file is refused: opening a pipe would
     /// wait for its writer (hence not blocking), and a device need not have an end.
     static FileDescriptor open_for_reading(const std::filesystem::path& path) {
-        FileDescriptor file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+        FileDescriptor file(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); }));
         if (file.get() < 0) fail(path.string(), ": cannot open: ", std::strerror(errno));
         const auto mode = file.status(path).st_mode;
         if (!S_ISREG(mode)) fail(path.string(), ": is not a file but a ", kind_of(mode));
@@ -47,11 +48,16 @@ public:
 
     /// Reads up to `bytes` bytes; 0 at the end of the file. Throws Error naming `path`.
     size_t read(void* destination, size_t bytes, const std::filesystem::path& path) const {
-        for (;;) {
-            const ssize_t count = ::read(descriptor_, destination, bytes);
-            if (count >= 0) return static_cast<size_t>(count);
-            if (errno != EINTR) fail(path.string(), ": cannot read: ", std::strerror(errno));
-        }
+        const ssize_t count = uninterrupted([&] { return ::read(descriptor_, destination, bytes); });
+        if (count < 0) fail(path.string(), ": cannot read: ", std::strerror(errno));
+        return static_cast<size_t>(count);
+    }
+
+    /// True when the open file still has this name; false, too, where the system cannot tell.
+    bool has_name(const std::filesystem::path& path) const {
+        struct stat opened = {}, named = {};
+        return ::fstat(descriptor_, &opened) == 0 && ::lstat(path.c_str(), &named) == 0 &&
+               opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
     }
 
 private:

@@ -11,8 +11,10 @@
 #include <streambuf>
 #include <vector>
 
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
 #include "file_descriptor.h"
+#include "temporary_files.h"
 
 namespace diffapple {
 namespace {
@@ -23,14 +25,12 @@ namespace fs = std::filesystem;
     fail(path.string(), ": cannot write: ", std::strerror(error));
 }
 
-constexpr const char* temporary_prefix = ".diffapple-";
-constexpr const char* temporary_suffix = ".tmp";
-
-/// True when the open file still has this name.
-bool has_name(const FileDescriptor& file, const fs::path& path) {
-    struct stat opened = {}, named = {};
-    return ::fstat(file.get(), &opened) == 0 && ::lstat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
-           opened.st_dev == named.st_dev;
+/// A name that no other file has: no other process's, in another container either, and no other thread's.
+std::string new_temporary_name(int attempt) {
+    timespec time{};
+    ::clock_gettime(CLOCK_REALTIME, &time);
+    return concat(temporary_prefix, ::getpid(), '-', format_hex(static_cast<uint64_t>(time.tv_sec), 1),
+                  format_hex(static_cast<uint64_t>(time.tv_nsec), 8), '-', attempt, temporary_suffix);
 }
 
 /// A new file beside `path`, removed again unless it is renamed to it. The system drops its lock when the process ends,
@@ -47,9 +47,10 @@ public:
     void write(const char* data, size_t bytes) {
         while (bytes > 0) {
             // Some systems refuse a single write of 2 GiB or more.
-            const ssize_t count = ::write(file_.get(), data, std::min<size_t>(bytes, size_t{1} << 30));
-            if (count < 0 && errno == EINTR) continue;
+            const size_t most = std::min<size_t>(bytes, size_t{1} << 30);
+            const ssize_t count = uninterrupted([&] { return ::write(file_.get(), data, most); });
             if (count < 0) fail_write(path_, errno);
+            if (count == 0) fail_write(path_, EIO);  // never seen; it would be tried for ever
             data += count;
             bytes -= static_cast<size_t>(count);
         }
@@ -58,7 +59,8 @@ public:
     /// Makes the content durable and gives it its name. A file system that has no such promise to make (of a network, in
     /// user space) is no reason to lose what it took.
     void commit() {
-        if (::fsync(file_.get()) != 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS)
+        if (uninterrupted([&] { return ::fsync(file_.get()); }) != 0 && errno != EINVAL && errno != ENOTSUP &&
+            errno != EROFS)
             fail_write(path_, errno);
         if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_write(path_, errno);
         temporary_.clear();
@@ -74,21 +76,28 @@ private:
         const fs::path folder = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
         fs::create_directories(folder, error);
         if (error && !fs::is_directory(folder)) fail(folder.string(), ": cannot create folder: ", error.message());
-        // A name can be taken by another thread, or left over from a process that was killed: take the next one.
-        for (int attempt = 0;; ++attempt) {
-            temporary_ = folder / concat(temporary_prefix, ::getpid(), "-", attempt, temporary_suffix);
-            FileDescriptor file(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-            const int reason = errno;
-            if (file.get() >= 0) {
-                removed_at_stop_.emplace(temporary_.string());
-                ::flock(file.get(), LOCK_EX);  // a file system without locks keeps what is left over
-                if (has_name(file, temporary_)) return file;
-                continue;  // removed as a leftover before it was locked
+        constexpr int most_attempts = 100;
+        for (int attempt = 0; attempt < most_attempts; ++attempt) {
+            if (attempt > 0) check_stop();
+            temporary_ = folder / new_temporary_name(attempt);
+            FileDescriptor file(uninterrupted(
+                [&] { return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); }));
+            if (file.get() < 0) {
+                const int reason = errno;
+                temporary_.clear();
+                if (reason == EEXIST) continue;
+                fail_write(path_, reason);
             }
-            if (reason == EEXIST) continue;
-            temporary_.clear();
-            fail_write(path_, reason);
+            removed_at_stop_.emplace(temporary_.string());
+            // A file system without locks keeps what is left over. Who holds the lock of a new file is about to remove
+            // it as a leftover: it is not waited for.
+            uninterrupted([&] { return ::flock(file.get(), LOCK_EX | LOCK_NB); });
+            if (file.has_name(temporary_)) return file;
+            ::unlink(temporary_.c_str());  // removed as a leftover before it was locked, or the system cannot tell
         }
+        temporary_.clear();
+        fail(path_.string(), ": cannot write: none of ", most_attempts,
+             " new files in its folder is found again under its name; is the file system in order?");
     }
 
     fs::path path_, temporary_;
@@ -148,7 +157,7 @@ void remove_stale_temporary_files(const fs::path& folder) noexcept try {
         if (!name.starts_with(temporary_prefix) || !name.ends_with(temporary_suffix)) continue;
         const FileDescriptor file(::open(entry.path().c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
         if (file.get() < 0 || ::flock(file.get(), LOCK_EX | LOCK_NB) != 0) continue;
-        if (has_name(file, entry.path())) ::unlink(entry.path().c_str());
+        if (file.has_name(entry.path())) ::unlink(entry.path().c_str());
     }
 } catch (const std::exception&) {  // tidying up is no reason to fail
 }

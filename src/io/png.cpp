@@ -162,9 +162,9 @@ std::vector<std::byte> encode_png(const Image& image, const std::vector<TextChun
     return {bytes.begin(), bytes.end()};
 }
 
-PngInfo read_png_info(const std::filesystem::path& path) {
-    const MappedFile file(path);
-    PngChunks chunks(path, {reinterpret_cast<const char*>(file.data()), file.size()});
+namespace {
+
+PngInfo read_info(PngChunks chunks) {
     const auto header = chunks.next();
     if (header.type != "IHDR" || header.data.size() != 13) chunks.reject("is not a PNG file: it has no header chunk");
     PngInfo info;
@@ -182,6 +182,13 @@ PngInfo read_png_info(const std::filesystem::path& path) {
     }
     if (!pixels) chunks.reject("has no picture in it");
     return info;
+}
+
+}  // namespace
+
+PngInfo read_png_info(const std::filesystem::path& path) {
+    const MappedFile file(path);
+    return file.intact([&] { return read_info({path, {reinterpret_cast<const char*>(file.data()), file.size()}}); });
 }
 
 }  // namespace diffapple

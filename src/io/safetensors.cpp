@@ -191,14 +191,17 @@ std::string make_header(const std::vector<std::pair<std::string, at::Tensor>>& t
 
 StoredTensors open_safetensors(const std::filesystem::path& path) {
     const auto file = std::make_shared<MappedFile>(path);
-    const std::vector<Entry> entries = read_header(*file, path.string());
+    const std::vector<Entry> entries = file->intact([&] { return read_header(*file, path.string()); });
     const uint64_t data_begin = file->size() - (entries.empty() ? 0 : entries.back().end);
     StoredTensors tensors;
     for (const Entry& entry : entries) {
         StoredTensor stored{entry.dtype, entry.shape, entry.end - entry.begin, path, {}, {}};
         const uint64_t offset = data_begin + entry.begin;
         stored.read = [file, offset, stored] { return read_tensor(file, offset, stored); };
-        stored.release = [file, offset, bytes = stored.bytes] { file->release(offset, bytes); };
+        stored.release = [file, offset, bytes = stored.bytes] {
+            file->require_intact();
+            file->release(offset, bytes);
+        };
         tensors.emplace(entry.name, std::move(stored));
     }
     return tensors;

@@ -127,7 +127,10 @@ StoredTensor describe(const ZipArchive& archive, const std::shared_ptr<MappedFil
         source.bytes = static_cast<uint64_t>(*extent - view.offset) * element_size;
         if (source.begin + source.bytes > file->size()) fail(where, ": its data is cut off");
     }
-    stored.release = [file, begin = source.begin, touched = source.bytes] { file->release(begin, touched); };
+    stored.release = [file, begin = source.begin, touched = source.bytes] {
+        file->require_intact();
+        file->release(begin, touched);
+    };
     stored.read = [source, stored] { return read_view(source, stored); };
     return stored;
 }
@@ -161,7 +164,10 @@ std::map<std::string, pickle::Value> find_state_dict(const pickle::Value& value,
 StoredTensors open_torch_bin(const std::filesystem::path& path) {
     const std::string where = path.string();
     const auto file = std::make_shared<MappedFile>(path);
-    check_magic(*file, where);
+    file->intact([&] {
+        check_magic(*file, where);
+        return true;
+    });
     const ZipArchive archive(where);
     check_byte_order(archive, where);
     const std::string bytes = read_pickle(archive, where);

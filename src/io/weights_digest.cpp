@@ -1,6 +1,4 @@
 // The sha256 of weights without reading gigabytes each time: the Hub cache's blob names, else our own small cache.
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
@@ -14,6 +12,7 @@
 #include "diffapple/io/json_fields.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/io/weights.h"
+#include "file_state.h"
 
 namespace diffapple {
 namespace {
@@ -34,21 +33,12 @@ std::optional<std::string> digest_from_blob_name(const fs::path& file) {
     return name;
 }
 
-/// Which file stands under a name, and in which state: another one, or other content, is another state. The time of
-/// modification can be kept or set by whoever changes a file; that of its change (ctime) is the system's own.
-json state_of_file(const fs::path& path) {
-    struct stat status = {};
-    if (::stat(path.c_str(), &status) != 0) fail(path.string(), ": cannot open: ", std::strerror(errno));
-#ifdef __APPLE__
-    const timespec &changed = status.st_ctimespec, &modified = status.st_mtimespec;
-#else
-    const timespec &changed = status.st_ctim, &modified = status.st_mtim;
-#endif
-    return {{"device", static_cast<uint64_t>(status.st_dev)},
-            {"inode", static_cast<uint64_t>(status.st_ino)},
-            {"size", static_cast<int64_t>(status.st_size)},
-            {"changed", nanoseconds(changed)},
-            {"modified", nanoseconds(modified)}};
+json to_json(const FileState& state) {
+    return {{"device", state.device},
+            {"inode", state.inode},
+            {"size", state.size},
+            {"changed", state.changed},
+            {"modified", state.modified}};
 }
 
 /// A file that changed so shortly before it was read may have changed again with the same times, which some file
@@ -76,17 +66,17 @@ public:
         if (entry == entries_.end() || !entry->is_object()) return std::nullopt;
         const json digest = entry->value("sha256", json()), read_at = entry->value("read", json());
         if (!digest.is_string() || !is_sha256(digest) || !read_at.is_number_integer()) return std::nullopt;
-        const json state = state_of_file(file);
+        const json state = to_json(state_of_file(file));
         if (entry->value("file", json()) != state || !was_settled(state, read_at)) return std::nullopt;
         return digest.get<std::string>();
     }
 
     /// Reads the file. Throws Error where it changes meanwhile.
     std::string compute(const fs::path& file) {
-        const json state = state_of_file(file);
+        const json state = to_json(state_of_file(file));
         const int64_t read_at = now();
         std::string digest = sha256_of_file(file);
-        if (state_of_file(file) != state)
+        if (to_json(state_of_file(file)) != state)
             fail(file.string(), ": changed while it was read; wait until it is written, and start again");
         entries_[file.string()] = {{"file", state}, {"read", read_at}, {"sha256", digest}};
         save();

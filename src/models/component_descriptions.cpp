@@ -44,6 +44,22 @@ ComponentSize read_size(const Component& component, const Placement& placement) 
     return size;
 }
 
+/// Weights that change between their digest and the end of their loading would be others than the recipe says.
+void watch_weights(ComponentDescription& description, const Component& component) {
+    const auto digested = std::make_shared<std::optional<WeightsWatch>>();
+    description.identify = [component, digested, identify = description.identify](bool prefer_half) {
+        digested->emplace(component.weights(prefer_half));
+        return identify(prefer_half);
+    };
+    description.load = [component, digested, load = description.load](const Placement& placement) {
+        const WeightsWatch loaded(component.weights(placement.dtype == c10::kHalf));
+        auto model = load(placement);
+        loaded.require_unchanged();
+        if (*digested) (*digested)->require_unchanged();
+        return model;
+    };
+}
+
 /// A component with a config and weights; its check and its loading are still to be set.
 ComponentDescription describe_weights(const Component& component) {
     return {.name = component.name,
@@ -70,6 +86,7 @@ ComponentDescription describe_network(const Component& component) {
         nn::pack_weights(*model);
         return model;
     };
+    watch_weights(description, component);
     return description;
 }
 
@@ -93,6 +110,7 @@ ComponentDescription describe_clip_text(const Checkpoint& checkpoint, const std:
     description.stays_from = Keep::all;
     description.check = [component](const Placement& placement) { return check_clip_text(component, placement); };
     description.load = [component](const Placement& placement) { return load_clip_text(component, placement); };
+    watch_weights(description, component);
     return description;
 }
 
@@ -184,6 +202,8 @@ void require_match(const ClipImageProcessorConfig& processor, const Component& c
 ComponentDescription describe_safety_checker(const Checkpoint& checkpoint) {
     const Component component = with_way_out([&] { return checkpoint.component("safety_checker"); });
     ComponentDescription description = describe_weights(component);
+    description.load = [component](const Placement& placement) { return load_safety_checker(component, placement); };
+    watch_weights(description, component);
     description.identify = [identify = description.identify](bool prefer_half) {
         return with_way_out([&] { return identify(prefer_half); });
     };
@@ -193,8 +213,8 @@ ComponentDescription describe_safety_checker(const Checkpoint& checkpoint) {
     description.check = [component](const Placement& placement) {
         return with_way_out([&] { return check_safety_checker(component, placement); });
     };
-    description.load = [component](const Placement& placement) {
-        return with_way_out([&] { return load_safety_checker(component, placement); });
+    description.load = [load = description.load](const Placement& placement) {
+        return with_way_out([&] { return load(placement); });
     };
     return description;
 }

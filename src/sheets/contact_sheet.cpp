@@ -49,8 +49,7 @@ fs::path sheet_path(const SheetOptions& options, const std::vector<PictureFacts>
 
 /// A sheet is made from pictures that are there, so it may be replaced; nothing else may.
 void check_replaceable(const fs::path& path, bool force) {
-    std::error_code ignored;
-    if (force || !fs::exists(path, ignored)) return;
+    if (force || !is_there(path)) return;
     bool is_sheet = false;
     try {
         is_sheet = is_contact_sheet(read_png_info(path));
@@ -145,7 +144,7 @@ WrittenSheet write_contact_sheet(const std::vector<fs::path>& files, const Sheet
     WrittenSheet written{.id = sheet_id(pictures), .problems = list.problems};
     written.path = sheet_path(options, pictures, written.id);
     check_replaceable(written.path, options.force);
-    if (std::error_code ignored; options.keep_existing && fs::exists(written.path, ignored)) return written;
+    if (options.keep_existing && is_there(written.path)) return written;
     if (list.sheets > 0)
         written.notes.push_back(list.sheets == 1 ? "a contact sheet among the files is left out"
                                                  : concat(list.sheets, " contact sheets among the files are left out"));

@@ -182,6 +182,7 @@ TEST(Csv, FormulasAreTextsAndNumbersStayNumbers) {
     EXPECT_EQ(csv_line({"\r=1", "=\"a\""}), "\"'\r=1\",\"'=\"\"a\"\"\"\n");
     for (const std::string number : {"-1.5", "-1", "-0.25e-05", "-1E+2", "1.5", "0"})
         EXPECT_EQ(csv_line({number}), number + "\n");
+    EXPECT_EQ(csv_line({"\uff1d1+1", "-", "-1+1", "-1"}), "'\uff1d1+1,'-,'-1+1,-1\n");
     EXPECT_EQ(csv_line({"a=1", "a-1"}), "a=1,a-1\n");
 }
 
@@ -207,6 +208,8 @@ TEST(Text, WhatCouldDeceiveOnATerminalBecomesVisible) {
     EXPECT_EQ(printable("a\u202eb\u2066\u2069"), "a\\u{202e}b\\u{2066}\\u{2069}");  // from right to left
     EXPECT_EQ(printable("\u200e\u200f\ufeff\u2028"), "\\u{200e}\\u{200f}\\u{feff}\\u{2028}");
     EXPECT_EQ(printable("\U000e0041"), "\\u{e0041}");
+    EXPECT_EQ(printable("\u3164\u115f\u034f\u180b"), "\\u{3164}\\u{115f}\\u{34f}\\u{180b}");  // drawn as nothing
+    EXPECT_EQ(printable("\u2764\ufe0f"), "\u2764\ufe0f");                                     // an emoji
     const std::string plain = "\u00e4\u732b\u0643\u200c \u2764\ufe0f \U0001f468\u200d\U0001f469 \\x1b";
     EXPECT_EQ(printable(plain), plain);
     EXPECT_EQ(printable(printable("\x1b\u202e")), printable("\x1b\u202e"));

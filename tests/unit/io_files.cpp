@@ -2,11 +2,14 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <ostream>
 #include <thread>
+#include <vector>
 
+#include "diffapple/io/claim.h"
 #include "diffapple/io/files.h"
 #include "io_support.h"
 
@@ -156,6 +159,44 @@ TEST(Files, RemovingLeftoversDisturbsNoWriter) {
     done = true;
     cleaner.join();
     EXPECT_EQ(files_in(folder.path()), 300U);
+}
+
+TEST(Files, AClaimIsHeldByOneAtATime) {
+    const TemporaryFolder folder;
+    auto first = Claim::take(folder.path(), "work");
+    ASSERT_TRUE(first);
+    EXPECT_FALSE(Claim::take(folder.path(), "work"));
+    EXPECT_TRUE(Claim::take(folder.path(), "other work"));
+    remove_stale_temporary_files(folder.path());
+    EXPECT_FALSE(Claim::take(folder.path(), "work")) << "a claim that is held is not tidied";
+    EXPECT_EQ(files_in(folder.path()), 1U);
+    first.reset();
+    EXPECT_EQ(files_in(folder.path()), 0U);
+    folder.write(".diffapple-claim-work.tmp", "of a process that was killed");
+    EXPECT_TRUE(Claim::take(folder.path(), "work"));
+    folder.write(".diffapple-claim-work.tmp", "");
+    remove_stale_temporary_files(folder.path());
+    EXPECT_EQ(files_in(folder.path()), 0U);
+    EXPECT_ERROR(Claim::take(folder.path() / "absent", "work"), "cannot be made: No such file");
+}
+
+TEST(Files, ThreadsThatClaimTheSameWorkDoItOnce) {
+    const TemporaryFolder folder;
+    std::array<std::atomic<int>, 50> done{};
+    std::vector<std::thread> threads;
+    for (int thread = 0; thread < 4; ++thread) {
+        threads.emplace_back([&] {
+            for (size_t work = 0; work < done.size(); ++work)
+                for (bool seen = false; !seen;) {
+                    const auto claim = Claim::take(folder.path(), concat(work));
+                    seen = claim.has_value();
+                    if (seen && done[work] == 0) ++done[work];
+                }
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const auto& count : done) EXPECT_EQ(count, 1);
+    EXPECT_EQ(files_in(folder.path()), 0U);
 }
 
 TEST(Files, ReadingNamesTheFileAndTheReason) {

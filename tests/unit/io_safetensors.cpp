@@ -218,4 +218,21 @@ TEST_F(Safetensors, AHostileNameStaysInsideTheErrorLine) {
     EXPECT_LT(text.size(), 500U);
 }
 
+/// A mapped page that the file has no longer is SIGBUS.
+TEST(ShorterSafetensors, AreAnError) {
+    const TemporaryFolder folder;
+    const auto path = folder.path() / "a.safetensors";
+    save_safetensors(path, {{"a", at::ones({1 << 20})}, {"b", at::ones({1 << 20})}});
+    auto tensors = open_safetensors(path);
+    at::Tensor a = tensors.at("a").read();
+    EXPECT_EQ(a.sum().item<float>(), 1 << 20);
+    tensors.at("a").release();
+    std::filesystem::resize_file(path, 1 << 20);
+    const at::Tensor b = tensors.at("b").read();
+    EXPECT_EQ(b.sum().item<float>(), 0) << "what is lost reads as zeros";
+    EXPECT_ERROR(tensors.at("b").release(), "a.safetensors: cannot be read from byte ");
+    EXPECT_ERROR(tensors.at("a").release(), "changed while it was read");
+    EXPECT_ERROR(open_safetensors(path), "after the end of the file");
+}
+
 }  // namespace diffapple

@@ -262,4 +262,22 @@ TEST_F(WeightsSha256, ForgetsFilesThatAreGone) {
     EXPECT_ERROR(weights_sha256({{first}, {}}), "first: cannot open");
 }
 
+TEST(WeightsWatch, SeesFilesThatAreReplacedOrWritten) {
+    const TemporaryFolder folder;
+    const fs::path file = folder.write("w.bin", "abc");
+    const WeightsWatch same({{file}, {}});
+    same.require_unchanged();
+    fs::permissions(file, fs::perms::owner_read);
+    same.require_unchanged();
+    fs::permissions(file, fs::perms::owner_all);
+    fs::rename(folder.write("other", "abc"), file);
+    EXPECT_ERROR(same.require_unchanged(), "w.bin: changed since this run began");
+    const WeightsWatch written({{file}, {}});
+    folder.write("w.bin", "abcd");
+    EXPECT_ERROR(written.require_unchanged(), "w.bin: changed since this run began");
+    fs::remove(file);
+    EXPECT_ERROR(written.require_unchanged(), "w.bin: cannot open");
+    EXPECT_ERROR(WeightsWatch({{file}, {}}), "w.bin: cannot open");
+}
+
 }  // namespace diffapple

@@ -26,7 +26,7 @@ void print_json(const nlohmann::json& object);
 /// The same over several lines, with the keys in their order.
 void print_indented_json(const nlohmann::ordered_json& object);
 
-/// Prints a message on stderr, made printable.
+/// Prints a message on stderr as one line, made printable: a prompt with line ends cannot look like two messages.
 void print_message(const std::string& text);
 
 /// Prints why the program ends, as one line on stderr behind the program's name.

@@ -29,6 +29,7 @@ public:
     void note(const std::string& message) override;
     void detail(const std::string& message) override;
     void begin_run(size_t batches, size_t turns) override;
+    void batch_left_out(size_t turns) override;
     void begin_batch(const std::string& label) override;
     void turn(size_t done, size_t total) override;
     void end_batch() override;

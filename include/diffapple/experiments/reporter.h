@@ -17,6 +17,8 @@ public:
     virtual void detail(const std::string& message) = 0;
     /// A run begins that makes so many batches, with so many turns of the loop in all.
     virtual void begin_run(size_t batches, size_t turns) = 0;
+    /// One of these batches, with so many turns, is left out after all: another process has made it.
+    virtual void batch_left_out(size_t turns) = 0;
     /// The next of its batches begins.
     virtual void begin_batch(const std::string& label) = 0;
     /// A turn of the loop is done.

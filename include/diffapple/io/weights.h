@@ -20,7 +20,9 @@ struct StoredTensor {
     std::filesystem::path file;
     /// Reads the data: a contiguous CPU tensor in the stored dtype. It may borrow the mapped file's pages.
     std::function<at::Tensor()> read;
-    /// Gives the pages that `read` touched back to the system; tensors that borrow them must not be used afterwards.
+    /// To be called when what `read` gave was used: throws Error where the file got shorter or its disk failed in
+    /// between, as what was read then is not the file's. Gives the touched pages back to the system; tensors that
+    /// borrow them must not be used afterwards.
     std::function<void()> release;
 };
 
@@ -51,6 +53,23 @@ WeightFiles find_weight_files(const std::filesystem::path& folder, const std::st
 /// Opens all files of a component; a tensor present in two shards, or listed in the index but absent (or the reverse),
 /// is an Error.
 StoredTensors open_weights(const WeightFiles& files);
+
+/// Remembers which files they are, and in which state, to find out later whether they are still the same.
+class WeightsWatch {
+public:
+    /// Throws Error naming a file that cannot be looked at.
+    explicit WeightsWatch(const WeightFiles& files);
+    ~WeightsWatch();
+    WeightsWatch(WeightsWatch&&) noexcept;
+    WeightsWatch& operator=(WeightsWatch&&) = delete;
+
+    /// Throws Error naming a file that was replaced, or whose size or time of modification has changed since.
+    void require_unchanged() const;
+
+private:
+    struct Seen;
+    std::vector<Seen> seen_;
+};
 
 /// Writes tensors as safetensors (atomically).
 void save_safetensors(const std::filesystem::path& path, const std::map<std::string, at::Tensor>& tensors);
