@@ -42,6 +42,13 @@ def options_of(*command: str) -> frozenset[str]:
 
 
 @cache
+def aliases() -> frozenset[str]:
+    """What options are called besides, which the man page lists."""
+    page = subprocess.run([PROGRAM, "completion", "man"], capture_output=True, text=True, check=True).stdout
+    return frozenset(OPTION.findall(page.replace("\\-", "-").replace("\\fB", " ")))
+
+
+@cache
 def options_of_scripts() -> frozenset[str]:
     scripts = [path for path in (PROJECT / "scripts").rglob("*") if path.suffix in (".sh", ".py")]
     return frozenset(option for path in scripts for option in OPTION.findall(path.read_text()))
@@ -122,7 +129,7 @@ def call_of(line: str) -> list[str] | None:
 
 @of_each_present_document
 def test_named_options_exist(document):
-    of_all = frozenset().union(*map(options_of, commands())) | options_of() | options_of_scripts()
+    of_all = frozenset().union(*map(options_of, commands())) | options_of() | options_of_scripts() | aliases()
     for line in code_lines(document.read_text()):
         call = call_of(line)
         if call and call[0] in commands():
