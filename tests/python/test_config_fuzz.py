@@ -7,7 +7,7 @@ from config_cases import make_case
 from config_runs import run_case
 
 WANTED = 500  # that diffusers runs
-SLICE = []
+SLICE = [0, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("seed", SLICE)
