@@ -174,7 +174,8 @@ Predict StableDiffusion::predict(const BatchRequest& request, const Start& start
     if (extra.defined()) extra = extra.to(at::kFloat).expand({start.sample.size(0), -1, -1, -1});
     const Conditioning conditioning = condition(request, *unet);
     return [unet, extra, text = conditioning.text,
-            times = unet->embed_times(timesteps, conditioning.added, conditioning.guidance), guidance = request.guidance, dtype = placement_.dtype](const at::Tensor& sample, size_t index) {
+            times = unet->embed_times(timesteps, conditioning.added, conditioning.guidance),
+            guidance = request.guidance, dtype = placement_.dtype](const at::Tensor& sample, size_t index) {
         at::Tensor input = extra.defined() ? at::cat({sample, extra}, 1) : sample;
         input = input.to(dtype);
         if (guidance.active()) input = at::cat({input, input});

@@ -77,7 +77,8 @@ void refuse_other_components(const nlohmann::json& index, bool is_xl) {
         "unet",         "vae", "text_encoder", "tokenizer", "scheduler", "safety_checker", "feature_extractor",
         "image_encoder"};
     for (const auto& [key, entry] : index.items()) {
-        const bool is_component = !key.starts_with("_") && entry.is_array() && entry.size() == 2 && entry[1].is_string();
+        const bool is_component =
+            !key.starts_with("_") && entry.is_array() && entry.size() == 2 && entry[1].is_string();
         const bool of_xl = is_xl && (key == "text_encoder_2" || key == "tokenizer_2");
         if (is_component && !of_xl && std::find(known.begin(), known.end(), key) == known.end())
             JsonFields(index, "model_index.json")

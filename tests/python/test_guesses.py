@@ -67,7 +67,7 @@ def sdxl(tmp_path_factory):
     ids=lambda value: " ".join(value)[:60],
 )  # fmt: skip
 def test_wrong_calls_name_what_was_meant(diffapple, tiny, arguments, parts):
-    if arguments[0] == "ddpm" and "--device" not in arguments[1:2]:
+    if arguments[0] == "ddpm":
         arguments = ["ddpm", "--model", tiny, *arguments[1:]]
     one_line_error(diffapple(*arguments, timeout=20), 2, *parts)
 

@@ -99,8 +99,8 @@ struct RunSettings {
         std::vector<Change> values;
     };
 
-    BatchSettings batch;      ///< of a list, the first value
-    std::vector<Axis> axes;   ///< the slowest first
+    BatchSettings batch;                        ///< of a list, the first value
+    std::vector<Axis> axes;                     ///< the slowest first
     std::vector<std::filesystem::path> images;  ///< several pictures to start from: an axis
     std::string drawn_seeds;  ///< where --seed asked for random ones: the list that makes this run again
 
@@ -162,7 +162,7 @@ struct Circumstances {
     std::optional<Size> default_size;          ///< of pictures; absent where only the user can say
     std::optional<Size> image_size;            ///< of the picture to start from
     std::shared_ptr<const std::set<std::string>> meeting_prompts;  ///< recipes/output_names.h; null: none
-    bool tiles = false;                        ///< the VAE is to work in tiles, if pictures are larger than one
+    bool tiles = false;  ///< the VAE is to work in tiles, if pictures are larger than one
 };
 
 /// Topics of the command line's help, in its order.
