@@ -8,10 +8,11 @@
 #endif
 
 #include <charconv>
-#include <fstream>
+#include <sstream>
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
+#include "diffapple/core/system_files.h"
 
 namespace diffapple {
 namespace {
@@ -51,7 +52,7 @@ std::string processor_name() {
     size_t size = sizeof(name) - 1;
     if (sysctlbyname("machdep.cpu.brand_string", name, &size, nullptr, 0) == 0) return name;
 #else
-    std::ifstream cpuinfo("/proc/cpuinfo");
+    std::istringstream cpuinfo(read_system_file("/proc/cpuinfo"));
     for (std::string line; std::getline(cpuinfo, line);)
         if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
 #endif
@@ -75,7 +76,7 @@ uint64_t peak_resident_memory() {
     return static_cast<uint64_t>(usage.ru_maxrss);
 #else
     // getrusage's mark outlives exec: it would be that of a large parent.
-    std::ifstream status("/proc/self/status");
+    std::istringstream status(read_system_file("/proc/self/status"));
     for (std::string key; status >> key;) {
         uint64_t kibibytes = 0;
         if (key == "VmHWM:" && status >> kibibytes) return kibibytes * 1024;
@@ -154,7 +155,7 @@ uint64_t available_memory() {
     const uint64_t pages = statistics.free_count + statistics.inactive_count + statistics.purgeable_count;
     return pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
 #else
-    std::ifstream meminfo("/proc/meminfo");
+    std::istringstream meminfo(read_system_file("/proc/meminfo"));
     for (std::string key, unit; meminfo >> key;) {
         uint64_t kibibytes = 0;
         meminfo >> kibibytes >> unit;
