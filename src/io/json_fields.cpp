@@ -20,13 +20,21 @@ namespace {
 constexpr uintmax_t largest_json_file = 16 << 20;
 constexpr int deepest_json = 64;
 
-/// Watches the parser: refuses deep nesting and, if asked, a key given twice in one object (else the last one counts).
+/// So many empty objects take 300 MB; the header of 300,000 tensors has fewer.
+constexpr size_t most_json_values = 3'000'000;
+
+/// Watches the parser: refuses deep nesting, very many values and, if asked, a key given twice in one object (else the
+/// last one counts).
 class ParseGuard {
 public:
     ParseGuard(const std::string& where, bool unique_keys) : where_(where), unique_keys_(unique_keys) {}
 
     bool operator()(int depth, json::parse_event_t event, json& value) {
         if (depth > deepest_json) fail(where_, ": JSON is nested deeper than ", deepest_json, " levels");
+        const bool is_value = event == json::parse_event_t::value || event == json::parse_event_t::object_start ||
+                              event == json::parse_event_t::array_start;
+        if (is_value && ++values_ > most_json_values)
+            fail(where_, ": JSON has more than ", most_json_values, " values");
         if (!unique_keys_) return true;
         if (event == json::parse_event_t::object_start) keys_.emplace_back();
         if (event == json::parse_event_t::object_end) keys_.pop_back();
@@ -46,6 +54,7 @@ public:
 private:
     std::string where_;
     bool unique_keys_;
+    size_t values_ = 0;
     std::vector<std::set<std::string>> keys_;
 };
 
