@@ -9,12 +9,13 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <fstream>
+#include <sstream>
 #include <string_view>
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
 #include "diffapple/core/nearest.h"
+#include "diffapple/core/system_files.h"
 
 namespace diffapple {
 namespace {
@@ -63,7 +64,7 @@ std::string processor_name() {
     size_t size = sizeof(name) - 1;
     if (sysctlbyname("machdep.cpu.brand_string", name, &size, nullptr, 0) == 0) return name;
 #else
-    std::ifstream cpuinfo("/proc/cpuinfo");
+    std::istringstream cpuinfo(read_system_file("/proc/cpuinfo"));
     for (std::string line; std::getline(cpuinfo, line);)
         if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
 #endif
@@ -92,7 +93,7 @@ uint64_t peak_resident_memory() {
                : 0;
 #else
     // getrusage's mark outlives exec: it would be that of a large parent.
-    std::ifstream status("/proc/self/status");
+    std::istringstream status(read_system_file("/proc/self/status"));
     for (std::string key; status >> key;) {
         uint64_t kibibytes = 0;
         if (key == "VmHWM:" && status >> kibibytes) return kibibytes * 1024;
@@ -189,7 +190,7 @@ uint64_t available_memory() {
     const uint64_t used = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
     return physical_memory() - std::min(physical_memory(), used);
 #else
-    std::ifstream meminfo("/proc/meminfo");
+    std::istringstream meminfo(read_system_file("/proc/meminfo"));
     for (std::string key, unit; meminfo >> key;) {
         uint64_t kibibytes = 0;
         meminfo >> kibibytes >> unit;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <sstream>
 #include <string>
 #ifdef __APPLE__
 #include <mach/mach.h>
@@ -13,6 +14,8 @@
 #include <malloc.h>
 #endif
 
+#include "diffapple/core/system_files.h"
+
 namespace diffapple {
 namespace {
 
@@ -20,7 +23,7 @@ namespace {
 
 /// A value of a file of "key: number kB" lines, in bytes; 0 when it is not there.
 uint64_t read_kibibytes(const char* file, const std::string& key) {
-    std::ifstream stream(file);
+    std::istringstream stream(read_system_file(file));
     for (std::string line; std::getline(stream, line);)
         if (line.starts_with(key)) return std::stoull(line.substr(key.size())) * 1024;
     return 0;

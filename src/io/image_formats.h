@@ -24,4 +24,8 @@ StoredImage decode_webp(const std::filesystem::path& path, std::string_view byte
 /// Throws Error for a size outside the limits.
 void check_image_size(const std::filesystem::path& path, int64_t width, int64_t height);
 
+/// A file may ask for 350 MB, or for a hundred times its own size: no photo asks for more, and a small file that does
+/// is made to exhaust memory or time. Throws Error where `needed`, the bytes that decoding unpacks or keeps, are more.
+void check_image_cost(const std::filesystem::path& path, uint64_t file_bytes, int64_t needed);
+
 }  // namespace diffapple

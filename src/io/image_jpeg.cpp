@@ -63,7 +63,7 @@ private:
 
     /// Each scan is a pass over the whole picture, and may take some bytes only.
     static void on_progress(j_common_ptr info) {
-        constexpr int64_t most_scans = 100, most_blocks = 100'000'000;
+        constexpr int64_t most_scans = 100, most_blocks = 30'000'000;
         JpegDecoder& self = decoder(info);
         const int64_t scans = self.info_.input_scan_number;
         if (scans > most_scans || (scans > 12 && scans * self.blocks() > most_blocks))
@@ -99,6 +99,20 @@ private:
         // Each block of 8x8 pixels takes at least one bit.
         if (static_cast<int64_t>(bytes_.size()) * 8 < blocks())
             reject(concat("is too short for a picture of ", info_.image_width, "x", info_.image_height, " pixels"));
+        check_image_cost(path_, bytes_.size(), coefficient_bytes() + pixel_bytes());
+    }
+
+    int64_t pixel_bytes() const {
+        return int64_t{info_.image_width} * info_.image_height * (components() == 1 ? 1 : 3);
+    }
+
+    /// What a picture of several scans (a progressive one) keeps until the last of them is read.
+    int64_t coefficient_bytes() const {
+        if (!jpeg_has_multiple_scans(const_cast<jpeg_decompress_struct*>(&info_))) return 0;
+        int64_t blocks = 0;
+        for (int i = 0; i < components(); ++i)
+            blocks += int64_t{info_.comp_info[i].width_in_blocks} * info_.comp_info[i].height_in_blocks;
+        return blocks * int64_t{sizeof(JBLOCK)};
     }
 
     /// Several segments with EXIF are one block, as in Pillow.

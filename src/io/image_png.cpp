@@ -19,7 +19,8 @@ constexpr const char* png_cut_off = "ends before the picture does";
 
 class PngDecoder {
 public:
-    PngDecoder(const std::filesystem::path& path, std::string_view bytes) : path_(path), rest_(bytes) {
+    PngDecoder(const std::filesystem::path& path, std::string_view bytes)
+        : path_(path), rest_(bytes), file_bytes_(bytes.size()) {
         png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
         if (png_) info_ = png_create_info_struct(png_);
         if (!info_) {
@@ -40,6 +41,7 @@ public:
         const int64_t width = png_get_image_width(png_, info_), height = png_get_image_height(png_, info_);
         check_image_size(path_, width, height);
         const int colour = png_get_color_type(png_, info_), depth = png_get_bit_depth(png_, info_);
+        check_image_cost(path_, file_bytes_, static_cast<int64_t>(png_get_rowbytes(png_, info_)) * height);
         attempt([&] { choose_form(colour, depth); });
         const bool grey = (colour & PNG_COLOR_MASK_COLOR) == 0;
         Image image = blank_image(width, height, grey ? 1 : 3);
@@ -126,6 +128,7 @@ private:
 
     const std::filesystem::path& path_;
     std::string_view rest_;
+    uint64_t file_bytes_;
     png_structp png_ = nullptr;
     png_infop info_ = nullptr;
     std::optional<int> exif_, xmp_;

@@ -58,6 +58,8 @@ StoredImage decode_webp(const std::filesystem::path& path, std::string_view byte
     const int64_t pixels = int64_t{features.width} * features.height;
     if (pixels > 1 << 24 && static_cast<int64_t>(bytes.size()) * 8 < pixels / 64)
         reject("is too short for a picture of ", features.width, "x", features.height, " pixels");
+    // RGB, and beside it: the two canvases of an animation, the ARGB of a lossless picture, an alpha channel.
+    check_image_cost(path, bytes.size(), pixels * (features.has_animation ? 11 : features.format == 2 ? 7 : 4));
     const WebPData data{webp_bytes(bytes), bytes.size()};
     const std::unique_ptr<WebPDemuxer, void (*)(WebPDemuxer*)> file(WebPDemux(&data), WebPDemuxDelete);
     if (!file) reject("ends before the picture does, or is damaged");

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/image.h"
 #include "exif.h"
@@ -16,6 +17,13 @@ void check_image_size(const std::filesystem::path& path, int64_t width, int64_t 
     if (width > largest_image_side || height > largest_image_side || width * height > largest_image_pixels)
         fail(path.string(), ": is a picture of ", width, "x", height, " pixels, and at most ", largest_image_side,
              " a side and ", largest_image_pixels, " in all are read");
+}
+
+void check_image_cost(const std::filesystem::path& path, uint64_t file_bytes, int64_t needed) {
+    constexpr uint64_t always_granted = 350'000'000, per_byte = 100;
+    if (static_cast<uint64_t>(needed) > std::max(always_granted, per_byte * file_bytes))
+        fail(path.string(), ": has ", format_bytes(file_bytes), ", and to read it takes ", format_bytes(needed),
+             ", far more than a photo would: make it smaller, or save it with less compression");
 }
 
 namespace {
@@ -62,10 +70,14 @@ StoredImage decode(const std::filesystem::path& path, std::string_view bytes) {
 }  // namespace
 
 Image read_image(const std::filesystem::path& path) {
+    uint64_t file_bytes = 0;
     StoredImage stored = [&] {
         const std::string bytes = read_file(path, largest_image_file);
+        file_bytes = bytes.size();
         return decode(path, bytes);
     }();
+    if (stored.orientation > 1)  // turning takes a second picture
+        check_image_cost(path, file_bytes, 2 * static_cast<int64_t>(stored.image.pixels.size()));
     return oriented(std::move(stored.image), stored.orientation);
 }
 

@@ -18,6 +18,7 @@ using nlohmann::json;
 namespace {
 
 constexpr uintmax_t largest_merges_file = 16 << 20;
+constexpr size_t most_merges = 1 << 20;  // CLIP has 48,894
 constexpr uintmax_t largest_saved_model = 64 << 20;
 
 using Ids = std::unordered_map<std::string_view, size_t>;
@@ -59,6 +60,7 @@ Merges parse_merges_file(const std::string& text, const std::string& where) {
         start = end + 1;
         ++number;
         if (line.ends_with('\r')) line.pop_back();
+        if (merges.size() == most_merges) fail(where, ": has more than ", most_merges, " merges");
         if (!line.starts_with("#version")) merges.push_back(parse_merge(line, concat(where, ": line ", number)));
     }
     return merges;

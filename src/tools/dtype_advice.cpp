@@ -4,9 +4,10 @@
 #ifdef __APPLE__
 #include <sys/sysctl.h>
 #else
-#include <fstream>
 #include <sstream>
 #endif
+
+#include "diffapple/core/system_files.h"
 
 namespace diffapple {
 namespace {
@@ -18,7 +19,7 @@ bool cpu_multiplies_bf16() {
     size_t size = sizeof(present);
     return sysctlbyname("hw.optional.arm.FEAT_BF16", &present, &size, nullptr, 0) == 0 && present != 0;
 #else
-    std::ifstream cpuinfo("/proc/cpuinfo");
+    std::istringstream cpuinfo(read_system_file("/proc/cpuinfo"));
     for (std::string line; std::getline(cpuinfo, line);) {
         if (!line.starts_with("flags") && !line.starts_with("Features")) continue;
         std::istringstream words(line);

@@ -136,7 +136,7 @@ TEST(ForeignTexts, OtherProgramsObjects) {
     EXPECT_EQ(novel.program + novel.prompt + novel.negative_prompt, "NovelAIab");
     EXPECT_EQ(novel.setting("CFG scale"), "11");
     const auto fooocus = found({{"parameters", R"({"prompt":"a","negative_prompt":"b","base_model":"m","seed":"3",)"
-                                               R"("resolution":"(896, 1152)","guidance_scale":4})"},
+                                               R"_("resolution":"(896, 1152)","guidance_scale":4})_"},
                                 {"fooocus_scheme", "fooocus"}});
     EXPECT_EQ(fooocus.program + fooocus.prompt, "Fooocusa");
     EXPECT_EQ(fooocus.setting("Size"), "896x1152");
