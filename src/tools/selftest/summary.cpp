@@ -7,6 +7,7 @@
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
+#include "diffapple/core/error.h"
 #include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/version.h"
