@@ -91,7 +91,7 @@ void add_replay_command(CLI::App& app) {
     with_value(command->add_option("--out", variation.out, "With --set: folder of the results [out]"), "DIR");
     command->add_flag("--force", variation.force, "With --set: replace pictures of other recipes");
     add_examples(command,
-                 {"replay out/ddpm_cat/uncond/seed0_i0_n100.png", "replay picture.png --device cpu --dtype fp32",
+                 {"replay out/ddpm_cat/uncond/seed0_i0_n100.png",
                   "replay picture.png --image photo.jpg --save again.png", "replay picture.png --set guidance=4"});
     add_verbosity_options(command, options->verbosity, "One JSON object on stdout");
     command->callback([options, command] { run(*options, *command); });

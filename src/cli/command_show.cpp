@@ -85,7 +85,8 @@ void run(const Options& options) {
 }  // namespace
 
 void add_show_command(CLI::App& app) {
-    CLI::App* const command = app.add_subcommand("show", "Show how a picture was made: the texts inside a PNG, JPEG or WebP file");
+    CLI::App* const command =
+        app.add_subcommand("show", "Show how a picture was made: the texts inside a PNG, JPEG or WebP file");
     const auto options = std::make_shared<Options>();
     with_value(command->add_option("FILE", options->file, "A PNG, JPEG or WebP file"), "FILE")->required();
     command->add_flag("--json", options->as_json, "One JSON object on stdout");

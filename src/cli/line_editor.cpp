@@ -2,6 +2,7 @@
 
 #include <histedit.h>
 #include <langinfo.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -34,9 +35,16 @@ bool stop_was_requested() noexcept try {
     return true;
 }
 
-/// -1 at the end, 0 where it was interrupted in vain.
+/// 1, or -1 at the end and where a stop was requested. It looks up now and then: a signal that comes just before it
+/// waits does not end the wait.
 int read_byte(unsigned char& byte) {
+    constexpr int milliseconds = 100;
     for (;;) {
+        pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+        if (::poll(&input, 1, milliseconds) == 0) {
+            if (stop_was_requested()) return -1;
+            continue;
+        }
         const ssize_t count = ::read(STDIN_FILENO, &byte, 1);
         if (count == 1) return 1;
         if (count == 0 || errno != EINTR || stop_was_requested()) return -1;

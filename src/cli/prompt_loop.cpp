@@ -2,7 +2,10 @@
 
 #include <unistd.h>
 
+#include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <iostream>
 #include <optional>
 
@@ -75,9 +78,9 @@ bool is_blank(const std::string& line) {
     return line.find_first_not_of(" \t") == std::string::npos;
 }
 
-constexpr const char* help_of_session =
-    "A line is a prompt. :seed 3, :steps 4, :guidance 2,4, :negative-prompt TEXT ... change settings, as the\n"
-    "command's options do; :show shows them, q (or :q, Ctrl-D) ends.";
+constexpr std::array<const char*, 2> help_of_session{
+    "A line is a prompt. :seed 3, :steps 4, :guidance 2,4, :negative-prompt TEXT ... change settings, as the",
+    "command's options do; :show shows them, q (or :q, Ctrl-D) ends."};
 
 /// What a line that begins with a colon asks for. False where it ends the session.
 bool obey(const std::string& line, Experiment& experiment) {
@@ -86,7 +89,7 @@ bool obey(const std::string& line, Experiment& experiment) {
     const std::string value = blank == std::string::npos ? "" : line.substr(line.find_first_not_of(' ', blank));
     if (word == "q" || word == "quit") return false;
     if (word == "help" || word == "h")
-        print_message(help_of_session);
+        for (const char* const line : help_of_session) print_message(line);
     else if (word == "show")
         print_message(experiment.describe());
     else

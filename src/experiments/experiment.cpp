@@ -227,8 +227,8 @@ std::string text_of(Size size) {
 
 /// A size of the picture's shape with about as many pixels as the model is made for.
 Size fitting_size(Size image, Size usual, int64_t factor) {
-    const double scale = std::sqrt(static_cast<double>(usual.width * usual.height) /
-                                   static_cast<double>(image.width * image.height));
+    const double scale =
+        std::sqrt(static_cast<double>(usual.width * usual.height) / static_cast<double>(image.width * image.height));
     const auto side = [&](int64_t length) {
         const double wanted = static_cast<double>(length) * scale / static_cast<double>(factor);
         return std::max(std::llround(wanted), 1LL) * factor;

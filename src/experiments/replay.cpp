@@ -213,6 +213,7 @@ void apply_change(RecipeRun& found, const std::string& text, FileDigests& digest
         return;
     }
     apply_options(found.run, {change}, digests);
+    identify_inputs(found.run, digests);
 }
 
 void require_same_weights(const Recipe& original, const Recipe& made, const std::string& where) {

@@ -341,8 +341,7 @@ private:
         for (size_t i = 0; i < pictures.size(); ++i) {
             Picture& picture = pictures[i];
             if (picture.skipped) continue;
-            const auto found =
-                find_place(picture.path, picture.recipe, /*force=*/false, experiment_.run().if_exists);
+            const auto found = find_place(picture.path, picture.recipe, /*force=*/false, experiment_.run().if_exists);
             picture.path = found.path;
             picture.skipped = batch.pictures[i].skipped = found.existing.has_value();
             if (found.existing) picture.recipe = *found.existing;
@@ -373,8 +372,7 @@ void make_sheet(const RunSettings& run, const Plan& plan, bool shared, Reporter&
     try {
         std::optional<Claim> claim;
         while (shared && !(claim = Claim::take(folder, "sheet"))) wait_a_moment();
-        const WrittenSheet sheet =
-            write_contact_sheet(files, {.folder = folder, .keep_existing = !made_new || shared});
+        const WrittenSheet sheet = write_contact_sheet(files, {.folder = folder, .keep_existing = !made_new || shared});
         for (const auto& message : sheet.notes) reporter.note("contact sheet: " + message);
         for (const auto& message : sheet.problems) reporter.note("contact sheet: " + message);
         reporter.note("contact sheet: " + sheet.path.string());

@@ -56,8 +56,8 @@ public:
         }
     }
 
-    /// Makes the content durable and gives it its name. A file system that has no such promise to make (of a network, in
-    /// user space) is no reason to lose what it took.
+    /// Makes the content durable and gives it its name. A file system that has no such promise to make (of a network,
+    /// in user space) is no reason to lose what it took.
     void commit() {
         if (uninterrupted([&] { return ::fsync(file_.get()); }) != 0 && errno != EINVAL && errno != ENOTSUP &&
             errno != EROFS)

@@ -23,9 +23,9 @@ constexpr int deepest_json = 64;
 /// So many empty objects take 300 MB; the header of 300,000 tensors has fewer.
 constexpr size_t most_json_values = 3'000'000;
 
-/// Reads a text's structure before it is parsed: refuses deep nesting, very many values and, if asked, a key given twice
-/// in one object (else the last one counts). A pass of its own: a parser with a callback looks through the whole of an
-/// object whenever a part of it ends, which in a file of 300,000 tensors takes hours.
+/// Reads a text's structure before it is parsed: refuses deep nesting, very many values and, if asked, a key given
+/// twice in one object (else the last one counts). A pass of its own: a parser with a callback looks through the whole
+/// of an object whenever a part of it ends, which in a file of 300,000 tensors takes hours.
 class StructureGuard final : public json::json_sax_t {
 public:
     StructureGuard(const std::string& where, bool unique_keys) : where_(where), unique_keys_(unique_keys) {}

@@ -140,8 +140,9 @@ std::string riff_chunk(std::string_view name, std::string_view data) {
 std::string encode_webp(const Image& picture, const Metadata& metadata) {
     const Image image = to_rgb(picture);
     uint8_t* buffer = nullptr;
-    const size_t size = WebPEncodeLosslessRGB(image.pixels.data(), static_cast<int>(image.width),
-                                              static_cast<int>(image.height), static_cast<int>(image.width * 3), &buffer);
+    const size_t size =
+        WebPEncodeLosslessRGB(image.pixels.data(), static_cast<int>(image.width), static_cast<int>(image.height),
+                              static_cast<int>(image.width * 3), &buffer);
     const std::unique_ptr<uint8_t, void (*)(void*)> owner(buffer, WebPFree);
     constexpr size_t file_header = 12;
     if (size <= file_header) fail("a WebP of ", image.width, "x", image.height, " pixels cannot be encoded");
@@ -149,7 +150,8 @@ std::string encode_webp(const Image& picture, const Metadata& metadata) {
     constexpr size_t has_exif = 0x08, has_xmp = 0x04;
     const std::string header =
         little_endian((metadata.exif.empty() ? 0 : has_exif) | (metadata.xmp.empty() ? 0 : has_xmp), 4) +
-        little_endian(static_cast<size_t>(image.width) - 1, 3) + little_endian(static_cast<size_t>(image.height) - 1, 3);
+        little_endian(static_cast<size_t>(image.width) - 1, 3) +
+        little_endian(static_cast<size_t>(image.height) - 1, 3);
     std::string chunks = "WEBP" + riff_chunk("VP8X", header) + std::string(pixels);
     if (!metadata.exif.empty()) chunks += riff_chunk("EXIF", metadata.exif);
     if (!metadata.xmp.empty()) chunks += riff_chunk("XMP ", metadata.xmp);

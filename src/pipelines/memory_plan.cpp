@@ -107,9 +107,8 @@ std::vector<Saving> latent_savings(const MemoryRequest& request, const ModelTrai
     if (is_larger(request.size, small)) savings.push_back({smaller, to_small});
     savings.push_back({"one --prompt, --batch-size 1 and --guidance 0", to_one});
     savings.push_back({"--dtype bf16 --weights int8", [](MemoryRequest& r) { to_bf16(r), to_int8(r); }});
-    savings.push_back(
-        {"--dtype bf16 --weights int8 " + smaller + ", one --prompt, --batch-size 1 and --guidance 0",
-         [=](MemoryRequest& r) { to_bf16(r), to_int8(r), to_small(r), to_one(r); }});
+    savings.push_back({"--dtype bf16 --weights int8 " + smaller + ", one --prompt, --batch-size 1 and --guidance 0",
+                       [=](MemoryRequest& r) { to_bf16(r), to_int8(r), to_small(r), to_one(r); }});
     return savings;
 }
 

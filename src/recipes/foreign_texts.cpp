@@ -56,14 +56,27 @@ std::string repaired(const std::string& text) {
 
 /// A1111's name of a setting that programs call otherwise.
 std::string common_name(const std::string& key) {
-    static const std::map<std::string, std::string> names{
-        {"steps", "Steps"},           {"sampler", "Sampler"},       {"sampler_name", "Sampler"},
-        {"cfg", "CFG scale"},         {"cfg_scale", "CFG scale"},   {"cfgscale", "CFG scale"},
-        {"scale", "CFG scale"},       {"guidance_scale", "CFG scale"}, {"txt_cfg", "CFG scale"},
-        {"seed", "Seed"},             {"noise_seed", "Seed"},       {"model", "Model"},
-        {"base_model", "Model"},      {"ckpt_name", "Model"},       {"scheduler", "Scheduler"},
-        {"strength", "Denoising strength"}, {"denoise", "Denoising strength"}, {"clip_skip", "Clip skip"},
-        {"sample_method", "Sampler"}, {"size", "Size"},             {"resolution", "Size"}};
+    static const std::map<std::string, std::string> names{{"steps", "Steps"},
+                                                          {"sampler", "Sampler"},
+                                                          {"sampler_name", "Sampler"},
+                                                          {"cfg", "CFG scale"},
+                                                          {"cfg_scale", "CFG scale"},
+                                                          {"cfgscale", "CFG scale"},
+                                                          {"scale", "CFG scale"},
+                                                          {"guidance_scale", "CFG scale"},
+                                                          {"txt_cfg", "CFG scale"},
+                                                          {"seed", "Seed"},
+                                                          {"noise_seed", "Seed"},
+                                                          {"model", "Model"},
+                                                          {"base_model", "Model"},
+                                                          {"ckpt_name", "Model"},
+                                                          {"scheduler", "Scheduler"},
+                                                          {"strength", "Denoising strength"},
+                                                          {"denoise", "Denoising strength"},
+                                                          {"clip_skip", "Clip skip"},
+                                                          {"sample_method", "Sampler"},
+                                                          {"size", "Size"},
+                                                          {"resolution", "Size"}};
     const auto found = names.find(key);
     return found == names.end() ? key : found->second;
 }
@@ -279,7 +292,8 @@ Found read_comfy(const std::string& keyword, const std::string& content) {
     if (!sampler) return std::nullopt;
     GenerationText text = made_by("ComfyUI", keyword);
     text.prompt = graph.text_behind(sampler->at("positive"), {"text", "conditioning", "text_g", "string", "value"});
-    text.negative_prompt = graph.text_behind(sampler->at("negative"), {"text", "conditioning", "text_g", "string", "value"});
+    text.negative_prompt =
+        graph.text_behind(sampler->at("negative"), {"text", "conditioning", "text_g", "string", "value"});
     for (const auto& [key, value] : sampler->items())
         if (!value.is_array()) add_setting(text, key, value);
     if (const auto model = sampler->find("model"); model != sampler->end())

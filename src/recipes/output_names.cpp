@@ -80,10 +80,9 @@ bool shared_older_folder(const BatchSettings& batch, int64_t index) {
 }
 
 std::string study_name(const BatchSettings& batch, int64_t index, StemStyle style, Naming naming) {
-    const bool shares_folder =
-        naming == Naming::older
-            ? shared_older_folder(batch, index)
-            : std::count(batch.prompts.begin(), batch.prompts.end(), batch.prompt_of(index)) > 1;
+    const bool shares_folder = naming == Naming::older
+                                   ? shared_older_folder(batch, index)
+                                   : std::count(batch.prompts.begin(), batch.prompts.end(), batch.prompt_of(index)) > 1;
     const bool with_index = style != StemStyle::steps_guidance || batch.batch_size > 1 || shares_folder;
     std::string name = concat("seed", batch.seed);
     if (with_index) name += concat("_i", index);
@@ -129,7 +128,8 @@ std::filesystem::path picture_path(const std::filesystem::path& out, const Batch
     if (naming != Naming::older) name = file_name(name);
     const std::string prompt =
         experiment.has_prompts() ? prompt_folder(batch.prompt_of(index), circumstances, naming) : "uncond";
-    return out / (experiment.output_folder + (circumstances.is_demo ? "_demo" : "")) / prompt / concat(name, '.', naming == Naming::older ? "png" : circumstances.format);
+    return out / (experiment.output_folder + (circumstances.is_demo ? "_demo" : "")) / prompt /
+           concat(name, '.', naming == Naming::older ? "png" : circumstances.format);
 }
 
 std::filesystem::path comparison_path(const std::filesystem::path& picture) {

@@ -34,7 +34,7 @@ bool may_hold_text(const fs::path& path) {
 /// The names of a recipe's settings, as far as other programs' are the same.
 std::optional<Recipe> recipe_of_others(const PngInfo& info) {
     static const std::map<std::string, std::string> keys{
-        {"Steps", "steps"}, {"CFG scale", "guidance"},        {"Seed", "seed"},
+        {"Steps", "steps"}, {"CFG scale", "guidance"},          {"Seed", "seed"},
         {"Size", "size"},   {"Denoising strength", "strength"}, {"Clip skip", "clip_skip"}};
     const auto found = find_generation_text(info.text);
     if (!found) return std::nullopt;

@@ -13,9 +13,9 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 void save_picture(const fs::path& path, const Image& image, const Recipe& recipe) {
-    write_file_atomically(path, encode_picture(path, image,
-                                               {{parameters_keyword, a1111_parameters(recipe)},
-                                                {recipe_keyword, recipe.to_text()}}));
+    write_file_atomically(
+        path, encode_picture(path, image,
+                             {{parameters_keyword, a1111_parameters(recipe)}, {recipe_keyword, recipe.to_text()}}));
 }
 
 namespace {

@@ -153,10 +153,6 @@ void add_images_axis(RunSettings& run, FileDigests& digests) {
     if (changes.size() > 1) run.axes.push_back({&setting("image"), std::move(changes)});
 }
 
-void identify(InputFile& file, FileDigests& digests) {
-    if (!file.path.empty()) file.sha256 = digests.of(file.path);
-}
-
 }  // namespace
 
 RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenOption>& given) {
@@ -174,7 +170,11 @@ void apply_options(RunSettings& run, const std::vector<GivenOption>& given, File
     }
     add_images_axis(run, digests);
     run.sort_axes();
-    for (InputFile* file : {&run.batch.image, &run.batch.mask, &run.batch.latents}) identify(*file, digests);
+}
+
+void identify_inputs(RunSettings& run, FileDigests& digests) {
+    for (InputFile* file : {&run.batch.image, &run.batch.mask, &run.batch.latents})
+        if (!file->path.empty()) file->sha256 = digests.of(file->path);
 }
 
 RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenOption>& given, FileDigests& digests) {
@@ -188,6 +188,7 @@ RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenO
         if (!run.batch.negative_prompt) run.batch.negative_prompt = experiment.negative_prompt;
     }
     check_count(run);
+    identify_inputs(run, digests);
     return run;
 }
 

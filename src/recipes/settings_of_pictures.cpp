@@ -3,6 +3,7 @@
 #include <cctype>
 
 #include "diffapple/core/numbers.h"
+#include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
 #include "diffapple/io/files.h"
 #include "diffapple/recipes/jobs.h"
@@ -42,6 +43,8 @@ std::vector<fs::path> pictures_of_folder(const fs::path& folder) {
 std::vector<fs::path> find_input_pictures(const Texts& texts) {
     constexpr uintmax_t largest_list = 64 << 20;
     std::vector<fs::path> found;
+    if (const std::string whole = join(texts, " "); texts.size() > 1 && is_file(whole))
+        fail_usage("--image: a path with spaces needs quotation marks: --image '", whole, "'");
     for (const std::string& text : texts) {
         if (text.empty()) fail_usage("--image: the name of the file is empty");
         const fs::path place = text;

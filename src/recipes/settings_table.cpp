@@ -447,9 +447,7 @@ void add_run_rows(std::vector<Setting>& rows) {
          .value = "NAME",
          .help = "Of the pictures' files: png, jpg, webp (lossless); each holds the recipe",
          .topic = Topic::results},
-        [](const std::string& text, RunSettings& run) {
-            run.format = one_choice("--format", text, picture_formats());
-        },
+        [](const std::string& text, RunSettings& run) { run.format = one_choice("--format", text, picture_formats()); },
         "png"));
     rows.push_back(run_row({.option = "--force",
                             .help = "Make pictures that exist, replace those of other recipes",

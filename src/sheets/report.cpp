@@ -128,8 +128,7 @@ std::vector<fs::path> find_pictures(const std::vector<fs::path>& places) {
         for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
             const std::string name = entry->path().filename().string();
             const bool shown = !name.starts_with('.') && !entry->path().stem().string().ends_with("_comp");
-            if (shown && is_picture(entry->path()) && entry->is_regular_file(error))
-                found.push_back(entry->path());
+            if (shown && is_picture(entry->path()) && entry->is_regular_file(error)) found.push_back(entry->path());
         }
         std::sort(found.begin(), found.end(),
                   [](const fs::path& a, const fs::path& b) { return natural_less(a.string(), b.string()); });

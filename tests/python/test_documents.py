@@ -1,6 +1,7 @@
 """README.md, CONTRIBUTING.md, CHANGELOG.md and docs/ against the program and the sources: links, paths, options, layers
 and figures."""
 
+import itertools
 import re
 import runpy
 import shlex
@@ -138,7 +139,8 @@ def test_named_options_exist(document):
             assert set(OPTION.findall(line)) <= of_all, line
         elif line.startswith("scripts/"):
             words = line.split()
-            command = next((word for word in words if word in commands()), None)  # that the script runs
+            runs = [word for before, word in itertools.pairwise(words) if not before.startswith("--")]
+            command = next((word for word in runs if word in commands()), None)  # that the script runs
             own, _, passed = line.partition(f" {command} ") if command else (line, "", "")
             assert set(OPTION.findall(own)) <= options_of_scripts(), line
             assert not command or set(OPTION.findall(passed)) <= options_of(command), line

@@ -12,6 +12,7 @@ from checkpoints import TINY, make_checkpoint
 from conftest import leftovers, one_line_error
 from faults import needs_faults, with_fault
 from finished import pngs
+from sd_checkpoints import make_sd15
 from test_interrupts import make_slow_checkpoint, wait_until_it_listens
 
 # --- loops that had no end
@@ -64,20 +65,10 @@ def test_weights_that_get_shorter_while_they_are_loaded(diffapple):
     assert str(file) in line and "changed" in line
 
 
-def test_weights_that_are_swapped_between_their_digest_and_their_use(diffapple, tiny):
-    from checkpoints import copy_checkpoint
-
-    model = copy_checkpoint(tiny, diffapple.folder / "model")
-    other = make_checkpoint(diffapple.folder / "other", TINY, seed=5)
-    process = diffapple.start(
-        "ddpm", "--model", model, "--prompts", "-", stdin=subprocess.PIPE
-    )  # refused: ddpm takes no prompts
-    process.communicate(timeout=30)
-    from sd_checkpoints import make_sd15
-
+def test_weights_that_are_swapped_between_their_digest_and_their_use(diffapple):
     model = make_sd15(diffapple.folder / "sd")
     other = make_sd15(diffapple.folder / "sd_other", seed=3)
-    process = diffapple.start("sd15", "--model", model, "--steps", 1, "--prompts", "-", stdin=subprocess.PIPE)
+    process = diffapple.start("sd15", "--model", model, "--steps", 1, "--interactive", stdin=subprocess.PIPE)
     wait_until_it_listens(process)
     time.sleep(1)
     name = "unet/diffusion_pytorch_model.safetensors"

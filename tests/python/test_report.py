@@ -141,6 +141,9 @@ def test_show_takes_other_programs_texts_apart(diffapple):
     assert "a lovely cat,\nfat" in out and "negative prompt:\na dog" in out and re.search(r"Sampler +euler_a", out)
 
 
+WELL_QUOTED = re.compile(r'(?:[^"]|: "a, b"(?=,|$))*')
+
+
 def test_show_finds_what_a1111s_expression_finds(diffapple):
     rng = random.Random(0)
     pieces = [
@@ -154,6 +157,9 @@ def test_show_finds_what_a1111s_expression_finds(diffapple):
         picture = save_png(diffapple.folder / f"{number}.png", parameters=line)
         (report,) = diffapple.ok("show", picture, "--json").reports
         found = report["generation"]["settings"]
+        if not WELL_QUOTED.fullmatch(line):  # its expression goes on inside of the quotation marks, and finds more there
+            assert found.keys() <= expected.keys(), line
+            continue
         assert sorted(found) == sorted(expected), line
         for name, value in expected.items():
             if not value.startswith('"'):

@@ -46,7 +46,8 @@ TEST(GenerationText, OddLines) {
 }
 
 TEST(GenerationText, NothingIsInventedInsideAValue) {
-    EXPECT_EQ(find_generation_settings(R"(ab: "x, Seed: 3" y, cd: 1)"), (Settings{{"ab", R"("x, Seed: 3" y)"}, {"cd", "1"}}));
+    EXPECT_EQ(find_generation_settings(R"(ab: "x, Seed: 3" y, cd: 1)"),
+              (Settings{{"ab", R"("x, Seed: 3" y)"}, {"cd", "1"}}));
     EXPECT_EQ(find_generation_settings("Skip layers: [7, 8, 9], Eta: 0"),
               (Settings{{"Skip layers", "[7, 8, 9]"}, {"Eta", "0"}}));
     const std::string civitai = R"([{"type":"checkpoint","modelName":"a, Seed: 2]"},{"type":"lora"}])";
@@ -57,7 +58,8 @@ TEST(GenerationText, NothingIsInventedInsideAValue) {
 
 TEST(GenerationText, TemplatesStandBehindTheSettings) {
     const auto text = parse_generation_text(
-        "a red cat\nNegative prompt: dog\nSteps: 20, Seed: 1, Size: 3x4\nTemplate: a {red|blue} cat, Steps: 9, Seed: 8, "
+        "a red cat\nNegative prompt: dog\nSteps: 20, Seed: 1, Size: 3x4\nTemplate: a {red|blue} cat, Steps: 9, Seed: "
+        "8, "
         "Size: 1x1\nNegative Template: {dog|\ncow}");
     EXPECT_EQ(text.prompt, "a red cat");
     EXPECT_EQ(text.negative_prompt, "dog");
@@ -121,8 +123,9 @@ TEST(ForeignTexts, ComfyGraphsAreFollowed) {
 }
 
 TEST(ForeignTexts, OtherProgramsObjects) {
-    const auto invoke = found({{"invokeai_metadata", R"({"positive_prompt":"a","negative_prompt":"b","seed":1,"steps":2,)"
-                                                     R"("width":64,"height":32,"model":{"name":"m"},"cfg_scale":7.5})"}});
+    const auto invoke =
+        found({{"invokeai_metadata", R"({"positive_prompt":"a","negative_prompt":"b","seed":1,"steps":2,)"
+                                     R"("width":64,"height":32,"model":{"name":"m"},"cfg_scale":7.5})"}});
     EXPECT_EQ(invoke.program + invoke.prompt + invoke.negative_prompt, "InvokeAIab");
     EXPECT_EQ(invoke.setting("Model"), "m");
     EXPECT_EQ(invoke.setting("Size"), "64x32");
@@ -140,10 +143,11 @@ TEST(ForeignTexts, OtherProgramsObjects) {
                                 {"fooocus_scheme", "fooocus"}});
     EXPECT_EQ(fooocus.program + fooocus.prompt, "Fooocusa");
     EXPECT_EQ(fooocus.setting("Size"), "896x1152");
-    const auto draw = found({{"XML:com.adobe.xmp",
-                              "<x><exif:UserComment><rdf:Alt><rdf:li xml:lang=\"x-default\">{&quot;c&quot;:&quot;a &amp; "
-                              "b&quot;,&quot;uc&quot;:&quot;&quot;,&quot;seed&quot;:4}</rdf:li></rdf:Alt>"
-                              "</exif:UserComment></x>"}});
+    const auto draw =
+        found({{"XML:com.adobe.xmp",
+                "<x><exif:UserComment><rdf:Alt><rdf:li xml:lang=\"x-default\">{&quot;c&quot;:&quot;a &amp; "
+                "b&quot;,&quot;uc&quot;:&quot;&quot;,&quot;seed&quot;:4}</rdf:li></rdf:Alt>"
+                "</exif:UserComment></x>"}});
     EXPECT_EQ(draw.program + draw.prompt, "Draw Thingsa & b");
     EXPECT_EQ(draw.setting("Seed"), "4");
 }

@@ -196,8 +196,8 @@ TEST(Settings, RunsThatDifferInOneSettingDifferInRecipeAndName) {
 }
 
 TEST(Names, FoldersOfPromptsNeverMeet) {
-    const std::vector<std::string> prompts{"a b", "A B", "a_b", "\u00e9", "e\u0301", "x/y", "x:y", "x-y", "stra\u00dfe",
-                                           "STRASSE", "other one"};
+    const std::vector<std::string> prompts{"a b", "A B", "a_b",         "\u00e9",  "e\u0301",  "x/y",
+                                           "x:y", "x-y", "stra\u00dfe", "STRASSE", "other one"};
     const auto meeting = find_meeting_prompts(prompts);
     EXPECT_FALSE(meeting.contains("other one"));
     EXPECT_EQ(meeting.size(), prompts.size() - 1);

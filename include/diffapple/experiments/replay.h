@@ -55,8 +55,8 @@ struct Replay {
 /// in it is followed, and nothing is loaded before all that is checked.
 Replay replay_picture(const ReplaySettings& settings, Reporter& reporter);
 
-/// Makes the recipe's whole batch with the changes, as a run of its own (run_experiment): its pictures go to their usual
-/// places, where they are skipped or refused as a run's are. Throws as replay_picture.
+/// Makes the recipe's whole batch with the changes, as a run of its own (run_experiment): its pictures go to their
+/// usual places, where they are skipped or refused as a run's are. Throws as replay_picture.
 void make_variation(const ReplaySettings& settings, const Variation& variation, Reporter& reporter);
 
 }  // namespace diffapple

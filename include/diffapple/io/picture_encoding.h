@@ -13,8 +13,8 @@ namespace diffapple {
 const std::vector<std::string>& picture_formats();
 
 /// The bytes of a picture's file, of the kind that the ending of its name says (.jpg or .jpeg, .webp, else PNG). JPEG
-/// has quality 95 and whole colours (4:4:4), WebP is lossless. `text` has own_text_keyword and "parameters"; in JPEG and
-/// WebP the first goes to XMP, the second to EXIF's UserComment, as A1111 does it.
+/// has quality 95 and whole colours (4:4:4), WebP is lossless. `text` has own_text_keyword and "parameters"; in JPEG
+/// and WebP the first goes to XMP, the second to EXIF's UserComment, as A1111 does it.
 std::vector<std::byte> encode_picture(const std::filesystem::path& path, const Image& image,
                                       const std::vector<TextChunk>& text);
 

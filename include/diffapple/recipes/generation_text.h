@@ -13,7 +13,7 @@ namespace diffapple {
 /// A `parameters` text taken apart: the prompt's lines, from "Negative prompt:" on the negative prompt's, and a last
 /// line of settings.
 struct GenerationText {
-    std::string program;  ///< "A1111", "ComfyUI", ...
+    std::string program;                ///< "A1111", "ComfyUI", ...
     std::vector<std::string> keywords;  ///< of the texts that it was taken from
     std::string prompt, negative_prompt;
     std::vector<std::pair<std::string, std::string>> settings;  ///< in the text's order
@@ -24,8 +24,8 @@ struct GenerationText {
 
 /// What A1111's regular expression finds in a line: \s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$), as names and
 /// values without their quotation marks; but a value that begins with a quotation mark or a bracket reaches to where
-/// that closes (else to the line's end), so that nothing inside it is taken for a setting. Takes time in proportion to the line; bytes of other than ASCII characters
-/// count as letters.
+/// that closes (else to the line's end), so that nothing inside it is taken for a setting. Takes time in proportion to
+/// the line; bytes of other than ASCII characters count as letters.
 std::vector<std::pair<std::string, std::string>> find_generation_settings(const std::string& line);
 
 /// As A1111 reads it: when the last line has fewer than three settings it belongs to the prompt. Lines "Template:" and

@@ -18,11 +18,11 @@ struct PictureFacts {
     int64_t width = 0, height = 0;
     std::optional<Recipe> recipe;
     bool of_other_program = false;  ///< the recipe is what another program's text says, as far as names are the same
-    bool is_sheet = false;  ///< a contact sheet of other pictures
+    bool is_sheet = false;          ///< a contact sheet of other pictures
 };
 
-/// Reads them from a PNG, JPEG or WebP file; from other kinds of picture there is no recipe. Throws Error for what is no picture, is
-/// damaged, or has a recipe that cannot be trusted.
+/// Reads them from a PNG, JPEG or WebP file; from other kinds of picture there is no recipe. Throws Error for what is
+/// no picture, is damaged, or has a recipe that cannot be trusted.
 PictureFacts read_picture_facts(const std::filesystem::path& path);
 
 /// The files of a mixed list that could be read, in its order, without contact sheets, and why others could not.

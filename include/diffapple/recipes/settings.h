@@ -229,8 +229,10 @@ struct GivenOption {
 RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenOption>& given);
 RunSettings read_run(const StudyExperiment& experiment, const std::vector<GivenOption>& given, FileDigests& digests);
 
-/// Changes a run as options say. Throws as read_run.
+/// Changes a run as options say. Throws as read_run. Files that they name are identified afterwards, once all that can
+/// be known without reading them is.
 void apply_options(RunSettings& run, const std::vector<GivenOption>& given, FileDigests& digests);
+void identify_inputs(RunSettings& run, FileDigests& digests);
 
 /// Pictures that one run may make.
 constexpr size_t max_pictures_of_run = 100'000;

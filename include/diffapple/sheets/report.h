@@ -25,8 +25,8 @@ struct Report {
 /// id and file.
 Report make_report(const std::vector<PictureFacts>& pictures);
 
-/// Every picture (*.png, *.jpg, *.webp) below a folder, in the order of their paths, but not comparisons (*_comp.*), which show
-/// their picture once more; a name of something else stands for itself.
+/// Every picture (*.png, *.jpg, *.webp) below a folder, in the order of their paths, but not comparisons (*_comp.*),
+/// which show their picture once more; a name of something else stands for itself.
 std::vector<std::filesystem::path> find_pictures(const std::vector<std::filesystem::path>& places);
 
 /// As a CSV file (core/csv.h), with the header first.

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "diffapple/io/png.h"
-#include "diffapple/recipes/recipe.h"
 #include "diffapple/recipes/generation_text.h"
+#include "diffapple/recipes/recipe.h"
 
 namespace diffapple {
 
