@@ -41,10 +41,9 @@ int read_byte(unsigned char& byte) {
     constexpr int milliseconds = 100;
     for (;;) {
         pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
-        if (::poll(&input, 1, milliseconds) == 0) {
-            if (stop_was_requested()) return -1;
-            continue;
-        }
+        const int ready = ::poll(&input, 1, milliseconds);
+        if (stop_was_requested()) return -1;
+        if (ready <= 0) continue;
         const ssize_t count = ::read(STDIN_FILENO, &byte, 1);
         if (count == 1) return 1;
         if (count == 0 || errno != EINTR || stop_was_requested()) return -1;

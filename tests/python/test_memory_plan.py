@@ -108,8 +108,8 @@ def test_tiles_are_in_recipe_and_name(diffapple, checkpoint):
 
 def test_a_resumed_sweep_keeps_its_tiles(diffapple, checkpoint):
     """Whatever memory is free by now: else its second half would have other names, and its first be made again."""
-    sweep = ["--width", 512, "--height", 512, "--seed", "0,1", "--sheet", "off"]
-    first = run(diffapple, checkpoint, "--width", 512, "--height", 512, "--seed", 9)
+    sweep = ["--width", 768, "--height", 768, "--seed", "0,1", "--sheet", "off"]
+    first = run(diffapple, checkpoint, "--width", 768, "--height", 768, "--seed", 9)
     whole = planned(first)
     tiled = run(diffapple, checkpoint, *sweep, free=whole - 20_000_000)
     assert tiled.code == 0 and all(path.stem.endswith("_vae-tiling-on") for path in tiled.paths), tiled.err
@@ -121,7 +121,7 @@ def test_a_resumed_sweep_keeps_its_tiles(diffapple, checkpoint):
 
 
 def test_a_sweep_without_tiles_says_where_memory_is_too_short_to_go_on(diffapple, checkpoint):
-    sweep = ["--width", 512, "--height", 512, "--seed", "0,1", "--sheet", "off"]
+    sweep = ["--width", 768, "--height", 768, "--seed", "0,1", "--sheet", "off"]
     whole = run(diffapple, checkpoint, *sweep)
     (diffapple.folder / whole.paths[1]).unlink()
     short = run(diffapple, checkpoint, *sweep, free=planned(whole) - 20_000_000)
