@@ -303,12 +303,13 @@ void Experiment::keep_recorded_scheduler(const json& recorded) {
 /// As the batch uses it. An experiment that has a sampler of its own sets it by from_config, as the study does.
 json Experiment::scheduler_config(const BatchSettings& batch) const {
     const ModelTraits& traits = circumstances_.traits;
-    if (!repairs_scheduler_ || !traits.has_prompts || traits.is_xl) return scheduler_config_;
-    const bool by_experiment = batch.scheduler == circumstances_.experiment.scheduler;
-    return repair_scheduler_config(scheduler_config_, {.own = circumstances_.own_scheduler,
-                                                       .chosen = batch.scheduler,
-                                                       .swapped = by_experiment,
-                                                       .inpaints = batch.mask.given()});
+    if (!repairs_scheduler_) return scheduler_config_;
+    const SchedulerUse use{.own = circumstances_.own_scheduler,
+                           .chosen = batch.scheduler,
+                           .swapped = batch.scheduler == circumstances_.experiment.scheduler,
+                           .inpaints = batch.mask.given()};
+    const json config = config_for_other_class(scheduler_config_, use);
+    return traits.has_prompts && !traits.is_xl ? repair_scheduler_config(config, use) : config;
 }
 
 std::unique_ptr<Scheduler> Experiment::new_scheduler(const BatchSettings& batch) const {

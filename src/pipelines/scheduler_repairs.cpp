@@ -46,6 +46,41 @@ bool is_wrong_by_default(const Repair& repair, const SchedulerUse& use) {
 
 }  // namespace
 
+namespace {
+
+/// A value that a class replaces when it is made.
+struct Replacement {
+    std::vector<std::string> classes;
+    const char* key;
+    std::vector<std::string> foreign;
+    const char* own;
+};
+
+const std::vector<Replacement>& replacements() {
+    static const std::vector<Replacement> all{
+        {{"dpmsolver++", "dpmsolver++-single"}, "solver_type", {"logrho", "bh1", "bh2"}, "midpoint"},
+        {{"dpmsolver++", "dpmsolver++-single"}, "algorithm_type", {"deis"}, "dpmsolver++"},
+        {{"unipc"}, "solver_type", {"midpoint", "heun", "logrho"}, "bh2"},
+    };
+    return all;
+}
+
+bool contains(const std::vector<std::string>& texts, const json& value) {
+    return std::any_of(texts.begin(), texts.end(), [&](const std::string& text) { return value == text; });
+}
+
+}  // namespace
+
+json config_for_other_class(json config, const SchedulerUse& use) {
+    if (!use.own || *use.own == use.chosen) return config;
+    for (const Replacement& replacement : replacements()) {
+        const auto given = config.find(replacement.key);
+        if (given != config.end() && contains(replacement.classes, *use.own) && contains(replacement.foreign, *given))
+            *given = replacement.own;
+    }
+    return config;
+}
+
 json repair_scheduler_config(json config, const SchedulerUse& use) {
     for (const Repair& repair : repairs()) {
         if (!is_of(repair, use)) continue;

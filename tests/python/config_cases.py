@@ -488,6 +488,8 @@ def make_case(seed: int) -> Case:
     case.short = c.chance(0.3)
     if c.chance(0.25):
         case.swap = c.one(NAMES.values())
+    if case.swap == NAMES.get(case.configs["scheduler"]["_class_name"]):
+        case.swap = None  # to the program that is the checkpoint's own, not a new one by from_config
     own = case.configs["scheduler"]["_class_name"]
     if case.command == "sd15" and not case.swap and (own in OTHER_SCHEDULERS or NAMES[own] == "dpmsolver++"):
         case.swap = "dpmsolver++"  # which this command sets by itself, by from_config

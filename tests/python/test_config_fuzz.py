@@ -7,7 +7,7 @@ from config_cases import make_case
 from config_runs import run_case
 
 WANTED = 500  # that diffusers runs
-SLICE = [0, 2, 3, 4, 5]
+SLICE = [0, 2, 3, 4, 5, 7, 8, 9, 10, 12, 13, 14]
 
 
 @pytest.mark.parametrize("seed", SLICE)
@@ -30,3 +30,5 @@ def test_all_configs(tmp_path):
     assert not wrong, f"{len(wrong)} of {len(kinds)}:\n" + "\n\n".join(wrong)
     assert len(kinds) == WANTED
     assert kinds.count("equal") > 0.85 * WANTED  # a program that refuses all would pass, too
+    assert kinds.count("unstable") <= 0.03 * WANTED, kinds.count("unstable")
+    print({kind: kinds.count(kind) for kind in set(kinds)})

@@ -150,6 +150,15 @@ def test_the_recipe_holds_the_config_as_used(diffapple, copy_of):
     diffapple.ok("replay", picture, "--model", folder)
 
 
+@pytest.mark.parametrize("own, solver, swap", [
+    ("DPMSolverMultistepScheduler", "bh1", "unipc"),
+    ("UniPCMultistepScheduler", "heun", "dpmsolver++"),
+])
+def test_a_solver_that_its_own_class_replaces_is_not_handed_on(diffapple, copy_of, own, solver, swap):
+    folder = copy_of("sdxl", {"_class_name": own, "solver_type": solver, "interpolation_type": ...})
+    assert_parity(diffapple, "sdxl-turbo", folder, scheduler=swap)
+
+
 @pytest.mark.parametrize("wrong", ["PNDMScheduler", "NonsenseScheduler", None, ["scheduler", "Mine"]])
 def test_the_schedulers_class_is_the_indexs(diffapple, copy_of, wrong):
     changes = {"_class_name": ... if wrong is None else wrong, "timestep_spacing": "leading"}

@@ -1,4 +1,5 @@
-// What diffusers' Stable Diffusion pipelines change in a scheduler's config when they are loaded.
+// What diffusers changes in a scheduler's config when a pipeline is loaded: its class, and Stable Diffusion's
+// pipelines.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -20,5 +21,9 @@ struct SchedulerUse {
 /// is absent from the file but has a default in the checkpoint's own class is repaired, too; a swap (from_config)
 /// drops such a key again.
 nlohmann::json repair_scheduler_config(nlohmann::json config, const SchedulerUse& use);
+
+/// The config that another class than the checkpoint's own is made from, in any pipeline: DPM-Solver's and UniPC's
+/// __init__ replace each other's kinds of solver by their own default, so that from_config never sees them.
+nlohmann::json config_for_other_class(nlohmann::json config, const SchedulerUse& use);
 
 }  // namespace diffapple
