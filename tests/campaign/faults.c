@@ -9,12 +9,17 @@
  *   DIFFAPPLE_FAULT_LOG=FILE                 appends "calls N allocations N fired NAME" when the process ends
  *   DIFFAPPLE_FAULT_DISAGREE=1               lstat tells another inode than fstat
  *
+ * A memory fault ends in a line "faults: crashed in LIBRARY" before the process does: the first of its libraries, or the
+ * program, that is not glibc.
+ *
  * What glibc calls inside itself (fopen's open) passes by; fopen, fread and their kin are wrapped themselves. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -54,7 +59,28 @@ static void read_fault(void) {
     armed = 1;
 }
 
+/* Where the process crashed: a library that does not look at what malloc gave is told from the program's own fault. */
+static void tell_crash(int signal_number) {
+    void* frames[64];
+    const int count = backtrace(frames, 64);
+    const char* name = "?";
+    for (int i = 1; i < count; ++i) {  /* the first is this function */
+        Dl_info info;
+        if (!dladdr(frames[i], &info) || !info.dli_fname) continue;
+        name = strrchr(info.dli_fname, '/') ? strrchr(info.dli_fname, '/') + 1 : info.dli_fname;
+        if (strncmp(name, "libc.so", 7) && strncmp(name, "libdiffapple_faults", 19)) break;
+    }
+    const char* const parts[] = {"faults: crashed in ", name, "\n"};
+    for (size_t i = 0; i < 3; ++i)
+        if (write(STDERR_FILENO, parts[i], strlen(parts[i])) < 0) break;
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
 __attribute__((constructor)) static void begin(void) {
+    void* frame[1];
+    backtrace(frame, 1);  /* loads what it needs now, not in the handler */
+    signal(SIGSEGV, tell_crash);
     read_fault();
 }
 
