@@ -69,7 +69,7 @@ void print_models_table(const std::vector<ModelEntry>& models) {
         if (!model.note.empty()) lines.push_back(model.note);
     }
     const auto width = terminal_width(STDOUT_FILENO);
-    print_result(width ? fit_table(rows, *width, {"licence", "M2 memory*", "M2 it/s*"}) : format_table(rows));
+    print_result(width ? fit_table(rows, *width, {"licence", "M2 memory*", "M2 it/s*", "size"}) : format_table(rows));
     print_result("* quoted from the study (MacBook M2, 16 GB), not measured here; downloads need no login");
     for (const auto& line : lines) print_result("\n" + (width ? wrap_words(line, *width, 2) : line));
 }

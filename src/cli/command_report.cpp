@@ -58,10 +58,13 @@ void print_table(const Report& report, const std::string& experiment) {
         for (auto& value : row) std::replace(value.begin(), value.end(), '\n', ' ');
     }
     const auto width = terminal_width(STDOUT_FILENO);
-    const std::string title = experiment.empty() ? report.shared : experiment + ": " + report.shared;
+    std::string shared = report.shared;  // it names the experiment, too
+    if (const size_t at = shared.find(experiment + ", "); !experiment.empty() && at != std::string::npos)
+        shared.erase(at, experiment.size() + 2);
+    const std::string title = experiment.empty() ? shared : experiment + ": " + shared;
     print_result(width ? wrap_words(title, *width, 2) : title);
     print_result("");
-    print_result(width ? fit_table(rows, *width, {"device model", "peak MB", "seconds", "it/s", "file"})
+    print_result(width ? fit_table(rows, *width, {"device model", "peak MB", "file", "seconds", "it/s"})
                        : format_table(rows));
 }
 

@@ -6,7 +6,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "diffapple/cli/terminal.h"
 #include "diffapple/core/error.h"
@@ -110,6 +112,65 @@ std::string keep_end(const std::string& text, size_t most) {
     return begin == 0 ? text : "\u2026" + text.substr(begin);
 }
 
+/// How many characters all cells of a column begin with, to the end of a word; 0 where that is not worth a mark.
+size_t common_words(const std::vector<std::vector<std::string>>& rows, size_t column) {
+    constexpr size_t worth = 8;
+    if (rows.size() < 3) return 0;
+    const std::string& first = rows[1][column];
+    size_t common = first.size();
+    for (size_t i = 2; i < rows.size(); ++i) {
+        const std::string& cell = rows[i][column];
+        common = std::min(
+            common, static_cast<size_t>(std::mismatch(cell.begin(), cell.end(), first.begin(), first.end()).first -
+                                        cell.begin()));
+    }
+    if (common == first.size()) return 0;  // nothing would be left
+    const size_t blank = first.rfind(' ', common);
+    return blank == std::string::npos || blank < worth ? 0 : blank + 1;
+}
+
+/// Leaves out what tells no rows apart: the beginnings that prompts share, and folders.
+void leave_out_what_is_shared(std::vector<std::vector<std::string>>& rows) {
+    for (size_t column = 0; column < rows.front().size(); ++column) {
+        const bool paths = rows.front()[column] == "file";
+        const size_t common = paths ? 0 : common_words(rows, column);
+        for (size_t i = 1; i < rows.size(); ++i) {
+            std::string& cell = rows[i][column];
+            if (paths) cell = std::filesystem::path(cell).filename().string();
+            if (common > 0) cell = "\u2026" + cell.substr(common);
+        }
+    }
+}
+
+/// Cells of at most `width` characters a row, the longest columns cut.
+std::vector<std::vector<std::string>> cut_cells(std::vector<std::vector<std::string>> rows, size_t width) {
+    constexpr size_t least = 4;
+    auto widths = widths_of(rows);
+    while (table_width(widths) > width) {
+        const auto widest = std::max_element(widths.begin(), widths.end());
+        if (*widest <= least) break;
+        --*widest;
+    }
+    for (auto& row : rows)
+        for (size_t i = 0; i < row.size(); ++i)
+            if (count_characters(row[i]) > widths[i])
+                row[i] = i + 1 == row.size() ? keep_end(row[i], widths[i]) : shorten(row[i], widths[i] - 1);
+    return rows;
+}
+
+/// Whether rows that were different in a column still are.
+bool tells_apart(const std::vector<std::vector<std::string>>& rows, const std::vector<std::vector<std::string>>& cut) {
+    for (size_t column = 0; column < rows.front().size(); ++column) {
+        std::set<std::string> before, after;
+        for (size_t i = 0; i < rows.size(); ++i) {
+            before.insert(rows[i][column]);
+            after.insert(cut[i][column]);
+        }
+        if (after.size() < before.size()) return false;
+    }
+    return true;
+}
+
 }  // namespace
 
 std::string fit_table(std::vector<std::vector<std::string>> rows, size_t width,
@@ -117,27 +178,17 @@ std::string fit_table(std::vector<std::vector<std::string>> rows, size_t width,
     constexpr size_t least = 12;  // to which cells are cut before a column is left out
     for (auto& row : rows)
         for (auto& cell : row) cell = printable(cell);
-    const auto least_width = [&] {
+    if (table_width(widths_of(rows)) <= width) return format_table(rows);
+    leave_out_what_is_shared(rows);
+    for (const auto& name : expendable) {
         auto widths = widths_of(rows);
         for (auto& column : widths) column = std::min(column, least);
-        return table_width(widths);
-    };
-    for (const auto& name : expendable) {
+        if (rows.front().size() < 2 || (table_width(widths) <= width && tells_apart(rows, cut_cells(rows, width))))
+            break;
         const auto found = std::find(rows.front().begin(), rows.front().end(), name);
-        if (least_width() <= width || rows.front().size() < 2) break;
         if (found != rows.front().end()) remove_column(rows, static_cast<size_t>(found - rows.front().begin()));
     }
-    auto widths = widths_of(rows);
-    while (table_width(widths) > width) {
-        const auto widest = std::max_element(widths.begin(), widths.end());
-        if (*widest <= 4) break;
-        --*widest;
-    }
-    for (auto& row : rows)
-        for (size_t i = 0; i < row.size(); ++i)
-            if (count_characters(row[i]) > widths[i])
-                row[i] = i + 1 == row.size() ? keep_end(row[i], widths[i]) : shorten(row[i], widths[i] - 1);
-    return format_table(rows);
+    return format_table(cut_cells(std::move(rows), width));
 }
 
 }  // namespace diffapple

@@ -16,6 +16,17 @@ TEST(Output, TablesFitWhatTheyShow) {
     EXPECT_EQ(format_table({{"a\x1b", "b"}, {"x", "c"}}), "a\\x1b  b\nx      c");
 }
 
+TEST(Output, TablesKeepWhatTellsRowsApart) {
+    const std::string beginning = "a cat, fat, with ";
+    const std::string table = fit_table({{"prompt", "n", "file"},
+                                         {beginning + "brown fur", "1", "some/folder/n1.png"},
+                                         {beginning + "white fur", "1", "some/folder/n2.png"}},
+                                        30, {"file"});
+    EXPECT_NE(table.find("brown"), std::string::npos) << table;
+    EXPECT_NE(table.find("white"), std::string::npos) << table;
+    EXPECT_NE(table.find("n2.png"), std::string::npos) << table;
+}
+
 TEST(Output, TablesAreCutToAWidth) {
     const std::vector<std::vector<std::string>> rows{
         {"prompt", "n", "spare", "file"}, {std::string(60, 'p'), "1", "x", std::string(60, 'd') + "/end.png"}};
