@@ -87,6 +87,8 @@ private:
         const fs::path& out = run_.job_of(number).out;
         const auto place = [&](Naming naming) { return experiment_.path(out, settings, index, naming); };
         PlannedPicture picture{place(Naming::usual).string()};
+        if (may_have_the_studys_name(picture.path, place(Naming::study), settings, index))
+            picture.path = place(Naming::study).string();
         const fs::path older = place(Naming::older);
         const bool maybe_older = run_.format == "png" && older != picture.path && is_there(older);
         if (!is_there(picture.path) && !maybe_older) return picture;
@@ -101,6 +103,13 @@ private:
         picture.path = found.path.string();
         picture.skipped = found.existing && sweep && !run_.force;
         return picture;
+    }
+
+    /// Of one picture and one mask, until others have taken that name: then the names tell them apart.
+    bool may_have_the_studys_name(const fs::path& usual, const fs::path& study, const BatchSettings& settings,
+                                  int64_t index) const {
+        if (study == usual || run_.images.size() > 1 || !run_.jobs.empty()) return false;
+        return !is_there(study) || is_same_picture(study, experiment_.recipe(settings, index));
     }
 
     /// Throws what is wrong with the sampler's settings. It is made once for those that many batches share.

@@ -120,9 +120,10 @@ std::filesystem::path picture_path(const std::filesystem::path& out, const Batch
                                    const Circumstances& circumstances, Naming naming) {
     const StudyExperiment& experiment = circumstances.experiment;
     std::string name = study_name(batch, index, experiment.stem, naming);
+    const bool as_older = naming == Naming::older || (naming == Naming::study && experiment.inpaints);
     for (const Setting& row : settings()) {
         if (!row.suffix || !row.applies_to(experiment)) continue;
-        const auto& part = naming == Naming::older && row.older_suffix ? row.older_suffix : row.suffix;
+        const auto& part = as_older && row.older_suffix ? row.older_suffix : row.suffix;
         if (const std::string suffix = part(batch, circumstances); !suffix.empty()) name += "_" + suffix;
     }
     if (naming != Naming::older) name = file_name(name);

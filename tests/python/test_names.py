@@ -110,8 +110,8 @@ def test_pictures_of_earlier_versions_are_found(diffapple, checkpoint):
     for command, model, options, old in (
         ("sd15", checkpoint, ["--prompt", "a/b"], "sdv1_5_dpmsolver/a-b/seed42_n2_s7.5_model-model.png"),
         (
-            "sd2-inpaint", sd2, ["--prompt", "a bench", "--image", "photo.png", "--mask", "mask.png"],
-            "sdv2_inpaint/a_bench/seed42_n2_s7.5_model-sd2.png",
+            "sd2-inpaint", sd2, ["--prompt", "a/bench", "--image", "photo.png", "--mask", "mask.png"],
+            "sdv2_inpaint/a-bench/seed42_n2_s7.5_model-sd2.png",
         ),
     ):  # fmt: skip
         run = [command, "--model", model, "--steps", 2, *options, "--json"]
@@ -139,7 +139,10 @@ def test_another_mask_or_picture_is_another_name(diffapple):
             inputs = ["--image", f"{image}.png", "--mask", f"{hole}.png", "--prompt", "a"]
             paths += diffapple.ok("sd2-inpaint", "--model", sd2, "--steps", 2, *inputs).paths
     assert len(set(paths)) == 4
-    assert ["_image-one-" in path.name for path in paths] == [True, True, False, False]
+    # The first has the study's name, which needs no other.
+    assert ["_image-one-" in path.name for path in paths] == [False, True, False, False]
+    assert ["_image-two-" in path.name for path in paths] == [False, False, True, True]
+    assert paths[0].name == "seed42_n2_s7.5_model-sd2.png"
 
 
 def test_names_fit_with_every_option(diffapple):

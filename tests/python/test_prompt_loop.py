@@ -147,6 +147,10 @@ class Session:
         self.written = self.written.split(text, 1)[1]
 
     def type(self, text: str):
+        """The editor shows its prompt before it takes over the keys from the terminal."""
+        deadline = time.monotonic() + 60
+        while termios.tcgetattr(self.leader)[3] & termios.ICANON and time.monotonic() < deadline:
+            time.sleep(0.01)
         os.write(self.leader, text.encode())
 
     def end(self) -> tuple[int, list[str]]:

@@ -21,6 +21,7 @@ std::set<std::string> find_meeting_prompts(const std::vector<std::string>& promp
 
 enum class Naming {
     usual,
+    study,  ///< of an inpainting experiment the study's, without the picture and the mask that it needs
     apart,  ///< with a hash of the prompt in its folder's name: where another prompt has the usual folder
     older,  ///< of the versions up to recipe schema 2: their pictures are found there
 };
