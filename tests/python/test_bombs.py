@@ -15,7 +15,10 @@ from sd_checkpoints import make_sd15
 SECONDS, BYTES = 2.0, 500_000_000
 SMALL_RUN = ["--prompt", "a", "--steps", 2, "--strength", 0.5, "--width", 64, "--height", 64]
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak of a process has other units")
+pytestmark = [
+    pytest.mark.full,  # half a minute, and the default run has 25 for all
+    pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak of a process has other units"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from config_cases import make_case
 from config_runs import run_case
 
 WANTED = 500  # that diffusers runs
-SLICE = [0, 2, 3, 4, 5, 7, 8, 9, 10, 12, 13, 14]
+SLICE = [0, 2, 3, 5, 8]
 
 
 @pytest.mark.parametrize("seed", SLICE)

@@ -120,6 +120,7 @@ def test_a_resumed_sweep_keeps_its_tiles(diffapple, checkpoint):
     assert "1 of 2 batches are made already" in resumed.err and "the VAE works in tiles" in resumed.err
 
 
+@pytest.mark.full
 def test_a_sweep_without_tiles_says_where_memory_is_too_short_to_go_on(diffapple, checkpoint):
     sweep = ["--width", 768, "--height", 768, "--seed", "0,1", "--sheet", "off"]
     whole = run(diffapple, checkpoint, *sweep)

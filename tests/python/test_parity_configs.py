@@ -13,6 +13,7 @@ from pictures import mask, photo
 from sd_checkpoints import make_sd15, make_sdxl
 from sd_oracle import CATS, assert_equal, assert_parity, make, run
 
+
 STATISTICS = dict(latents_mean=[0.1, -0.2, 0.3, 0.05], latents_std=[1.1, 0.9, 0.7, 1.3])
 SETTINGS = {"steps": 3, "guidance": 4}
 

@@ -9,6 +9,8 @@ from conftest import leftovers
 from faults import needs_faults, with_fault
 from test_sweeps import pictures, sheets, state
 
+pytestmark = pytest.mark.full  # minutes, and the default run has 25 for all
+
 SWEEP = ["--steps", "60,80", "--seed", "0..5", "--batch-size", 2, "--json"]
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import PROGRAM, PROJECT
 
+pytestmark = pytest.mark.full  # minutes, and the default run has 25 for all
+
 SCRIPTS = PROJECT / "scripts" / "slurm"
 CONFIG = """
 ClusterName=test

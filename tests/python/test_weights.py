@@ -172,6 +172,7 @@ def test_300_000_surplus_tensors_take_little_time(diffapple, checkpoint):
     assert "300000 tensors" in result.err and len(result.err) < 3000
 
 
+@pytest.mark.full
 def test_missing_beside_300_000_surplus_tensors(diffapple, checkpoint):
     state = read_state(checkpoint) | {f"optimizer.state.{i}.exp_avg": torch.zeros(1) for i in range(300_000)}
     del state["conv_in.bias"]
