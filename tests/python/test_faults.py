@@ -49,6 +49,7 @@ def test_a_line_without_end(diffapple, tiny):
 # --- weights that change while they are read
 
 
+@pytest.mark.full
 def test_weights_that_get_shorter_while_they_are_loaded(diffapple):
     model = make_slow_checkpoint(diffapple.folder / "slow")
     file = model / "unet" / "diffusion_pytorch_model.safetensors"

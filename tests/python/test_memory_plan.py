@@ -131,7 +131,7 @@ def test_a_sweep_without_tiles_says_where_memory_is_too_short_to_go_on(diffapple
 
 
 def test_tiles_only_where_memory_is_short(diffapple, checkpoint):
-    size = ["--width", 1024, "--height", 1024]
+    size = ["--width", 768, "--height", 768]
     whole = run(diffapple, checkpoint, *size)
     assert "the VAE works in tiles" not in whole.err
     tiled = run(diffapple, checkpoint, *size, free=planned(whole) - 20_000_000)
