@@ -416,9 +416,10 @@ bool Experiment::is_any_made() const {
     for (size_t number = 0; number < batch_count(); ++number) {
         const BatchSettings settings = batch(number);
         for (int64_t index = 0; index < settings.pictures(); ++index) {
-            const auto file = path(run_.job_of(number).out, settings, index, Naming::usual);
-            if (is_file(file) && find_place(file, recipe(settings, index), /*force=*/true, IfExists::replace).existing)
-                return true;
+            for (const Naming naming : {Naming::usual, Naming::study, Naming::older}) {
+                const auto file = path(run_.job_of(number).out, settings, index, naming);
+                if (is_file(file) && is_same_picture(file, recipe(settings, index))) return true;
+            }
         }
     }
     return false;

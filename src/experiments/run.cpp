@@ -87,8 +87,9 @@ private:
         const fs::path& out = run_.job_of(number).out;
         const auto place = [&](Naming naming) { return experiment_.path(out, settings, index, naming); };
         PlannedPicture picture{place(Naming::usual).string()};
-        if (may_have_the_studys_name(picture.path, place(Naming::study), settings, index))
-            picture.path = place(Naming::study).string();
+        if (settings.mask.given() && run_.images.size() < 2 && run_.jobs.empty())
+            if (const fs::path study = place(Naming::study); is_free_for(study, settings, index))
+                picture.path = study.string();
         const fs::path older = place(Naming::older);
         const bool maybe_older = run_.format == "png" && older != picture.path && is_there(older);
         if (!is_there(picture.path) && !maybe_older) return picture;
@@ -105,11 +106,9 @@ private:
         return picture;
     }
 
-    /// Of one picture and one mask, until others have taken that name: then the names tell them apart.
-    bool may_have_the_studys_name(const fs::path& usual, const fs::path& study, const BatchSettings& settings,
-                                  int64_t index) const {
-        if (study == usual || run_.images.size() > 1 || !run_.jobs.empty()) return false;
-        return !is_there(study) || is_same_picture(study, experiment_.recipe(settings, index));
+    /// One picture and one mask have the study's name until others have taken it: then the names tell them apart.
+    bool is_free_for(const fs::path& file, const BatchSettings& settings, int64_t index) const {
+        return !is_there(file) || is_same_picture(file, experiment_.recipe(settings, index));
     }
 
     /// Throws what is wrong with the sampler's settings. It is made once for those that many batches share.
