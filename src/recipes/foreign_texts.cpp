@@ -8,6 +8,7 @@
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/utf8.h"
+#include "diffapple/io/json_fields.h"
 #include "diffapple/io/picture_info.h"
 #include "diffapple/recipes/generation_text.h"
 
@@ -19,18 +20,13 @@ using Found = std::optional<GenerationText>;
 
 /// An object; empty for what is none, or is nested absurdly.
 json object_in(const std::string& text) {
-    constexpr int max_depth = 64;
     constexpr size_t largest = 8 << 20;
     if (text.size() > largest) return json::object();
-    bool deep = false;
-    json parsed = json::parse(
-        text,
-        [&](int depth, json::parse_event_t, const json&) {
-            deep = deep || depth > max_depth;
-            return !deep;
-        },
-        /*allow_exceptions=*/false);
-    return !deep && parsed.is_object() ? parsed : json::object();
+    try {
+        return parse_json(text, "text");
+    } catch (const Error&) {
+        return json::object();
+    }
 }
 
 std::string shown(const json& value) {
