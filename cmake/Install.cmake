@@ -24,7 +24,7 @@ install(FILES "${sentencepiece_root}/LICENSE" DESTINATION share/diffapple/licens
 install(FILES LICENSE THIRD_PARTY_NOTICES.md DESTINATION share/diffapple)
 install(DIRECTORY models/ddpm-cat-demo DESTINATION share/diffapple/models)
 
-# What the program says of itself to shells and man, made by the program that was built.
+# What the program says of itself to shells and man, made by the program that was built; alone with --component shells.
 set(completions "${PROJECT_BINARY_DIR}/completion")
 add_custom_command(TARGET diffapple POST_BUILD
   COMMAND "${CMAKE_COMMAND}" -E make_directory "${completions}"
@@ -32,7 +32,7 @@ add_custom_command(TARGET diffapple POST_BUILD
   COMMAND diffapple completion zsh > "${completions}/_diffapple"
   COMMAND diffapple completion fish > "${completions}/diffapple.fish"
   COMMAND diffapple completion man > "${completions}/diffapple.1" VERBATIM)
-install(FILES "${completions}/diffapple" DESTINATION share/bash-completion/completions)
-install(FILES "${completions}/_diffapple" DESTINATION share/zsh/site-functions)
-install(FILES "${completions}/diffapple.fish" DESTINATION share/fish/vendor_completions.d)
-install(FILES "${completions}/diffapple.1" DESTINATION share/man/man1)
+install(FILES "${completions}/diffapple" DESTINATION share/bash-completion/completions COMPONENT shells)
+install(FILES "${completions}/_diffapple" DESTINATION share/zsh/site-functions COMPONENT shells)
+install(FILES "${completions}/diffapple.fish" DESTINATION share/fish/vendor_completions.d COMPONENT shells)
+install(FILES "${completions}/diffapple.1" DESTINATION share/man/man1 COMPONENT shells)

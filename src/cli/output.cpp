@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "diffapple/cli/terminal.h"
 #include "diffapple/core/error.h"
@@ -119,34 +120,92 @@ std::string keep_end(const std::string& text, size_t most) {
     return begin == 0 ? text : "\u2026" + text.substr(begin);
 }
 
-}  // namespace
-
-std::string fit_table(std::vector<std::vector<std::string>> rows, size_t width,
-                      const std::vector<std::string>& expendable) {
-    constexpr size_t least = 12;  // to which cells are cut before a column is left out
-    for (auto& row : rows)
-        for (auto& cell : row) cell = printable(cell);
-    const auto least_width = [&] {
-        auto widths = widths_of(rows);
-        for (auto& column : widths) column = std::min(column, least);
-        return table_width(widths);
-    };
-    for (const auto& name : expendable) {
-        const auto found = std::find(rows.front().begin(), rows.front().end(), name);
-        if (least_width() <= width || rows.front().size() < 2) break;
-        if (found != rows.front().end()) remove_column(rows, static_cast<size_t>(found - rows.front().begin()));
+/// How many bytes all cells of a column begin with, whole words and folders; 0 where that is not worth a mark.
+size_t common_beginning(const std::vector<std::vector<std::string>>& rows, size_t column) {
+    constexpr size_t worth = 8;
+    if (rows.size() < 3) return 0;
+    const std::string& first = rows[1][column];
+    size_t common = first.size();
+    for (size_t i = 2; i < rows.size(); ++i) {
+        const std::string& cell = rows[i][column];
+        const auto [end, ignored] = std::mismatch(cell.begin(), cell.end(), first.begin(), first.end());
+        common = std::min(common, static_cast<size_t>(end - cell.begin()));
     }
+    const size_t end = first.substr(0, common).find_last_of(" /");
+    return end == std::string::npos || end < worth || end + 1 == first.size() ? 0 : end + 1;
+}
+
+/// Leaves out what tells no rows apart: the beginnings that prompts and paths share.
+void leave_out_what_is_shared(std::vector<std::vector<std::string>>& rows) {
+    for (size_t column = 0; column < rows.front().size(); ++column) {
+        const size_t common = common_beginning(rows, column);
+        for (size_t i = 1; i < rows.size() && common > 0; ++i)
+            rows[i][column] = "\u2026" + rows[i][column].substr(common);
+    }
+}
+
+/// Cells of at most `width` characters a row, the longest columns cut.
+std::vector<std::vector<std::string>> cut_cells(std::vector<std::vector<std::string>> rows, size_t width) {
+    constexpr size_t least = 4;
     auto widths = widths_of(rows);
     while (table_width(widths) > width) {
         const auto widest = std::max_element(widths.begin(), widths.end());
-        if (*widest <= 4) break;
+        if (*widest <= least) break;
         --*widest;
     }
     for (auto& row : rows)
         for (size_t i = 0; i < row.size(); ++i)
             if (count_characters(row[i]) > widths[i])
                 row[i] = i + 1 == row.size() ? keep_end(row[i], widths[i]) : shorten(row[i], widths[i] - 1);
+    return rows;
+}
+
+/// Whether rows that were different in a column still are.
+bool tells_apart(const std::vector<std::vector<std::string>>& rows, const std::vector<std::vector<std::string>>& cut) {
+    for (size_t column = 0; column < rows.front().size(); ++column) {
+        std::set<std::string> before, after;
+        for (size_t i = 0; i < rows.size(); ++i) {
+            before.insert(rows[i][column]);
+            after.insert(cut[i][column]);
+        }
+        if (after.size() < before.size()) return false;
+    }
+    return true;
+}
+
+}  // namespace
+
+std::string wrap_table(std::vector<std::vector<std::string>> rows, size_t width) {
+    constexpr size_t least = 20, below = 4;
+    auto widths = widths_of(rows);
+    widths.back() = 0;
+    const size_t left = table_width(widths);
+    const bool beside = left + least <= width;
+    for (auto& row : rows) {
+        std::string& cell = row.back();
+        const bool fits = left + count_characters(cell) <= width;
+        if (!fits && !beside) cell = "\n" + std::string(below, ' ') + wrap_words(cell, width, below, below);
+        if (!fits && beside) cell = wrap_words(cell, width, left, left);
+    }
     return format_table(rows);
+}
+
+std::string fit_table(std::vector<std::vector<std::string>> rows, size_t width,
+                      const std::vector<std::string>& expendable) {
+    constexpr size_t least = 12;  // to which cells are cut before a column is left out
+    for (auto& row : rows)
+        for (auto& cell : row) cell = printable(cell);
+    if (table_width(widths_of(rows)) <= width) return format_table(rows);
+    leave_out_what_is_shared(rows);
+    for (const auto& name : expendable) {
+        auto widths = widths_of(rows);
+        for (auto& column : widths) column = std::min(column, least);
+        if (rows.front().size() < 2 || (table_width(widths) <= width && tells_apart(rows, cut_cells(rows, width))))
+            break;
+        const auto found = std::find(rows.front().begin(), rows.front().end(), name);
+        if (found != rows.front().end()) remove_column(rows, static_cast<size_t>(found - rows.front().begin()));
+    }
+    return format_table(cut_cells(std::move(rows), width));
 }
 
 }  // namespace diffapple

@@ -1,4 +1,5 @@
 // Rows of the table of settings: what a prompt is, and how it is read.
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/utf8.h"
 #include "diffapple/io/sha256.h"
 #include "setting_kinds.h"
@@ -130,7 +131,7 @@ void add_text_encoder_rows(std::vector<Setting>& rows) {
     skip.settle = [](BatchSettings& batch, const Circumstances& now) {
         if (batch.clip_skip > now.traits.skippable_text_layers)
             fail_usage("--clip-skip ", batch.clip_skip, ": this model's text encoder has ",
-                       now.traits.skippable_text_layers, " layers to leave out");
+                       counted(now.traits.skippable_text_layers, "layer"), " to leave out");
     };
     skip.write = [](const BatchSettings& batch, json& recipe) {
         if (batch.clip_skip > 0) put(recipe, "clip_skip", batch.clip_skip);

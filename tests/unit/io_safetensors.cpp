@@ -60,6 +60,17 @@ TEST_F(Safetensors, ReadsATensorWithoutCopyingIt) {
     EXPECT_TRUE(at::equal(stored.read(), at::tensor({1.5F, -2.0F}))) << "released pages come back";
 }
 
+TEST_F(Safetensors, ReadsATensorIntoMemoryOfTheCallers) {
+    const StoredTensor stored = open(one_tensor(kGoodFields), two_floats()).at("a");
+    const at::Tensor destination = at::zeros({1, 2});
+    stored.read_into(destination);
+    EXPECT_TRUE(at::equal(destination, at::tensor({1.5F, -2.0F}).view({1, 2})));
+    for (const at::Tensor& wrong : {at::zeros({3}), at::zeros({4}, at::kHalf), at::zeros({2, 2}).select(1, 0)})
+        EXPECT_TRUE(contains(error_of([&] { stored.read_into(wrong); }), "8 bytes of Float do not fit")) << wrong;
+    fs::resize_file(folder_.path() / "x.safetensors", 20);
+    EXPECT_TRUE(contains(error_of([&] { stored.read_into(destination); }), "cannot be read from byte"));
+}
+
 TEST_F(Safetensors, ATensorKeepsTheMappingAlive) {
     at::Tensor tensor;
     {
