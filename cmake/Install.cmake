@@ -5,13 +5,17 @@ set(origin "$<IF:$<PLATFORM_ID:Darwin>,@loader_path,$ORIGIN>")
 set_target_properties(diffapple PROPERTIES INSTALL_RPATH "${origin}/../lib")
 
 # LibTorch's libraries and their companions (libgomp, with a hash in its name; CUDA's packages beside torch/), and
-# nothing of the system.
-get_filename_component(libtorch_surroundings "${LIBTORCH_LIBRARY_DIR}/../.." REALPATH)
-string(REGEX REPLACE "([][+.*()^?|\\])" "\\\\\\1" libtorch_surroundings "${libtorch_surroundings}")
+# nothing of the system. Where a link leads to them, they may be found under either name.
+set(libtorch_libraries "")
+foreach(kind IN ITEMS ABSOLUTE REALPATH)
+  get_filename_component(surroundings "${LIBTORCH_LIBRARY_DIR}/../.." ${kind})
+  string(REGEX REPLACE "([][+.*()^?|\\])" "\\\\\\1" surroundings "${surroundings}")
+  list(APPEND libtorch_libraries "^${surroundings}/")
+endforeach()
 install(TARGETS diffapple
   RUNTIME_DEPENDENCIES
     PRE_EXCLUDE_REGEXES "^/usr/lib/" "^/System/" "^ld-linux" "^lib(c|m|dl|rt|pthread|stdc\\+\\+|gcc_s|cuda)\\.so"
-    POST_INCLUDE_REGEXES "^${libtorch_surroundings}/"
+    POST_INCLUDE_REGEXES ${libtorch_libraries}
     POST_EXCLUDE_REGEXES ".*"
   RUNTIME DESTINATION bin
   LIBRARY DESTINATION lib)

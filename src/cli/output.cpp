@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -120,28 +121,22 @@ std::string keep_end(const std::string& text, size_t most) {
     return begin == 0 ? text : "\u2026" + text.substr(begin);
 }
 
-/// How many bytes all cells of a column begin with, whole words and folders; 0 where that is not worth a mark.
-size_t common_beginning(const std::vector<std::vector<std::string>>& rows, size_t column) {
-    constexpr size_t worth = 8;
-    if (rows.size() < 3) return 0;
-    const std::string& first = rows[1][column];
-    size_t common = first.size();
-    for (size_t i = 2; i < rows.size(); ++i) {
-        const std::string& cell = rows[i][column];
-        const auto [end, ignored] = std::mismatch(cell.begin(), cell.end(), first.begin(), first.end());
-        common = std::min(common, static_cast<size_t>(end - cell.begin()));
-    }
-    const size_t end = first.substr(0, common).find_last_of(" /");
-    return end == std::string::npos || end < worth || end + 1 == first.size() ? 0 : end + 1;
+/// How many bytes two texts begin with alike.
+size_t common_beginning(const std::string& a, const std::string& b) {
+    return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
 }
 
-/// Leaves out what tells no rows apart: the beginnings that prompts and paths share.
-void leave_out_what_is_shared(std::vector<std::vector<std::string>>& rows) {
-    for (size_t column = 0; column < rows.front().size(); ++column) {
-        const size_t common = common_beginning(rows, column);
-        for (size_t i = 1; i < rows.size() && common > 0; ++i)
-            rows[i][column] = "\u2026" + rows[i][column].substr(common);
-    }
+/// A value of a column in at most so many characters: its beginning, or, where another value begins with the same, what
+/// stands from the word on in which they differ.
+std::string shorten_apart(const std::string& value, const std::set<std::string>& values, size_t most) {
+    const auto at = values.find(value);
+    size_t alike = at == values.begin() ? 0 : common_beginning(value, *std::prev(at));
+    if (std::next(at) != values.end()) alike = std::max(alike, common_beginning(value, *std::next(at)));
+    const bool shows_difference = count_characters(value.substr(0, alike)) + 2 <= most;
+    const size_t end_of_words = shows_difference ? std::string::npos : value.find_last_of(" /", alike - 1);
+    if (end_of_words == std::string::npos) return shorten(value, most - 1);
+    const std::string rest = "\u2026" + value.substr(end_of_words + 1);
+    return count_characters(rest) > most ? shorten(rest, most - 1) : rest;
 }
 
 /// Cells of at most `width` characters a row, the longest columns cut.
@@ -153,10 +148,18 @@ std::vector<std::vector<std::string>> cut_cells(std::vector<std::vector<std::str
         if (*widest <= least) break;
         --*widest;
     }
-    for (auto& row : rows)
-        for (size_t i = 0; i < row.size(); ++i)
-            if (count_characters(row[i]) > widths[i])
-                row[i] = i + 1 == row.size() ? keep_end(row[i], widths[i]) : shorten(row[i], widths[i] - 1);
+    for (size_t column = 0; column < widths.size(); ++column) {
+        std::set<std::string> values;
+        for (size_t i = 1; i < rows.size(); ++i) values.insert(rows[i][column]);
+        for (auto& row : rows) {
+            std::string& cell = row[column];
+            if (count_characters(cell) <= widths[column]) continue;
+            const bool is_title = &row == &rows.front(), is_last = column + 1 == widths.size();
+            cell = is_title  ? shorten(cell, widths[column] - 1)
+                   : is_last ? keep_end(cell, widths[column])
+                             : shorten_apart(cell, values, widths[column]);
+        }
+    }
     return rows;
 }
 
@@ -196,7 +199,6 @@ std::string fit_table(std::vector<std::vector<std::string>> rows, size_t width,
     for (auto& row : rows)
         for (auto& cell : row) cell = printable(cell);
     if (table_width(widths_of(rows)) <= width) return format_table(rows);
-    leave_out_what_is_shared(rows);
     for (const auto& name : expendable) {
         auto widths = widths_of(rows);
         for (auto& column : widths) column = std::min(column, least);

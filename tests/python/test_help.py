@@ -142,7 +142,9 @@ def test_installed_completions_and_man_page_are_found(diffapple):
         "man": f"man -M {share}/man -w diffapple",
     }
     found = {"bash": "diffapple", "zsh": "_diffapple", "fish": "--guidance", "man": str(share / places["man"])}
-    environment = {**diffapple.variables(), "XDG_DATA_DIRS": str(share)}
+    variables = diffapple.variables()
+    path = f"{PROGRAM.parent}:{variables['PATH']}"  # fish completes commands that exist
+    environment = {**variables, "XDG_DATA_DIRS": str(share), "PATH": path}
     for kind, call in calls.items():
         shell = "sh" if kind == "man" else kind
         if shutil.which(kind) and (kind != "bash" or loader.exists()):
