@@ -207,10 +207,10 @@ TEST_F(Safetensors, RejectsOverlapsHolesAndLeftovers) {
     EXPECT_REJECTS(pair(3, 8), "tensor 'b' starts at byte 3 of the data, not at 4");
     EXPECT_REJECTS(pair(5, 8), "tensor 'b' starts at byte 5 of the data, not at 4");
     EXPECT_REJECTS(pair(0, 4), "tensor 'b' starts at byte 0");
-    EXPECT_REJECTS(pair(4, 7), "has 1 bytes that belong to no tensor");
-    EXPECT_REJECTS(pair(4, 9), "tensor 'b' ends 1 bytes after the end of the file");
+    EXPECT_REJECTS(pair(4, 7), "has 1 byte of no tensor");
+    EXPECT_REJECTS(pair(4, 9), "tensor 'b' ends 1 byte after the end of the file");
     EXPECT_REJECTS("{" + tensor("a", 1, 8) + "}", "starts at byte 1 of the data, not at 0");
-    EXPECT_REJECTS("{}", "has 8 bytes that belong to no tensor");
+    EXPECT_REJECTS("{}", "has 8 bytes of no tensor");
 }
 
 TEST_F(Safetensors, RejectsOtherFiles) {
