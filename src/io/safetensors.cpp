@@ -130,8 +130,7 @@ void check_layout(std::vector<Entry>& entries, uint64_t data_bytes, const std::s
         }
         expected = entry.end;
     }
-    if (expected != data_bytes)
-        fail(where, ": has ", counted(data_bytes - expected, "byte"), " of no tensor");
+    if (expected != data_bytes) fail(where, ": has ", counted(data_bytes - expected, "byte"), " of no tensor");
 }
 
 std::vector<Entry> read_header(const MappedFile& file, const std::string& where) {
