@@ -556,6 +556,8 @@ Denoised Experiment::denoise(const BatchSettings& batch, Reporter& reporter) {
 
 Preview Experiment::preview(const BatchSettings& batch, const Scheduler& scheduler, Reporter& reporter) {
     if (run_.preview == 0) return {};
+    if (const size_t turns = scheduler.timesteps().size(); run_.preview >= turns)
+        preview_->explain_none(run_.preview, turns, reporter);
     const fs::path file = preview_path(path(run_.out, batch, 0, Naming::usual));
     return {.every = run_.preview,
             .show = [this, file, config = scheduler_config(batch), size = batch.size(), &scheduler, &reporter](

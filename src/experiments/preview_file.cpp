@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "diffapple/core/error.h"
 #include "diffapple/io/files.h"
@@ -26,6 +27,12 @@ Image side_by_side(const std::vector<Image>& pictures, Size size) {
 PreviewFile::~PreviewFile() {
     std::error_code ignored;
     if (!path_.empty()) std::filesystem::remove(path_, ignored);
+}
+
+void PreviewFile::explain_none(size_t every, size_t turns, Reporter& reporter) {
+    if (std::exchange(explained_, true)) return;
+    reporter.note(
+        concat("--preview ", every, ": there is none, where a picture has ", turns, turns == 1 ? " step" : " steps"));
 }
 
 void PreviewFile::write(const std::filesystem::path& path, const at::Tensor& pictures, Size final_size,

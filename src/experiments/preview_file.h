@@ -18,6 +18,8 @@ public:
     PreviewFile(const PreviewFile&) = delete;
     PreviewFile& operator=(const PreviewFile&) = delete;
 
+    /// Tells, once, that a batch of so many turns has none in between.
+    void explain_none(size_t every, size_t turns, Reporter& reporter);
     /// Writes the pictures of a batch, [N, C, h, w] in about [-1, 1], fp32, on the CPU, side by side; each is enlarged
     /// to half the size that it will have. The reporter is told of the first, and of one that cannot be written, which
     /// harms nothing else: then no more are.
@@ -25,7 +27,7 @@ public:
 
 private:
     std::filesystem::path path_;
-    bool failed_ = false;
+    bool failed_ = false, explained_ = false;
 };
 
 }  // namespace diffapple

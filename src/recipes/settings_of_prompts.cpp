@@ -46,6 +46,7 @@ Setting prompt_syntax_row() {
     row.read = [](const Texts& texts, RunSettings& run) {
         const bool weighted = one_choice("--prompt-syntax", texts.front(), {"plain", "weighted"}) == "weighted";
         run.batch.prompt_syntax = weighted ? PromptSyntax::weighted : PromptSyntax::plain;
+        require_weighted_texts(run.batch);  // which stand before this row: so bad lines of a file are named together
     };
     row.settle = [](BatchSettings& batch, const Circumstances&) { require_weighted_texts(batch); };
     row.write = [](const BatchSettings& batch, json& recipe) {

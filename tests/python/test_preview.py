@@ -131,6 +131,12 @@ def test_one_left_by_a_killed_run_is_no_picture_of_the_folder(diffapple, checkpo
     assert "preview" not in diffapple.ok("report", folder, "--csv", "-").out
 
 
+def test_too_few_steps_for_one_are_told_of(diffapple, checkpoints):
+    typed = ["sd15", "--model", checkpoints["sd15"], "--prompt", "a", "--steps", 3, "--preview"]
+    assert "--preview 3: there is none, where a picture has 3 steps" in diffapple.ok(*typed, 3).err
+    assert "there is none" not in diffapple.ok(*typed, 2).err
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "x"])
 def test_bad_numbers(diffapple, checkpoints, value):
     result = diffapple("sd15", "--model", checkpoints["sd15"], f"--preview={value}")
