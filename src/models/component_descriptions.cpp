@@ -153,8 +153,10 @@ ComponentDescription describe_tokenizer(const Checkpoint& checkpoint, const std:
                 },
             .load =
                 [read](const Placement&) {
-                    return std::make_shared<Tokenize>(
-                        [tokenizer = read()](const std::string& text) { return tokenizer.encode_padded(text); });
+                    const auto tokenizer = read();
+                    return std::make_shared<Tokenize>(Tokenize{
+                        .padded = [tokenizer](const std::string& text) { return tokenizer.encode_padded(text); },
+                        .weighted = [tokenizer](const WeightedPart& part) { return tokenize(tokenizer, part); }});
                 }};
 }
 

@@ -27,6 +27,41 @@ void require_second_encoder(Setting& row, std::optional<std::string> BatchSettin
     };
 }
 
+/// Where weights are read, every text of a batch must be one that can be.
+void require_weighted_texts(const BatchSettings& batch) {
+    if (batch.prompt_syntax == PromptSyntax::plain) return;
+    for (const auto& prompt : batch.prompts) parse_weighted_prompt(prompt);
+    for (const auto& text : {batch.negative_prompt, batch.prompt_2, batch.negative_prompt_2})
+        if (text) parse_weighted_prompt(*text);
+}
+
+Setting prompt_syntax_row() {
+    Setting row{.key = "prompt_syntax",
+                .option = "--prompt-syntax",
+                .value = "plain|weighted",
+                .help = "weighted: (cat:1.3), [dog], BREAK, and prompts of any length"};
+    row.topic = Topic::prompts;
+    row.with_prompts = true;
+    row.usual = [](const auto&) { return "plain"; };
+    row.read = [](const Texts& texts, RunSettings& run) {
+        const bool weighted = one_choice("--prompt-syntax", texts.front(), {"plain", "weighted"}) == "weighted";
+        run.batch.prompt_syntax = weighted ? PromptSyntax::weighted : PromptSyntax::plain;
+        require_weighted_texts(run.batch);  // which stand before this row: so bad lines of a file are named together
+    };
+    row.settle = [](BatchSettings& batch, const Circumstances&) { require_weighted_texts(batch); };
+    row.write = [](const BatchSettings& batch, json& recipe) {
+        if (batch.prompt_syntax == PromptSyntax::weighted) put(recipe, "prompt_syntax", "weighted");
+    };
+    row.restore = [](const JsonFields& recipe, BatchSettings& batch) {
+        const auto choice = settings_of(recipe).choice("prompt_syntax", {"plain", "weighted"}, "plain");
+        batch.prompt_syntax = choice == "weighted" ? PromptSyntax::weighted : PromptSyntax::plain;
+    };
+    row.suffix = [](const BatchSettings& batch, const Circumstances&) {
+        return batch.prompt_syntax == PromptSyntax::weighted ? "syntax-weighted" : "";
+    };
+    return row;
+}
+
 }  // namespace
 
 void add_prompt_row(std::vector<Setting>& rows) {
@@ -142,6 +177,7 @@ void add_text_encoder_rows(std::vector<Setting>& rows) {
         return batch.clip_skip > 0 ? concat("clip-skip-", batch.clip_skip) : "";
     };
     rows.push_back(skip);
+    rows.push_back(prompt_syntax_row());
 }
 
 }  // namespace diffapple::rows

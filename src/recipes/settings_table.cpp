@@ -475,6 +475,13 @@ void add_run_rows(std::vector<Setting>& rows) {
                             .help = "Part I of N of a sweep, as 1/8: every N-th batch, for job arrays",
                             .topic = Topic::results},
                            [](const std::string& text, RunSettings& run) { run.shard = parse_shard(text); }));
+    rows.push_back(run_row({.option = "--preview",
+                            .value = "N",
+                            .help = "Every N steps, the picture so far as preview.png beside the pictures' folders",
+                            .topic = Topic::results},
+                           [](const std::string& text, RunSettings& run) {
+                               run.preview = static_cast<size_t>(one_integer("--preview", text, 1, max_steps));
+                           }));
     rows.push_back(run_row(
         {.option = "--sheet",
          .value = "on|off",
