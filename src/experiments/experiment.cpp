@@ -26,6 +26,7 @@
 #include "diffapple/recipes/output_names.h"
 #include "diffapple/recipes/picture_facts.h"
 #include "diffapple/recipes/picture_file.h"
+#include "preview_file.h"
 #include "step_estimate.h"
 
 namespace diffapple {
@@ -79,7 +80,12 @@ Experiment::Experiment(const StudyExperiment& study, RunSettings run)
     identities_ = pipeline_->components().identify(placement().dtype == at::kHalf);
     read_start_latents();
     make_memory_plan();
+    if (run_.preview > 0 && !pipeline_->traits().has_preview)
+        fail_usage("--preview: the latents of this model are not those of SD or SDXL; leave it out");
+    preview_ = std::make_unique<PreviewFile>();
 }
+
+Experiment::~Experiment() = default;
 
 /// Throws where the checkpoint's own is to be taken and this program lacks it.
 BatchSettings Experiment::with_scheduler(BatchSettings settings) const {
@@ -115,7 +121,7 @@ namespace {
 /// Settings that a run may change while its model is open. Where others are, a new run has to be made.
 bool may_change(const Setting& row) {
     static const std::set<std::string> of_other_topics = {"negative_prompt", "negative_prompt_2", "clip_skip",
-                                                          "strength"};
+                                                          "prompt_syntax", "strength"};
     return row.topic == Topic::sampling || of_other_topics.contains(row.key);
 }
 
@@ -409,7 +415,8 @@ Prompt Experiment::prompt(const BatchSettings& batch, int64_t index) const {
     const std::string& text = batch.prompt_of(index);
     return {.text = text,
             .text_2 = circumstances_.traits.is_xl ? or_first(batch.prompt_2, text) : "",
-            .clip_skip = batch.clip_skip};
+            .clip_skip = batch.clip_skip,
+            .syntax = batch.prompt_syntax};
 }
 
 /// diffusers applies clip_skip to positive prompts only.
@@ -417,6 +424,7 @@ Prompt Experiment::negative_prompt(const BatchSettings& batch) const {
     const std::string text = batch.negative_prompt.value_or("");
     return {.text = text,
             .text_2 = circumstances_.traits.is_xl ? or_first(batch.negative_prompt_2, text) : "",
+            .syntax = batch.prompt_syntax,
             .zeros = circumstances_.traits.zeros_for_no_prompt && !batch.negative_prompt};
 }
 
@@ -480,8 +488,22 @@ Denoised Experiment::denoise(const BatchSettings& batch, Reporter& reporter) {
     const auto scheduler = new_scheduler(batch);
     warn_of_long_steps(batch, scheduler->timesteps().size(), reporter);
     NoiseSource noise(batch.seed, batch.generator);
-    return pipeline_->sample(request(batch), *scheduler, noise,
-                             [&](size_t done, size_t total) { reporter.turn(done, total); });
+    return pipeline_->sample(
+        request(batch), *scheduler, noise, [&](size_t done, size_t total) { reporter.turn(done, total); },
+        preview(batch, *scheduler, reporter));
+}
+
+Preview Experiment::preview(const BatchSettings& batch, const Scheduler& scheduler, Reporter& reporter) {
+    if (run_.preview == 0) return {};
+    if (const size_t turns = scheduler.timesteps().size(); run_.preview >= turns)
+        preview_->explain_none(run_.preview, turns, reporter);
+    const fs::path file = preview_path(path(run_.out, batch, 0, Naming::usual));
+    return {.every = run_.preview,
+            .show = [this, file, config = scheduler_config(batch), size = batch.size(), &scheduler, &reporter](
+                        const at::Tensor& output, const at::Tensor& sample, size_t index) {
+                const auto original = estimate_original(scheduler, config, output, sample, index);
+                preview_->write(file, pipeline_->preview(original), size, reporter);
+            }};
 }
 
 FinishedPictures Experiment::finish(const BatchSettings& batch, const Denoised& denoised, Reporter& reporter) {

@@ -115,9 +115,9 @@ void Experiment::explain_prompts(Reporter& reporter) const {
     for (const RunSettings* const part : run_.parts())
         for (const std::string& prompt : part->batch.prompts) {
             const std::string weight = prompt.size() < 10'000 ? weight_in(prompt) : "";
-            if (weight.empty()) continue;
+            if (weight.empty() || part->batch.prompt_syntax == PromptSyntax::weighted) continue;
             reporter.note(concat("prompts are read as plain text, as in diffusers: '", weight,
-                                 "' is no weight, but punctuation and a number"));
+                                 "' is no weight, but punctuation and a number; --prompt-syntax weighted reads it"));
             return;
         }
 }

@@ -87,12 +87,13 @@ void ClipTextModel::check(const at::Tensor& ids, const ClipTextRequest& request)
 
 namespace {
 
-/// [length, length]: 0 where the column's token is not after the row's, else minus infinity. Given explicitly, since
-/// mps leaked later tokens with its own causal flag in fp16.
-at::Tensor causal_mask(int64_t length, const at::Tensor& like) {
-    return at::full({length, length}, -std::numeric_limits<double>::infinity(), at::kFloat)
-        .triu_(1)
-        .to(like.device(), like.scalar_type());
+/// [length, length]: 0 where the column's token is seen and not after the row's, else minus infinity. Given explicitly,
+/// since mps leaked later tokens with its own causal flag in fp16.
+at::Tensor attention_mask(int64_t length, const std::vector<int64_t>& unseen, const at::Tensor& like) {
+    constexpr double nothing = -std::numeric_limits<double>::infinity();
+    const at::Tensor mask = at::full({length, length}, nothing, at::kFloat).triu_(1);
+    for (const int64_t column : unseen) mask.select(1, column).fill_(nothing);
+    return mask.to(like.device(), like.scalar_type());
 }
 
 }  // namespace
@@ -111,8 +112,7 @@ ClipTextOutput ClipTextModel::forward(const at::Tensor& ids, const ClipTextReque
     check(ids, request);
     const int64_t depth = encoder_->depth(), wanted = depth - request.layers_skipped;
     const at::Tensor embedded = embeddings_->forward(ids);
-    at::Tensor mask = causal_mask(ids.size(1), embedded);
-    if (request.seen) mask.slice(1, *request.seen).fill_(-std::numeric_limits<double>::infinity());
+    const at::Tensor mask = attention_mask(ids.size(1), request.unseen, embedded);
     const at::Tensor hidden = encoder_->forward(embedded, mask, 0, wanted);
     ClipTextOutput output{.hidden = request.final_norm ? final_layer_norm_->forward(hidden) : hidden};
     if (request.pooled) output.pooled = pool(encoder_->forward(hidden, mask, wanted, depth), ids);

@@ -88,7 +88,7 @@ ComponentDescription describe_network(const Component& component) {
     };
     description.load = [component](const Placement& placement) {
         auto model = load_model<Model, Config>(component, placement);
-        nn::pack_weights(*model);
+        nn::pack_weights(*model, nn::passes_that_repay_packing);
         return model;
     };
     watch_weights(description, component);
@@ -158,8 +158,10 @@ ComponentDescription describe_tokenizer(const Checkpoint& checkpoint, const std:
                 },
             .load =
                 [read](const Placement&) {
-                    return std::make_shared<Tokenize>(
-                        [tokenizer = read()](const std::string& text) { return tokenizer.encode_padded(text); });
+                    const auto tokenizer = read();
+                    return std::make_shared<Tokenize>(Tokenize{
+                        .padded = [tokenizer](const std::string& text) { return tokenizer.encode_padded(text); },
+                        .weighted = [tokenizer](const WeightedPart& part) { return tokenize(tokenizer, part); }});
                 }};
 }
 

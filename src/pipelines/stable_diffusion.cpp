@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "diffapple/models/safety_checker.h"
 #include "diffapple/pipelines/inpaint.h"
 #include "diffapple/pipelines/start_from_noise.h"
+#include "latent_preview.h"
 
 namespace diffapple {
 namespace {
@@ -70,7 +72,7 @@ std::vector<int64_t> StableDiffusion::latents_shape(int64_t pictures, Size size)
 void StableDiffusion::prepare(const std::vector<Prompt>& prompts, const OnLostText& on_lost_text) {
     const std::set<Prompt> distinct(prompts.begin(), prompts.end());
     // A run of many prompts must not gather their keys and values.
-    std::erase_if(contexts_, [&](const auto& item) { return !distinct.contains(item.first); });
+    std::erase_if(contexts_, [&](const auto& item) { return !distinct.contains(item.first.first); });
     std::erase_if(embeddings_, [&](const auto& item) { return !distinct.contains(item.first); });
     std::vector<Prompt> fresh;
     for (const auto& prompt : distinct)
@@ -135,10 +137,11 @@ Start StableDiffusion::start(const BatchRequest& request, const Scheduler& sched
     return start;
 }
 
-const nn::TextContext& StableDiffusion::context_of(const Prompt& prompt, UNet2DConditionModel& unet) {
-    const auto found = contexts_.find(prompt);
+const nn::TextContext& StableDiffusion::context_of(const Prompt& prompt, int64_t length, UNet2DConditionModel& unet) {
+    const auto key = std::pair(prompt, length);
+    const auto found = contexts_.find(key);
     if (found != contexts_.end()) return found->second;
-    return contexts_.emplace(prompt, unet.encode_text(embeddings_.at(prompt).hidden)).first->second;
+    return contexts_.emplace(key, unet.encode_text(embeddings_.at(prompt).hidden_of(length))).first->second;
 }
 
 /// SDXL's added embedding of the pooled texts and the sizes; undefined where there is none.
@@ -160,8 +163,10 @@ StableDiffusion::Conditioning StableDiffusion::condition(const BatchRequest& req
     std::vector<Prompt> prompts;
     if (request.guidance.active()) prompts.assign(request.prompts.size(), request.negative_prompt);
     prompts.insert(prompts.end(), request.prompts.begin(), request.prompts.end());
+    int64_t longest = 0;
+    for (const auto& prompt : prompts) longest = std::max(longest, embeddings_.at(prompt).hidden.size(1));
     std::vector<nn::TextContext> contexts;
-    for (const auto& prompt : prompts) contexts.push_back(context_of(prompt, unet));
+    for (const auto& prompt : prompts) contexts.push_back(context_of(prompt, longest, unet));
     return {.text = nn::TextContext::join(contexts),
             .added = embed_sizes(request, prompts, unet),
             .guidance = traits_.embeds_guidance ? unet.embed_guidance(request.guidance.scale) : at::Tensor()};
@@ -199,6 +204,10 @@ at::Tensor StableDiffusion::decode(const at::Tensor& latents) {
     auto joined = at::cat(pictures);
     end_stage(placement.device);
     return joined;
+}
+
+at::Tensor StableDiffusion::preview(const at::Tensor& latents) const {
+    return latents_to_rgb(latents.cpu(), config_.is_xl());
 }
 
 std::vector<bool> StableDiffusion::find_unsafe(const std::vector<Image>& pictures) {

@@ -58,10 +58,11 @@ Setting text_row(Setting row, std::optional<std::string> BatchSettings::*member,
 /// A file; recipe and name have its digest.
 Setting file_row(Setting row, InputFile BatchSettings::*member);
 
-/// One of two values by their names, the usual one first. Recipe and name tell the other one alone.
+/// One of two values by their names, the usual one first. Recipe and name tell the other one alone; `part` begins what
+/// stands in the name.
 template <typename Value>
 Setting two_choice_row(Setting row, Value BatchSettings::*member, const std::pair<std::string, Value>& usual,
-                       const std::pair<std::string, Value>& other) {
+                       const std::pair<std::string, Value>& other, const std::string& part) {
     const Texts names{usual.first, other.first};
     const auto value_of = [usual, other](const std::string& name) {
         return name == other.first ? other.second : usual.second;
@@ -77,8 +78,8 @@ Setting two_choice_row(Setting row, Value BatchSettings::*member, const std::pai
     row.restore = [key = row.key, member, names, value_of](const JsonFields& recipe, BatchSettings& batch) {
         batch.*member = value_of(settings_of(recipe).choice(key, names, names.front()));
     };
-    row.suffix = [key = row.key, member, other](const BatchSettings& batch, const Circumstances&) {
-        return batch.*member == other.second ? key + "-" + other.first : "";
+    row.suffix = [part, member, other](const BatchSettings& batch, const Circumstances&) {
+        return batch.*member == other.second ? part + "-" + other.first : "";
     };
     return row;
 }

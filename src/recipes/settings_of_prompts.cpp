@@ -28,6 +28,30 @@ void require_second_encoder(Setting& row, std::optional<std::string> BatchSettin
     };
 }
 
+/// Where weights are read, every text of a batch must be one that can be.
+void require_weighted_texts(const BatchSettings& batch) {
+    if (batch.prompt_syntax == PromptSyntax::plain) return;
+    for (const auto& prompt : batch.prompts) parse_weighted_prompt(prompt);
+    for (const auto& text : {batch.negative_prompt, batch.prompt_2, batch.negative_prompt_2})
+        if (text) parse_weighted_prompt(*text);
+}
+
+Setting prompt_syntax_row() {
+    Setting row = two_choice_row<PromptSyntax>({.key = "prompt_syntax",
+                                                .option = "--prompt-syntax",
+                                                .help = "weighted: (cat:1.3), [dog], BREAK, and prompts of any length"},
+                                               &BatchSettings::prompt_syntax, {"plain", PromptSyntax::plain},
+                                               {"weighted", PromptSyntax::weighted}, "syntax");
+    row.topic = Topic::prompts;
+    row.with_prompts = true;
+    row.read = [read = row.read](const Texts& texts, RunSettings& run) {
+        read(texts, run);
+        require_weighted_texts(run.batch);  // which stand before this row: so bad lines of a file are named together
+    };
+    row.settle = [](BatchSettings& batch, const Circumstances&) { require_weighted_texts(batch); };
+    return row;
+}
+
 }  // namespace
 
 void add_prompt_row(std::vector<Setting>& rows) {
@@ -143,6 +167,7 @@ void add_text_encoder_rows(std::vector<Setting>& rows) {
         return batch.clip_skip > 0 ? concat("clip-skip-", batch.clip_skip) : "";
     };
     rows.push_back(skip);
+    rows.push_back(prompt_syntax_row());
 }
 
 }  // namespace diffapple::rows

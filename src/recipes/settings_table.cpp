@@ -194,7 +194,7 @@ void add_dtype_row(std::vector<Setting>& rows) {
 void add_weights_row(std::vector<Setting>& rows) {
     Setting row = two_choice_row<WeightStorage>(
         {.key = "weights", .option = "--weights", .help = "Of UNet and text encoders; int8 takes less memory"},
-        &BatchSettings::weights, {"as-is", WeightStorage::as_is}, {"int8", WeightStorage::int8});
+        &BatchSettings::weights, {"as-is", WeightStorage::as_is}, {"int8", WeightStorage::int8}, "weights");
     row.topic = Topic::model;
     row.once = true;
     row.with_prompts = true;
@@ -235,7 +235,7 @@ void add_tiling_row(std::vector<Setting>& rows) {
 void add_generator_row(std::vector<Setting>& rows) {
     rows.push_back(two_choice_row<GeneratorKind>(
         {.key = "rng", .option = "--rng", .help = "Whose random generator the seed is for, on whatever device"},
-        &BatchSettings::generator, {"cpu", GeneratorKind::cpu}, {"cuda", GeneratorKind::cuda}));
+        &BatchSettings::generator, {"cpu", GeneratorKind::cpu}, {"cuda", GeneratorKind::cuda}, "rng"));
 }
 
 void add_eta_row(std::vector<Setting>& rows) {
@@ -440,6 +440,13 @@ void add_run_rows(std::vector<Setting>& rows) {
                             .help = "Part I of N of a sweep, as 1/8: every N-th batch, for job arrays",
                             .topic = Topic::results},
                            [](const std::string& text, RunSettings& run) { run.shard = parse_shard(text); }));
+    rows.push_back(run_row({.option = "--preview",
+                            .value = "N",
+                            .help = "Every N steps, the picture so far as preview.png beside the pictures' folders",
+                            .topic = Topic::results},
+                           [](const std::string& text, RunSettings& run) {
+                               run.preview = static_cast<size_t>(one_integer("--preview", text, 1, max_steps));
+                           }));
     rows.push_back(run_row(
         {.option = "--sheet",
          .value = "on|off",

@@ -20,6 +20,10 @@ RUNS = {
     "sdxl": ("sdxl-turbo", make_sdxl, ["--guidance", 3, "--guidance-rescale", 0.5]),
     "sd15_tiles": ("sd15", make_sd15, ["--vae-tiling", "on", "--width", 136, "--height", 104]),
     "sdxl_int8": ("sdxl-turbo", make_sdxl, ["--guidance", 3, "--weights", "int8"]),
+    "sdxl_weighted": (
+        *("sdxl-turbo", make_sdxl),
+        ["--guidance", 3, "--prompt-syntax", "weighted", "--prompt-2", "(a cat:0.5) BREAK (fog)"],
+    ),
     "sdxl_image": ("sdxl-turbo", make_sdxl, ["--image", "image.png", "--strength", 0.5]),
 }
 

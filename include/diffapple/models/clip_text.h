@@ -31,7 +31,7 @@ struct ClipTextRequest {
     int64_t layers_skipped = 0;   ///< `hidden` leaves out this many last layers: hidden_states[-(layers_skipped + 1)]
     bool final_norm = true;       ///< `hidden` passes through the final LayerNorm
     bool pooled = false;          ///< compute `pooled` too
-    std::optional<int64_t> seen;  ///< only these first tokens are attended to; absent: all
+    std::vector<int64_t> unseen;  ///< places of tokens that no other attends to
 };
 
 struct ClipTextOutput {
