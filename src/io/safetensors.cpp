@@ -198,9 +198,10 @@ StoredTensors open_safetensors(const std::filesystem::path& path) {
     for (const Entry& entry : entries) {
         StoredTensor stored{entry.dtype, entry.shape, entry.end - entry.begin, path, {}, {}, {}};
         const uint64_t offset = data_begin + entry.begin;
-        stored.read = [file, offset, stored] { return read_tensor(file, offset, stored); };
-        stored.read_into = [file, offset, stored](const at::Tensor& destination) {
-            read_into(*file, offset, stored, destination);
+        const auto described = std::make_shared<const StoredTensor>(stored);
+        stored.read = [file, offset, described] { return read_tensor(file, offset, *described); };
+        stored.read_into = [file, offset, described](const at::Tensor& destination) {
+            read_into(*file, offset, *described, destination);
         };
         stored.release = [file, offset, bytes = stored.bytes] {
             file->require_intact();

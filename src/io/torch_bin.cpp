@@ -123,8 +123,8 @@ StoredTensor describe(const ZipArchive& archive, const std::shared_ptr<MappedFil
     const auto elements = extent ? count_elements(view) : std::nullopt;
     if (!elements || (*elements > 0 && *extent > storage.elements)) fail(where, ": reaches beyond its storage");
 
-    StoredTensor stored{storage.dtype, view.sizes, static_cast<uint64_t>(*elements) * element_size, path, {}, {},
-                        [] {}};
+    StoredTensor stored{storage.dtype, view.sizes, static_cast<uint64_t>(*elements) * element_size, path, {}, {}, {}};
+    const auto described = std::make_shared<const StoredTensor>(stored);
     Source source{file, 0, 0, view.strides};
     if (stored.bytes > 0) {
         source.begin = archive.offset(record) + static_cast<uint64_t>(view.offset) * element_size;
@@ -132,14 +132,14 @@ StoredTensor describe(const ZipArchive& archive, const std::shared_ptr<MappedFil
         if (source.begin + source.bytes > file->size()) fail(where, ": its data is cut off");
     }
     if (at::geometry_is_contiguous(view.sizes, view.strides))
-        stored.read_into = [file, begin = source.begin, stored](const at::Tensor& destination) {
-            read_into(*file, begin, stored, destination);
+        stored.read_into = [file, begin = source.begin, described](const at::Tensor& destination) {
+            read_into(*file, begin, *described, destination);
         };
     stored.release = [file, begin = source.begin, touched = source.bytes] {
         file->require_intact();
         file->release(begin, touched);
     };
-    stored.read = [source, stored] { return read_view(source, stored); };
+    stored.read = [source, described] { return read_view(source, *described); };
     return stored;
 }
 
