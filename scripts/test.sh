@@ -2,8 +2,8 @@
 # Sets up (see setup.sh) and runs all tests. Ends with "N passed, N failed" and fails if anything did.
 #
 # usage: scripts/test.sh [--full] [options of setup.sh]
-#   --full  also the full-size models, clang-tidy, and the C++ tests and long fuzzing under the address and
-#           undefined-behaviour sanitizers (about an hour on 2 cores)
+#   --full  also the full-size models, the campaign of faults, kills and long runs, clang-tidy, and the C++ tests and
+#           long fuzzing under the address and undefined-behaviour sanitizers (about two hours on 2 cores)
 
 scripts=$(dirname -- "${BASH_SOURCE[0]}")
 . "$scripts/lib/common.sh"
@@ -64,6 +64,15 @@ sanitized_parts() {
     part fuzz-asan fuzz build-asan
 }
 
+# Faults, kills and long runs (docs/reliability.md). They put themselves before the C library, as Linux lets them.
+campaign() {
+    local name
+    [ "$(uname -s)" = Linux ] || return 0
+    for name in system_calls allocations kills soak; do
+        part "campaign-${name//_/-}" .venv/test/bin/python "tests/campaign/$name.py"
+    done
+}
+
 build_preset() { # PRESET
     cmake --preset "$1" -DLIBTORCH_ROOT="$(cache_entry build LIBTORCH_ROOT)" &&
         cmake --build --preset "$1" --parallel "$(parallel_jobs)"
@@ -82,6 +91,7 @@ main() {
     pytest_part python 'not full' 2
     if [ "$full" = yes ]; then
         pytest_part python-full full 0
+        campaign
         part tidy "$scripts/lint.sh" --tidy
         sanitized_parts
     fi

@@ -304,6 +304,66 @@ def test_hostile_recipes(studio, prompted, tmp_path):
     assert loaded == []
 
 
+# Just beyond what a recipe may ask for: (what it is a recipe of, the setting, its value, what the refusal names).
+CAPS = [
+    ("sd15", "steps", 10_001, "steps"),
+    ("sd15", "width", 8_193, "width"),
+    ("sd15", "height", 8_193, "height"),
+    ("sd15", "batch_size", 65, "batch_size"),
+    ("sd15", "batch", ["a"] * 65, "batch"),
+    ("sd15", "batch", ["a" * 20_001], "batch"),
+    ("sd15", "negative_prompt", "a" * 20_001, "negative_prompt"),
+    ("sd15", "guidance", 1000.5, "guidance"),
+    ("sd15", "clip_skip", 101, "clip_skip"),
+    ("sd15", "guidance_rescale", 1.5, "guidance_rescale"),
+    ("sd15", "eta", 1.5, "eta"),
+    ("sd15", "seed", 2**64, "seed"),
+    ("sd15", "rng", "mps", ""),
+    ("sd15", "weights", "int4", ""),
+    ("sd15", "vae_tiling", "some", ""),
+    ("image to image", "strength", 1.01, "strength"),
+    ("image to image", "image", "a" * 301, "image"),
+    ("crop", "mask_blur", 1001.0, "mask_blur"),
+    ("crop", "padding_mask_crop", 8_193, "padding_mask_crop"),
+    ("crop", "mask", "../mask.png", ""),
+    ("sdxl-turbo", "prompt_2", "a" * 20_001, "prompt_2"),
+    ("sdxl-turbo guided", "negative_prompt_2", "a" * 20_001, "negative_prompt_2"),
+    ("sdxl-turbo", "original_size", [8_193, 8], "original_size"),
+    ("sdxl-turbo", "target_size", [8, 8_193], "target_size"),
+    ("sdxl-turbo", "crop_top_left", [8_193, 0], ""),
+]
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(cap[0] for cap in CAPS))
+def test_caps_of_recipes_with_a_valid_id(studio, tmp_path, name):
+    """What a forged recipe may ask for is bounded, value by value, before anything is loaded."""
+    original = studio.folder / make(studio, *RUNS[name])[0]
+    for _, key, value, named in (cap for cap in CAPS if cap[0] == name):
+        picture = rewrite(original, tmp_path / "forged.png", settings(**{key: value}))
+        files = ["--image", "photo.png", "--mask", "mask.png"] if name == "crop" else []
+        files = ["--image", "photo.png"] if name == "image to image" else files
+        message = refused(studio, picture, *files, "--verbose", timeout=20)
+        assert named in message and "loaded" not in message and len(message) < 2000, (key, message[:300])
+
+
+def test_forged_recipes_in_other_commands(studio, prompted, tmp_path):
+    """Names, texts and numbers of any kind: shown, tabled and put on sheets, without a byte that a terminal obeys, and
+    nowhere but in the named place."""
+    folder = tmp_path / "forged"
+    folder.mkdir()
+    for number, change in enumerate(HOSTILE.values()):
+        rewrite(prompted, folder / f"{number}.png", change)
+    before = set(tmp_path.rglob("*"))
+    for command in (["report", folder], ["grid", "--out", tmp_path / "sheet.png", folder]):
+        result = studio(*command, timeout=60)
+        assert result.code in (0, 1), result.err[-500:]
+        assert not re.search(r"[\x00-\x08\x0b-\x1f]", result.out + result.err)
+    for picture in sorted(folder.iterdir()):
+        shown = studio("show", picture, timeout=20)
+        assert shown.code in (0, 1) and not re.search(r"[\x00-\x08\x0b-\x1f]", shown.out + shown.err)
+    assert set(tmp_path.rglob("*")) - before <= {tmp_path / "sheet.png"}
+
+
 def test_the_file_itself_is_never_changed(studio, cat):
     before = cat.read_bytes()
     for options in ([], ["--dtype", "bf16"], ["--quiet"], ["--verbose"]):

@@ -1,0 +1,11 @@
+// What the process says where it can do nothing else any more.
+#pragma once
+
+namespace diffapple {
+
+/// From now on, an exception that cannot reach main and a memory fault end in a line on stderr. Where memory ran out,
+/// the exit code is that of any failure; another memory fault ends the process by its signal, as without this. Files
+/// that are being written stay under their temporary names, which the next run removes.
+void install_last_words();
+
+}  // namespace diffapple
