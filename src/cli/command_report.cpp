@@ -27,7 +27,9 @@ struct Options {
 constexpr const char* standard_output = "-";
 
 std::string experiment_of(const PictureFacts& picture) {
-    return picture.recipe ? picture.recipe->determining.value("experiment", std::string()) : "";
+    if (!picture.recipe) return "";
+    const auto found = picture.recipe->determining.find("experiment");
+    return found != picture.recipe->determining.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 /// The pictures of each experiment, in the order in which they first appear.

@@ -31,8 +31,7 @@ Failure describe_failure(const std::exception& error) {
     if (const auto* const libtorch = dynamic_cast<const c10::Error*>(&error)) return describe_libtorch_error(*libtorch);
     if (const auto* const file = dynamic_cast<const std::filesystem::filesystem_error*>(&error))
         return {file->path1().string() + ": " + file->code().message(), ExitCode::failure};
-    return {"a library reports: " + first_line(error) +
-                " (is memory short? `diffapple selftest` checks this machine)",
+    return {"a library reports: " + first_line(error) + " (is memory short? `diffapple selftest` checks this machine)",
             ExitCode::failure};
 }
 

@@ -1,5 +1,5 @@
-// Nothing here allocates: memory may be what is missing. LibTorch's libraries (oneDNN, cpuinfo, the loops of OpenMP) use
-// what malloc gives without a look, or let bad_alloc leave a function that must not throw.
+// Nothing here allocates: memory may be what is missing. LibTorch's libraries (oneDNN, cpuinfo, the loops of OpenMP)
+// use what malloc gives without a look, or let bad_alloc leave a function that must not throw.
 #include "diffapple/cli/last_words.h"
 
 #include <unistd.h>
@@ -19,6 +19,8 @@ namespace diffapple {
 namespace {
 
 constexpr std::string_view out_of_memory_line = "diffapple: out of memory: there is not enough for this run\n";
+
+const char* volatile known_line = nullptr;
 
 void say(std::string_view line) {
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
@@ -40,13 +42,19 @@ void say(std::string_view line) {
 /// Memory that malloc could not give is used at and behind address 0, while errno still says so.
 extern "C" void handle_memory_fault(int signal, siginfo_t* info, void* /*context*/) {
     constexpr uintptr_t largest_offset = uintptr_t{1} << 32;
+    if (known_line) {
+        say(known_line);
+        std::_Exit(static_cast<int>(ExitCode::failure));
+    }
     if (errno == ENOMEM && reinterpret_cast<uintptr_t>(info->si_addr) < largest_offset) {
         say(out_of_memory_line);
         std::_Exit(static_cast<int>(ExitCode::failure));
     }
-    say("diffapple: crashed by a memory fault (a bug of the program or of LibTorch: please report it); pictures that were "
+    say("diffapple: crashed by a memory fault (a bug of the program or of LibTorch: please report it); pictures that "
+        "were "
         "saved are whole\n");
-    std::signal(signal, SIG_DFL);  // the same fault again ends the process
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);  // delivered when this returns
 }
 
 }  // namespace
@@ -61,6 +69,14 @@ void install_last_words() {
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigemptyset(&action.sa_mask);
     ::sigaction(SIGSEGV, &action, nullptr);
+}
+
+FaultMeans::FaultMeans(const char* line) {
+    known_line = line;
+}
+
+FaultMeans::~FaultMeans() {
+    known_line = nullptr;
 }
 
 }  // namespace diffapple

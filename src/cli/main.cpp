@@ -77,14 +77,24 @@ int parse_and_run(const std::vector<std::string>& typed) {
     return static_cast<int>(ExitCode::ok);
 }
 
+/// What LibTorch needs before anything is done. Its library for the processor's facts uses tables that it could not
+/// make where one of the system's files could not be read.
+void prepare() {
+    const diffapple::FaultMeans meaning(
+        "diffapple: the system's files about its processor (/proc/cpuinfo, /sys/devices/system/cpu) cannot be read, "
+        "and "
+        "LibTorch needs them\n");
+    diffapple::prepare_open_files();
+    diffapple::libtorch::silence_onednn();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     diffapple::install_last_words();
     diffapple::install_stop_handlers();
     try {
-        diffapple::prepare_open_files();
-        diffapple::libtorch::silence_onednn();
+        prepare();
         return parse_and_run({argv + 1, argv + std::max(argc, 1)});
     } catch (const std::exception& error) {
         const diffapple::Failure failure = diffapple::describe_failure(error);

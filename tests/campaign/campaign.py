@@ -26,8 +26,8 @@ PROGRAM = Path(os.environ.get("DIFFAPPLE", PROJECT / "build" / "diffapple"))
 FAULTS = PROGRAM.parent / "tests" / "libdiffapple_faults.so"
 
 #: Outcomes that are as they should be; any other makes a part fail.
-GOOD = ("clear errors", "right pictures", "interrupted")
-TIMEOUT = 60
+GOOD = ("clear errors", "right pictures", "interrupted", "ended before")
+TIMEOUT = 300
 
 
 @dataclass
@@ -193,7 +193,7 @@ class Counts:
     def add(self, outcome: str, what: str, detail: str = "") -> None:
         self.counter[outcome] += 1
         if outcome not in GOOD and self.counter[outcome] <= 50:
-            print(f"{self.title}: {outcome}: {what}: {' | '.join(detail.splitlines()[-2:])[:300]}", flush=True)
+            print(f"{self.title}: {outcome}: {what}: {' | '.join(filter(None, detail.splitlines()[-3:]))[:300]}", flush=True)
 
     def report(self, of: int) -> bool:
         """Prints the counts; whether all is well."""

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from campaign import PROGRAM, Place, in_new_place
@@ -24,6 +25,7 @@ def descriptors(pid: int) -> int:
 def watch(place: Place, title: str, arguments, count: int, prompts: bool) -> bool:
     """Runs the command and looks at it after every hundredth of its pictures."""
     place.clear()
+    began = time.monotonic()
     process = subprocess.Popen(
         [str(PROGRAM), *arguments],
         cwd=place.folder,
@@ -51,9 +53,9 @@ def watch(place: Place, title: str, arguments, count: int, prompts: bool) -> boo
     growth = settled[-1][0] - settled[0][0]
     files = {number for _, number in settled}
     print(
-        f"soak: {title}: {made} pictures, exit code {code}; resident memory {settled[0][0] >> 20} MiB after a tenth, "
-        f"{settled[-1][0] >> 20} MiB at the end, most {max(r for r, _ in settled) >> 20} MiB; "
-        f"descriptors {min(files)} to {max(files)}",
+        f"soak: {title}: {made} of {count} pictures, exit code {code}; resident memory {settled[0][0] >> 20} MiB after "
+        f"a tenth, {settled[-1][0] >> 20} MiB at the end, most {max(r for r, _ in settled) >> 20} MiB; "
+        f"descriptors {min(files)} to {max(files)} ({(time.monotonic() - began) / 60:.1f} min)",
         flush=True,
     )
     # A picture, its claim and a system file may be open at the moment of a look.
@@ -63,7 +65,7 @@ def watch(place: Place, title: str, arguments, count: int, prompts: bool) -> boo
 def run(count: int) -> bool:
     with in_new_place() as place:
         sweep = ["ddpm", "--model", "tiny", "--steps", "1", "--seed", f"0..{count - 1}", "--sheet", "off"]
-        lines = ["sd15", "--model", "small", "--steps", "1", "--interactive"]
+        lines = ["sd15", "--model", "small", "--steps", "1", "--interactive", "--width", "64", "--height", "64"]
         passed = [watch(place, "a sweep", sweep, count, False), watch(place, "--interactive", lines, count, True)]
     return all(passed)
 

@@ -317,7 +317,7 @@ CAPS = [
     ("sd15", "clip_skip", 101, "clip_skip"),
     ("sd15", "guidance_rescale", 1.5, "guidance_rescale"),
     ("sd15", "eta", 1.5, "eta"),
-    ("sd15", "seed", 2**64, "seed"),
+    ("sd15", "seed", 2**64, ""),  # to JSON no integer: already its id is another
     ("sd15", "rng", "mps", ""),
     ("sd15", "weights", "int4", ""),
     ("sd15", "vae_tiling", "some", ""),
@@ -346,22 +346,39 @@ def test_caps_of_recipes_with_a_valid_id(studio, tmp_path, name):
         assert named in message and "loaded" not in message and len(message) < 2000, (key, message[:300])
 
 
+def assert_harmless(result):
+    """Lines of a length that can be read, without a byte that a terminal obeys, and no exception's text."""
+    assert result.code in (0, 1), result.err[-500:]
+    assert "a library reports" not in result.err
+    for line in (result.out + result.err).split("\n"):
+        assert len(line) < 20_000 and not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", line), line[:200]
+
+
 def test_forged_recipes_in_other_commands(studio, prompted, tmp_path):
-    """Names, texts and numbers of any kind: shown, tabled and put on sheets, without a byte that a terminal obeys, and
-    nowhere but in the named place."""
+    """Names, texts and numbers of any kind are shown, tabled and put on sheets, and nothing is written elsewhere."""
     folder = tmp_path / "forged"
     folder.mkdir()
     for number, change in enumerate(HOSTILE.values()):
         rewrite(prompted, folder / f"{number}.png", change)
+    rewrite(prompted, tmp_path / "long.png", settings(**{"negative_prompt": "y" * 1_000_000, "prompt": "x" * 1_000_000}))
     before = set(tmp_path.rglob("*"))
-    for command in (["report", folder], ["grid", "--out", tmp_path / "sheet.png", folder]):
-        result = studio(*command, timeout=60)
-        assert result.code in (0, 1), result.err[-500:]
-        assert not re.search(r"[\x00-\x08\x0b-\x1f]", result.out + result.err)
-    for picture in sorted(folder.iterdir()):
-        shown = studio("show", picture, timeout=20)
-        assert shown.code in (0, 1) and not re.search(r"[\x00-\x08\x0b-\x1f]", shown.out + shown.err)
+    for places in ([folder], [tmp_path / "long.png"], [tmp_path / "long.png", prompted]):
+        assert_harmless(studio("report", *places))
+        assert_harmless(studio("grid", "--cell", 16, "--force", "--out", tmp_path / "sheet.png", *places))
     assert set(tmp_path.rglob("*")) - before <= {tmp_path / "sheet.png"}
+    assert Image.open(tmp_path / "sheet.png").height < 2000
+
+
+@pytest.mark.parametrize("name", ["model '\\x1b[2J\\x07'", "model 5", "deep", "nothing", "experiment type"])
+def test_forged_recipes_shown(studio, prompted, tmp_path, name):
+    assert_harmless(studio("show", rewrite(prompted, tmp_path / "forged.png", HOSTILE[name])))
+
+
+def test_long_texts_are_shown_up_to_a_bound(studio, prompted, tmp_path):
+    picture = save_png(tmp_path / "long.png", Image.open(prompted), parameters="y" * 1_000_000)
+    shown = studio.ok("show", picture)
+    assert len(shown.out) < 300_000 and "800000 more bytes; --json shows them" in shown.out
+    assert len(studio.ok("show", "--json", picture).reports[0]["text"]["parameters"]) == 1_000_000
 
 
 def test_the_file_itself_is_never_changed(studio, cat):

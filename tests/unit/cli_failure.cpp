@@ -43,7 +43,8 @@ TEST(Failure, OutOfMemoryHowEverItIsSaid) {
 }
 
 TEST(Failure, OfTheStandardLibrary) {
-    const std::string message = failure_of([] { throw std::runtime_error("could not create a primitive\nmore"); }).message;
+    const std::string message =
+        failure_of([] { throw std::runtime_error("could not create a primitive\nmore"); }).message;
     EXPECT_EQ(message,
               "a library reports: could not create a primitive (is memory short? `diffapple selftest` checks this "
               "machine)");

@@ -142,6 +142,19 @@ Recipe of_schema_1(Recipe recipe) {
     return recipe;
 }
 
+/// A parser with a callback, which is quadratic, takes many minutes.
+TEST(Recipes, OfVeryManyKeysAreReadInTime) {
+    Recipe wide;
+    for (int i = 0; i < 300'000; ++i) wide.known[std::to_string(i)] = 1;
+    EXPECT_NO_THROW(Recipe::from_text(wide.to_text(), "test"));
+}
+
+TEST(Recipes, OfDeepNestingOrKeysGivenTwiceAreRefused) {
+    const std::string deep = std::string(40, '[') + std::string(40, ']');
+    EXPECT_ERROR(Recipe::from_text(R"({"schema":2,"id":"","recipe":{},"known":)" + deep + "}", "x"), "nested deeper");
+    EXPECT_ERROR(Recipe::from_text(R"({"schema":2,"id":"","recipe":{"a":1,"a":2},"known":{}})", "x"), "given twice");
+}
+
 TEST(OlderSchemas, LeaveOutWhatIsNoDifference) {
     Recipe wanted = recipe(5);
     wanted.determining["schema"] = 2;
