@@ -63,13 +63,13 @@ list_targets() {
 }
 
 # Makes the corpus of a target from its folder in tests, its seeds and what earlier runs found.
-fuzz_target() { # PROGRAM TARGET SECONDS
+fuzz_target() { # PROGRAM TARGET
     local found=build-fuzz/corpus/$2 kept=tests/fuzz/corpus/$2 log=build-fuzz/$2.log
     local -a options=(-timeout=10 -rss_limit_mb=2048 -max_len=4096 -print_final_stats=1
         -artifact_prefix="build-fuzz/findings/$2-")
     mkdir -p "$found" "$kept" build-fuzz/findings
     "$1" --target="$2" --seeds="$found"
-    if ! "$1" --target="$2" "${options[@]}" -max_total_time="$3" "$found" "$kept" >"$log" 2>&1; then
+    if ! "$1" --target="$2" "${options[@]}" -max_total_time="$seconds" "$found" "$kept" >"$log" 2>&1; then
         say "fuzz: $2: FAILED: see $log"
         return 1
     fi
@@ -80,7 +80,7 @@ fuzz_target() { # PROGRAM TARGET SECONDS
 keep_smallest() { # PROGRAM TARGET
     local kept=tests/fuzz/corpus/$2
     mkdir -p "$kept.new"
-    "$1" --target="$2" -set_cover_merge=1 -max_len=1024 "$kept.new" "$kept" "build-fuzz/corpus/$2" >/dev/null 2>&1
+    "$1" --target="$2" -set_cover_merge=1 -use_counters=0 -max_len=1024 "$kept.new" "$kept" "build-fuzz/corpus/$2" >/dev/null 2>&1
     rm -rf "$kept" && mv "$kept.new" "$kept"
 }
 
@@ -91,8 +91,9 @@ main() {
     build_programs "$compiler" || die "cannot build the fuzz programs"
     targets=$(list_targets)
     seconds=$((minutes * 60 * jobs / $(wc -l <<<"$targets")))
+    export seconds
     export -f fuzz_target say
-    xargs -P "$jobs" -L 1 bash -c 'fuzz_target "$0" "$1" '"$seconds" <<<"$targets" | tee build-fuzz/summary
+    xargs -P "$jobs" -L 1 bash -c "fuzz_target \"\$0\" \"\$1\"" <<<"$targets" | tee build-fuzz/summary
     total=$(awk '/ executions/ { sum += $3 } END { print sum + 0 }' build-fuzz/summary)
     say "fuzz: $total executions of $(wc -l <<<"$targets") targets"
     if [ "$keep" = yes ]; then
