@@ -80,6 +80,8 @@ void print_tables(const std::vector<PictureFacts>& pictures) {
 bool write_files(const Report& report, const Options& options) {
     const bool csv_to_stdout = options.csv == standard_output;
     if (csv_to_stdout && options.as_json) fail_usage("--csv - and --json: stdout holds one of them");
+    for (const auto& file : {options.csv, options.html})
+        if (!file.empty()) remove_stale_temporary_files(std::filesystem::absolute(file).parent_path());
     if (!options.csv.empty() && !csv_to_stdout) write_file_atomically(options.csv, to_csv(report));
     if (!options.html.empty())
         write_file_atomically(options.html, to_html(report, std::filesystem::absolute(options.html).parent_path()));

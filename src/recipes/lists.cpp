@@ -44,7 +44,8 @@ std::vector<Integer> parse_integer_list(const std::string& option, const std::st
         if (last < first) fail_usage(option, ' ', quote(part), ": the range ends before it begins");
         // What follows is sound for the largest value of its type, too.
         const uint64_t steps = static_cast<uint64_t>(last) - static_cast<uint64_t>(first);
-        if (steps >= max_values - values.size()) fail_usage(option, ' ', quote(part), ": more than ", max_values, " values");
+        if (steps >= max_values - values.size())
+            fail_usage(option, ' ', quote(part), ": more than ", max_values, " values");
         for (uint64_t step = 0; step <= steps; ++step) {
             const auto value = static_cast<Integer>(static_cast<uint64_t>(first) + step);
             if (seen.insert(value).second) values.push_back(value);

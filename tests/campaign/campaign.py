@@ -28,6 +28,7 @@ FAULTS = PROGRAM.parent / "tests" / "libdiffapple_faults.so"
 #: Outcomes that are as they should be; any other makes a part fail.
 GOOD = ("clear errors", "right pictures", "interrupted", "ended before")
 TIMEOUT = 300
+UNTIL_SETTLED = 5.5  #: seconds: files that are younger are digested anew in each run
 
 
 @dataclass
@@ -89,7 +90,6 @@ class Place:
     def settle(self) -> None:
         """Makes every task once, so that the digests of its files are kept, and notes what it makes."""
         self.clear()
-        time.sleep(5.5)  # a file that is younger is digested anew in each run
         for task in self.tasks.values():
             code, out, err = self.run(task.arguments)
             assert code == 0, err
@@ -110,6 +110,7 @@ def make_place(folder: Path, names=("ddpm", "sd15")) -> Place:
         make_sd15(folder / "models" / "small")
         options = ["--model", "small", "--steps", "2", "--seed", "0,1", "--prompt", "a cat"]
         place.tasks["sd15"] = Task("sd15", ["sd15", *options])
+    time.sleep(UNTIL_SETTLED)
     place.settle()
     return place
 
@@ -217,21 +218,28 @@ def spread(items: list, start: int) -> list:
     return [items[at] for at in places if at < len(items)]
 
 
+def copies_of(place: Place, count: int) -> list[Place]:
+    """The place and others like it: one for each run at a time."""
+    places = [place]
+    for number in range(1, count):
+        copy = Place(place.folder.parent / f"copy{number}")
+        shutil.copytree(place.folder, copy.folder, symlinks=True)
+        copy.tasks = {name: Task(name, task.arguments) for name, task in place.tasks.items()}
+        places.append(copy)
+    time.sleep(UNTIL_SETTLED if count > 1 else 0)
+    for each in places:
+        each.settle()
+    return places
+
+
 def run_parts(place: Place, plan: list, options, disturb) -> None:
-    """Calls disturb(place, item) for a beginning of the spread plan, in several copies of the place at a time."""
+    """Calls disturb(place, item) for a beginning of the spread plan, in several places at a time."""
     began = time.monotonic()
     chosen = spread(plan, options.sample)[: options.runs or None]
     free = SimpleQueue()
-    for number in range(options.jobs):
-        copy = Place(place.folder.parent / f"copy{number}", {})
-        shutil.copytree(place.folder, copy.folder, symlinks=True)
-        copy.tasks = {name: Task(name, task.arguments) for name, task in place.tasks.items()}
+    for copy in copies_of(place, options.jobs):
         free.put(copy)
-    copies = [free.get() for _ in range(options.jobs)]
     with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(Place.settle, copies))
-        for copy in copies:
-            free.put(copy)
 
         def work(item) -> None:
             if options.minutes and time.monotonic() - began > 60 * options.minutes:
