@@ -62,7 +62,10 @@ void run(const Options& options, const CLI::App& command) {
     for (const char* const option : {"--out", "--force"})
         if (command.count(option) > 0) fail_usage(option, ": belongs to --set");
     const Replay replay = replay_picture(settings, reporter);
-    if (!options.save.empty()) save_picture(options.save, replay.image, replay.recipe);
+    if (!options.save.empty()) {
+        remove_stale_temporary_files(std::filesystem::absolute(options.save).parent_path());
+        save_picture(options.save, replay.image, replay.recipe);
+    }
     options.verbosity.json ? print_json(to_json(file, replay)) : print_result(describe(file, replay));
     if (!replay.same())
         throw Error(file + ": the picture made again differs from the file; `diffapple selftest` checks this machine",

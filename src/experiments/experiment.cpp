@@ -77,7 +77,11 @@ Experiment::Experiment(const StudyExperiment& study, RunSettings run)
     circumstances_.format = run_.format;
     find_meeting_prompts();
     check_inputs();
-    identities_ = pipeline_->components().identify(placement().dtype == at::kHalf);
+    const auto dtypes = pipeline_->dtypes();
+    identities_ = pipeline_->components().identify(placement().dtype, [&](const std::string& component) {
+        const auto found = dtypes.find(component);
+        return found == dtypes.end() ? placement().dtype : found->second;
+    });
     read_start_latents();
     make_memory_plan();
     if (run_.preview > 0 && !pipeline_->traits().has_preview)
@@ -275,6 +279,7 @@ Recipe Experiment::recipe(const BatchSettings& batch, int64_t index) const {
     for (const auto& [component, identity] : identities_) {
         if (!identity.weights.empty()) weights[component] = identity.weights;
         if (!identity.config.empty()) configs[component] = identity.config;
+        if (!identity.weights_before.empty()) recipe.weights_before[component] = identity.weights_before;
         if (!identity.config_schema_1.empty()) recipe.configs_of_schema_1[component] = identity.config_schema_1;
     }
     determining["model"]["weights"] = weights;

@@ -218,8 +218,7 @@ void apply_change(RecipeRun& found, const std::string& text, FileDigests& digest
 
 void require_same_weights(const Recipe& original, const Recipe& made, const std::string& where) {
     const auto weights = "/model/weights"_json_pointer;
-    const json& determining = original.determining;
-    if (determining.contains(weights) && determining.at(weights) == made.determining.at(weights)) return;
+    if (current_weights(original, made) == made.determining.at(weights)) return;
     fail(where, ": the model here has other weights than the one that it was made with; give that by --model");
 }
 

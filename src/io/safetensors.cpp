@@ -138,7 +138,7 @@ std::vector<Entry> read_header(const MappedFile& file, const std::string& where)
     const uint64_t size = header_size(file, where);
     const std::string text(reinterpret_cast<const char*>(file.data()) + sizeof size, size);
     if (!text.starts_with('{')) fail(where, ": is not a safetensors file: its header is not a JSON object");
-    const json header = parse_json(text, where, /*unique_keys=*/true);
+    const json header = parse_json(text, where, {.strict = true});
     std::vector<Entry> entries;
     for (const auto& [name, description] : header.items()) {
         if (name == metadata_key) {

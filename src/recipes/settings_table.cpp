@@ -341,7 +341,7 @@ Shard parse_shard(const std::string& text) {
     constexpr int64_t max_shards = 100'000;
     const size_t slash = text.find('/');
     if (slash == std::string::npos || text.find_first_not_of("0123456789/") != std::string::npos)
-        fail_usage("--shard '", text, "': expected I/N, as 1/8 to 8/8");
+        fail_usage("--shard ", quote(text), ": expected I/N, as 1/8 to 8/8");
     Shard shard;
     shard.count = one_integer("--shard", text.substr(slash + 1), 1, max_shards);
     shard.number = one_integer("--shard", text.substr(0, slash), 1, shard.count);

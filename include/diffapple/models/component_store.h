@@ -33,6 +33,7 @@ struct ComponentSize {
 /// sha256 of whatever of a component determines a picture, for recipes; "" for what it does not have.
 struct ComponentIdentity {
     std::string weights;          ///< of its weight files
+    std::string weights_before;   ///< what earlier versions said instead, where that is something else
     std::string config;           ///< of its config, or of the files that stand for one (a tokenizer's)
     std::string config_schema_1;  ///< what recipes of schema 1 say instead; "": they leave the component out
 };
@@ -61,8 +62,10 @@ public:
     explicit ComponentStore(std::vector<ComponentDescription> components);
 
     bool has(const std::string& name) const;
-    /// Of every component that has one, by its name.
-    std::map<std::string, ComponentIdentity> identify(bool prefer_half) const;
+    /// Of every component that has one, by its name: of the files that are read where it computes in `dtype_of` its
+    /// name. Earlier versions looked at the files for the dtype of the run, `dtype`, whatever the component had.
+    std::map<std::string, ComponentIdentity> identify(
+        c10::ScalarType dtype, const std::function<c10::ScalarType(const std::string& name)>& dtype_of) const;
     /// Throws Error for the first component whose files do not fit. Reads no weights.
     void check(const std::function<Placement(const std::string& name)>& placement_of);
     /// What the check found that the user should know, though it is no error.
