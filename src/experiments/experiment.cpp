@@ -505,7 +505,8 @@ void Experiment::prepare_prompts(const BatchSettings& batch, Reporter& reporter)
     pipeline_->prepare(prompts, [&](const std::string& lost, size_t limit) {
         constexpr size_t most_shown = 300;  // a pasted book is no message
         reporter.note(concat("The text encoder reads ", limit,
-                             " tokens; this end of the prompt is left out: ", shorten(lost, most_shown)));
+                             " tokens (--prompt-syntax weighted reads all); this end of the prompt is left out: ",
+                             shorten(lost, most_shown)));
     });
 }
 
