@@ -15,6 +15,7 @@ jpeglib.h              libjpeg-dev          jpeg-turbo
 png.h                  libpng-dev           libpng
 webp/demux.h           libwebp-dev          webp
 histedit.h             libedit-dev          -
+hwy/highway.h          libhwy-dev           highway
 gtest/gtest.h          libgtest-dev         googletest
 '
 

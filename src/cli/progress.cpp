@@ -83,12 +83,12 @@ void ConsoleReporter::begin_batch(const std::string& label) {
     ++batch_number_;
     label_ = batches_ > 1 ? concat(batch_number_, '/', batches_, "  ", label) : label;
     turns_before_ = turns_done_;
-    batch_start_ = Clock::now();
 }
 
 void ConsoleReporter::turn(size_t done, size_t total) {
     turns_done_ = turns_before_ + done;
-    if (verbosity_.quiet) return;
+    if (done == 0) loop_start_ = Clock::now();
+    if (done == 0 || verbosity_.quiet) return;
     const auto now = Clock::now();
     const bool last = turns_done_ >= turns_;
     if (!last && now - last_shown_ < (terminal_ ? Clock::duration(bar_interval) : Clock::duration(line_interval)))
@@ -99,14 +99,14 @@ void ConsoleReporter::turn(size_t done, size_t total) {
     bar_shown_ = terminal_;
 }
 
-/// Turns and it/s of the batch, time of the whole run, which counts loading and decoding too.
+/// Turns and it/s of the batch's loop; time of the whole run, which counts loading and decoding too.
 std::string ConsoleReporter::status(size_t done, size_t total) const {
     const auto seconds_since = [](Clock::time_point start) {
         return std::max(std::chrono::duration<double>(Clock::now() - start).count(), 1e-9);
     };
     const double elapsed = seconds_since(run_start_);
     const double left = elapsed / static_cast<double>(turns_done_) * static_cast<double>(turns_ - turns_done_);
-    return concat(done, '/', total, "  ", format_rate(static_cast<double>(done) / seconds_since(batch_start_)), "  ",
+    return concat(done, '/', total, "  ", format_rate(static_cast<double>(done) / seconds_since(loop_start_)), "  ",
                   format_duration(elapsed), turns_done_ < turns_ ? " (" + format_duration(left) + " left)" : "");
 }
 

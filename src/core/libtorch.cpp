@@ -2,6 +2,7 @@
 #include "diffapple/core/libtorch.h"
 
 #include <ATen/ATen.h>
+#include <ATen/TensorIterator.h>
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/detail/CUDAHooksInterface.h>
@@ -196,6 +197,16 @@ void reset_peak_memory(c10::Device device) {
         c10::getDeviceAllocator(device.type())->resetPeakStats(index_of(device));
         return true;
     });
+}
+
+void run_in_parallel(int64_t tasks, const std::function<void(int64_t begin, int64_t end)>& run) {
+    // An iterator over a byte for each task, of which nothing but its place is used.
+    auto bytes = at::empty({tasks}, at::kByte);
+    auto iterator = at::TensorIterator::nullary_op(bytes);
+    const auto* const first = static_cast<const char*>(bytes.data_ptr());
+    iterator.for_each(
+        [&](char** data, const int64_t* /*strides*/, int64_t count) { run(*data - first, *data - first + count); },
+        /*grain_size=*/1);
 }
 
 struct ZipArchive::Reader {

@@ -83,7 +83,7 @@ ComponentDescription describe_network(const Component& component) {
     };
     description.load = [component](const Placement& placement) {
         auto model = load_model<Model, Config>(component, placement);
-        nn::pack_weights(*model);
+        nn::pack_weights(*model, nn::passes_that_repay_packing);
         return model;
     };
     watch_weights(description, component);

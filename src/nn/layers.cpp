@@ -18,24 +18,24 @@ void Packable::replace(at::Tensor& weight, at::Tensor packed_weight) {
     packed_ = std::move(packed_weight);
 }
 
-void pack_weights(torch::nn::Module& module) {
+void pack_weights(torch::nn::Module& module, int after_passes) {
     for (const auto& part : module.modules()) {
         auto* const layer = dynamic_cast<Packable*>(part.get());
         const auto parameters = part->parameters(/*recurse=*/false);
-        if (layer && ops::packing_pays(parameters.front())) layer->pack_at_next_forward();
+        if (layer && ops::packing_pays(parameters.front())) layer->pack_after(after_passes);
     }
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) {
-    const auto& packed_weight = packed(weight, [&](const at::Tensor& plain) { return ops::pack_linear(plain, x); });
-    return packed_weight.defined() ? ops::packed_linear(x, packed_weight, bias) : ops::linear(x, usable_weight(), bias);
+    const auto& found = packable(weight, [&](const at::Tensor& plain) { return ops::pack_linear(plain, x); });
+    return found.defined() ? ops::packed_linear(x, found, bias) : ops::linear(x, usable_weight(), bias);
 }
 
 at::Tensor Conv2d::forward(const at::Tensor& x) {
-    const auto& packed_weight =
-        packed(weight, [&](const at::Tensor& plain) { return ops::pack_conv2d(plain, stride_, padding_, x); });
-    return packed_weight.defined() ? ops::packed_conv2d(x, packed_weight, bias, stride_, padding_)
-                                   : ops::conv2d(x, usable_weight(), bias, stride_, padding_);
+    const auto& found =
+        packable(weight, [&](const at::Tensor& plain) { return ops::pack_conv2d(plain, stride_, padding_, x); });
+    return found.defined() ? ops::packed_conv2d(x, found, bias, stride_, padding_)
+                           : ops::conv2d(x, usable_weight(), bias, stride_, padding_);
 }
 
 void WeightLayer::set_quantised(const QuantisedWeight& quantised) {

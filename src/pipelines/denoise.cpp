@@ -64,6 +64,7 @@ Denoised denoise(at::Tensor sample, Scheduler& scheduler, const Predict& predict
     noise.draw_ahead(scheduler.draws(), sample.sizes(), sample.device(), at::kFloat);
     end_stage(sample.device());
     synchronize(sample.device());
+    on_turn(0, turns);
     const auto start = Clock::now();
     TurnsInFlight in_flight(sample.device(), turns, on_turn);
     for (size_t index = 0; index < turns; ++index) {

@@ -52,7 +52,7 @@ private:
     size_t batches_ = 1, turns_ = 1;            ///< of the run
     size_t batch_number_ = 0;                   ///< of the batch that is being made, from 1
     size_t turns_before_ = 0, turns_done_ = 0;  ///< of the batches before it; of all
-    Clock::time_point run_start_, batch_start_, last_shown_;
+    Clock::time_point run_start_, loop_start_, last_shown_;
 };
 
 /// --json, --verbose and --quiet of a command.

@@ -15,7 +15,8 @@ namespace diffapple {
 /// for nothing: either would stop the device until the next turn is encoded.
 using Predict = std::function<at::Tensor(const at::Tensor& sample, size_t index)>;
 
-/// Called after each turn with the number of turns done and in all: done by the device, which works behind the caller.
+/// Called when the loop begins, and after each turn, with the number of turns done and in all: done by the device,
+/// which works behind the caller.
 using OnTurn = std::function<void(size_t done, size_t total)>;
 
 /// Replaces the sample after turn `index` of the loop's scheduler (inpainting); its result has the same shape.
