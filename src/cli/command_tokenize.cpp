@@ -10,6 +10,7 @@
 #include "diffapple/cli/options.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/models/checkpoint.h"
 #include "diffapple/text/clip_tokenizer.h"
@@ -25,8 +26,8 @@ struct Options {
 
 void warn_about_loss(const ClipTokenizer& tokenizer, const std::string& text, size_t count) {
     if (count <= static_cast<size_t>(tokenizer.max_length())) return;
-    print_message(concat("the model reads ", tokenizer.max_length(), " of these ", count,
-                         " tokens; it would lose: ", tokenizer.encode_padded(text).lost));
+    print_message(concat("the model reads ", tokenizer.max_length(), " of these ", counted(count, "token"),
+                         "; it would lose: ", tokenizer.encode_padded(text).lost));
 }
 
 void print_tokens(const ClipTokenizer& tokenizer, const std::string& text, bool as_json) {

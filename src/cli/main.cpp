@@ -60,7 +60,7 @@ int parse_and_run(const std::vector<std::string>& typed) {
     app.formatter(std::make_shared<diffapple::HelpFormatter>());
     app.footer(
         "Defaults may stand in ~/.config/diffapple/config.toml and in DIFFAPPLE_<OPTION>; `diffapple devices "
-        "--verbose` shows\nthose in use.");
+        "--verbose` shows those in use.");
     app.require_subcommand(1);
     add_commands(app);
     std::vector<diffapple::Default> defaults;

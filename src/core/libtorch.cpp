@@ -14,10 +14,6 @@
 #include <caffe2/serialize/inline_container.h>
 #include <dlfcn.h>
 #include <torch/headeronly/version.h>
-#ifdef __APPLE__
-#include <ATen/mps/MPSAllocatorInterface.h>
-#include <ATen/ops/from_blob.h>
-#endif
 
 #include <algorithm>
 #include <array>
@@ -164,26 +160,6 @@ std::shared_ptr<c10::Event> record_event(c10::Device device) {
 bool has_passed(const c10::Event& event) {
     return try_call([&] { return event.query(); }).value_or(true);
 }
-
-#ifdef __APPLE__
-
-at::Tensor host_alias(const at::Tensor& tensor) {
-    if (!tensor.is_mps() || !tensor.is_contiguous()) return {};
-    const auto alias = try_call([&] { return at::mps::getIMPSAllocator()->getHostAliasStorage(tensor.storage()); });
-    if (!alias) return {};
-    auto* const begin = static_cast<char*>(const_cast<void*>(alias->data())) +
-                        tensor.storage_offset() * static_cast<int64_t>(tensor.itemsize());
-    return at::from_blob(
-        begin, tensor.sizes(), [kept = *alias](void*) {}, at::TensorOptions().dtype(tensor.scalar_type()));
-}
-
-#else
-
-at::Tensor host_alias(const at::Tensor& /*tensor*/) {
-    return {};
-}
-
-#endif
 
 Memory memory(c10::Device device) {
     if (device.is_mps()) return mps_memory(device);

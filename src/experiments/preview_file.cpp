@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/picture_encoding.h"
 #include "diffapple/io/resample.h"
@@ -47,8 +48,7 @@ PreviewFile::~PreviewFile() {
 
 void PreviewFile::explain_none(size_t every, size_t turns, Reporter& reporter) {
     if (std::exchange(explained_, true)) return;
-    reporter.note(
-        concat("--preview ", every, ": there is none, where a picture has ", turns, turns == 1 ? " step" : " steps"));
+    reporter.note(concat("--preview ", every, ": there is none, where a picture has ", counted(turns, "step")));
 }
 
 void PreviewFile::write(const std::filesystem::path& path, const at::Tensor& pictures, Size final_size,

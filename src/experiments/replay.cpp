@@ -49,7 +49,7 @@ void choose_device(const ReplaySettings& wanted, BatchSettings& settings, Report
         try {
             find_device(settings.device);
         } catch (const Error&) {
-            reporter.note("The picture was made on " + made_on + ", which this machine lacks: another device is used.");
+            reporter.note("the picture was made on " + made_on + ", which this machine lacks: another device is used");
             settings.device = "auto";
         }
     }

@@ -15,6 +15,7 @@
 #include <tuple>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/json_fields.h"
@@ -89,8 +90,8 @@ Entry read_entry(const std::string& name, const json& description, const std::st
     const auto bytes = count_bytes(entry.shape, entry.dtype);
     if (!bytes) fields.reject("shape", "is too large to be true");
     if (*bytes != entry.end - entry.begin) {
-        fields.reject("data_offsets",
-                      concat("spans ", entry.end - entry.begin, " bytes, but its shape and dtype need ", *bytes));
+        fields.reject("data_offsets", concat("spans ", counted(entry.end - entry.begin, "byte"),
+                                             ", but its shape and dtype need ", *bytes));
     }
     return entry;
 }
@@ -101,7 +102,7 @@ uint64_t header_size(const MappedFile& file, const std::string& where) {
     if (file.size() < sizeof size) fail(where, ": is too short to be a safetensors file; download it again");
     std::memcpy(&size, file.data(), sizeof size);
     if (size > largest_header || size > file.size() - sizeof size) {
-        fail(where, ": is not a safetensors file, or was cut off: its header claims ", size, " bytes");
+        fail(where, ": is not a safetensors file, or was cut off: its header claims ", counted(size, "byte"));
     }
     return size;
 }
@@ -120,8 +121,8 @@ void check_layout(std::vector<Entry>& entries, uint64_t data_bytes, const std::s
     uint64_t expected = 0;
     for (const Entry& entry : entries) {
         if (entry.end > data_bytes) {
-            fail(where, ": tensor ", quote(entry.name), " ends ", entry.end - data_bytes,
-                 " bytes after the end of the file; was the download cut off?");
+            fail(where, ": tensor ", quote(entry.name), " ends ", counted(entry.end - data_bytes, "byte"),
+                 " after the end of the file; was the download cut off?");
         }
         if (entry.begin != expected) {
             fail(where, ": tensor ", quote(entry.name), " starts at byte ", entry.begin, " of the data, not at ",
@@ -129,7 +130,7 @@ void check_layout(std::vector<Entry>& entries, uint64_t data_bytes, const std::s
         }
         expected = entry.end;
     }
-    if (expected != data_bytes) fail(where, ": has ", data_bytes - expected, " bytes that belong to no tensor");
+    if (expected != data_bytes) fail(where, ": has ", counted(data_bytes - expected, "byte"), " of no tensor");
 }
 
 std::vector<Entry> read_header(const MappedFile& file, const std::string& where) {
@@ -195,9 +196,13 @@ StoredTensors open_safetensors(const std::filesystem::path& path) {
     const uint64_t data_begin = file->size() - (entries.empty() ? 0 : entries.back().end);
     StoredTensors tensors;
     for (const Entry& entry : entries) {
-        StoredTensor stored{entry.dtype, entry.shape, entry.end - entry.begin, path, {}, {}};
+        StoredTensor stored{entry.dtype, entry.shape, entry.end - entry.begin, path, {}, {}, {}};
         const uint64_t offset = data_begin + entry.begin;
-        stored.read = [file, offset, stored] { return read_tensor(file, offset, stored); };
+        const auto described = std::make_shared<const StoredTensor>(stored);
+        stored.read = [file, offset, described] { return read_tensor(file, offset, *described); };
+        stored.read_into = [file, offset, described](const at::Tensor& destination) {
+            read_into(*file, offset, *described, destination);
+        };
         stored.release = [file, offset, bytes = stored.bytes] {
             file->require_intact();
             file->release(offset, bytes);

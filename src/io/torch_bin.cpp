@@ -2,6 +2,7 @@
 // mapped file holds them (a zip archive whose records are not compressed).
 #include "torch_bin.h"
 
+#include <ATen/TensorGeometry.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
@@ -13,6 +14,7 @@
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "foreign_files.h"
 #include "unpickler.h"
@@ -114,24 +116,30 @@ StoredTensor describe(const ZipArchive& archive, const std::shared_ptr<MappedFil
     const uint64_t bytes = archive.size(record);
     if (storage.elements < 0 || bytes % element_size != 0 ||
         bytes / element_size != static_cast<uint64_t>(storage.elements)) {
-        fail(where, ": its storage claims ", storage.elements, " elements, but the file has ", bytes, " bytes of it");
+        fail(where, ": its storage claims ", counted(storage.elements, "element"), ", but the file has ",
+             counted(bytes, "byte"), " of it");
     }
     const auto extent = extent_of(view);
     const auto elements = extent ? count_elements(view) : std::nullopt;
     if (!elements || (*elements > 0 && *extent > storage.elements)) fail(where, ": reaches beyond its storage");
 
-    StoredTensor stored{storage.dtype, view.sizes, static_cast<uint64_t>(*elements) * element_size, path, {}, [] {}};
+    StoredTensor stored{storage.dtype, view.sizes, static_cast<uint64_t>(*elements) * element_size, path, {}, {}, {}};
+    const auto described = std::make_shared<const StoredTensor>(stored);
     Source source{file, 0, 0, view.strides};
     if (stored.bytes > 0) {
         source.begin = archive.offset(record) + static_cast<uint64_t>(view.offset) * element_size;
         source.bytes = static_cast<uint64_t>(*extent - view.offset) * element_size;
         if (source.begin + source.bytes > file->size()) fail(where, ": its data is cut off");
     }
+    if (at::geometry_is_contiguous(view.sizes, view.strides))
+        stored.read_into = [file, begin = source.begin, described](const at::Tensor& destination) {
+            read_into(*file, begin, *described, destination);
+        };
     stored.release = [file, begin = source.begin, touched = source.bytes] {
         file->require_intact();
         file->release(begin, touched);
     };
-    stored.read = [source, stored] { return read_view(source, stored); };
+    stored.read = [source, described] { return read_view(source, *described); };
     return stored;
 }
 

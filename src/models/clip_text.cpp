@@ -8,6 +8,7 @@
 
 #include "clip_config.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/models/component_loading.h"
 
 namespace diffapple {
@@ -72,15 +73,16 @@ void ClipTextModel::check(const at::Tensor& ids, const ClipTextRequest& request)
     if (ids.dim() != 2 || ids.scalar_type() != at::kLong || ids.numel() == 0)
         fail("text encoder: token ids must be int64 [N, L], not ", ids.scalar_type(), ' ', ids.sizes());
     if (ids.size(1) > config_.max_position_embeddings)
-        fail("text encoder: ", ids.size(1), " tokens are more than its ", config_.max_position_embeddings,
-             " positions; tokenizer and text encoder do not belong together");
+        fail("text encoder: ", counted(ids.size(1), "token"), " are more than its ",
+             counted(config_.max_position_embeddings, "position"),
+             "; tokenizer and text encoder do not belong together");
     const auto [smallest, largest] = at::aminmax(ids.to(at::kCPU));
     for (const int64_t id : {smallest.item<int64_t>(), largest.item<int64_t>()})
         if (id < 0 || id >= config_.vocab_size)
             fail("text encoder: token id ", id, " is outside its vocabulary of ", config_.vocab_size,
                  "; tokenizer and text encoder do not belong together");
     if (request.layers_skipped < 0 || request.layers_skipped > encoder_->depth())
-        fail("text encoder: cannot skip ", request.layers_skipped, " of its ", encoder_->depth(), " layers");
+        fail("text encoder: cannot skip ", request.layers_skipped, " of its ", counted(encoder_->depth(), "layer"));
 }
 
 namespace {

@@ -1,9 +1,11 @@
 #include "diffapple/models/component_descriptions.h"
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/sha256.h"
@@ -39,8 +41,11 @@ uint64_t elements(const StoredTensor& tensor) {
 
 ComponentSize read_size(const Component& component, const Placement& placement) {
     ComponentSize size;
-    for (const auto& [name, tensor] : open_component(component, placement))
-        (nn::is_worth_quantising(tensor.shape) && !is_table(name) ? size.quantisable : size.other) += elements(tensor);
+    for (const auto& [name, tensor] : open_component(component, placement)) {
+        const uint64_t count = elements(tensor);
+        (nn::is_worth_quantising(tensor.shape) && !is_table(name) ? size.quantisable : size.other) += count;
+        size.largest = std::max(size.largest, count);
+    }
     return size;
 }
 
@@ -193,7 +198,7 @@ void require_match(const ClipImageProcessorConfig& processor, const Component& c
     const auto vision = SafetyCheckerConfig::from_json(JsonFields(checker.config, checker.where())).vision;
     const auto made = processor.fixed_size();
     if (vision.num_channels != 3)
-        fail(checker.where(), ": its pictures have ", vision.num_channels, " channels instead of 3");
+        fail(checker.where(), ": its pictures have ", counted(vision.num_channels, "channel"), " instead of 3");
     if (made && *made != Size{vision.image_size, vision.image_size})
         fail(processor_where, ": makes pictures of ", made->width, 'x', made->height, ", but ", checker.where(),
              " takes ", vision.image_size, 'x', vision.image_size, "; a component is of another model");

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 
 namespace diffapple::nn {
 
@@ -56,8 +57,8 @@ Conv2d::Conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel_size, i
 
 GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps) : groups_(groups), eps_(eps) {
     if (channels % groups != 0)
-        fail("group normalisation: ", channels, " channels cannot be split into ", groups,
-             " groups; check norm_num_groups, attn_norm_num_groups and block_out_channels in the config");
+        fail("group normalisation: ", counted(channels, "channel"), " cannot be split into ", counted(groups, "group"),
+             "; check norm_num_groups, attn_norm_num_groups and block_out_channels in the config");
     weight = declare_parameter(*this, "weight", {channels});
     bias = declare_parameter(*this, "bias", {channels});
 }

@@ -8,6 +8,7 @@
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/models/clip_image_processor.h"
 #include "diffapple/models/component_descriptions.h"
 #include "diffapple/models/safety_checker.h"
@@ -95,8 +96,8 @@ ImagePosterior StableDiffusion::encode_image(const at::Tensor& image) {
 void StableDiffusion::choose_inputs(const BatchRequest& request) {
     if (encoded_.inputs == request.inputs && encoded_.size == request.size) return;
     if (config_.vae.in_channels != 3)
-        fail("this model's VAE takes pictures of ", config_.vae.in_channels,
-             " channels (in_channels), so that it cannot start from an RGB picture; leave out --image");
+        fail("this model's VAE takes pictures of ", counted(config_.vae.in_channels, "channel"),
+             " (in_channels), so that it cannot start from an RGB picture; leave out --image");
     encoded_ = {.inputs = request.inputs, .size = request.size};
     if (request.inputs->mask) encoded_.mask = mask_tensor(*request.inputs->mask, request.size, request.inputs->crop);
 }

@@ -1,4 +1,5 @@
 // Rows of the table of settings: what a prompt is, and how it is read.
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/utf8.h"
 #include "diffapple/io/sha256.h"
 #include "setting_kinds.h"
@@ -36,29 +37,18 @@ void require_weighted_texts(const BatchSettings& batch) {
 }
 
 Setting prompt_syntax_row() {
-    Setting row{.key = "prompt_syntax",
-                .option = "--prompt-syntax",
-                .value = "plain|weighted",
-                .help = "weighted: (cat:1.3), [dog], BREAK, and prompts of any length"};
+    Setting row = two_choice_row<PromptSyntax>({.key = "prompt_syntax",
+                                                .option = "--prompt-syntax",
+                                                .help = "weighted: (cat:1.3), [dog], BREAK, and prompts of any length"},
+                                               &BatchSettings::prompt_syntax, {"plain", PromptSyntax::plain},
+                                               {"weighted", PromptSyntax::weighted}, "syntax");
     row.topic = Topic::prompts;
     row.with_prompts = true;
-    row.usual = [](const auto&) { return "plain"; };
-    row.read = [](const Texts& texts, RunSettings& run) {
-        const bool weighted = one_choice("--prompt-syntax", texts.front(), {"plain", "weighted"}) == "weighted";
-        run.batch.prompt_syntax = weighted ? PromptSyntax::weighted : PromptSyntax::plain;
+    row.read = [read = row.read](const Texts& texts, RunSettings& run) {
+        read(texts, run);
         require_weighted_texts(run.batch);  // which stand before this row: so bad lines of a file are named together
     };
     row.settle = [](BatchSettings& batch, const Circumstances&) { require_weighted_texts(batch); };
-    row.write = [](const BatchSettings& batch, json& recipe) {
-        if (batch.prompt_syntax == PromptSyntax::weighted) put(recipe, "prompt_syntax", "weighted");
-    };
-    row.restore = [](const JsonFields& recipe, BatchSettings& batch) {
-        const auto choice = settings_of(recipe).choice("prompt_syntax", {"plain", "weighted"}, "plain");
-        batch.prompt_syntax = choice == "weighted" ? PromptSyntax::weighted : PromptSyntax::plain;
-    };
-    row.suffix = [](const BatchSettings& batch, const Circumstances&) {
-        return batch.prompt_syntax == PromptSyntax::weighted ? "syntax-weighted" : "";
-    };
     return row;
 }
 
@@ -165,7 +155,7 @@ void add_text_encoder_rows(std::vector<Setting>& rows) {
     skip.settle = [](BatchSettings& batch, const Circumstances& now) {
         if (batch.clip_skip > now.traits.skippable_text_layers)
             fail_usage("--clip-skip ", batch.clip_skip, ": this model's text encoder has ",
-                       now.traits.skippable_text_layers, " layers to leave out");
+                       counted(now.traits.skippable_text_layers, "layer"), " to leave out");
     };
     skip.write = [](const BatchSettings& batch, json& recipe) {
         if (batch.clip_skip > 0) put(recipe, "clip_skip", batch.clip_skip);

@@ -192,31 +192,13 @@ void add_dtype_row(std::vector<Setting>& rows) {
 }
 
 void add_weights_row(std::vector<Setting>& rows) {
-    Setting row{.key = "weights",
-                .option = "--weights",
-                .value = "as-is|int8",
-                .help = "Of UNet and text encoders; int8 takes less memory"};
+    Setting row = two_choice_row<WeightStorage>(
+        {.key = "weights", .option = "--weights", .help = "Of UNet and text encoders; int8 takes less memory"},
+        &BatchSettings::weights, {"as-is", WeightStorage::as_is}, {"int8", WeightStorage::int8}, "weights");
     row.topic = Topic::model;
     row.once = true;
     row.with_prompts = true;
     row.label_name = "weight storage";  // "weights" are the digests of the model's
-    row.usual = [](const auto&) { return "as-is"; };
-    row.read = [](const Texts& texts, RunSettings& run) {
-        const bool int8 = one_choice("--weights", texts.front(), {"as-is", "int8"}) == "int8";
-        run.batch.weights = int8 ? WeightStorage::int8 : WeightStorage::as_is;
-    };
-    row.write = [](const BatchSettings& batch, json& recipe) {
-        if (batch.weights == WeightStorage::int8) put(recipe, "weights", "int8");
-    };
-    row.restore = [](const JsonFields& recipe, BatchSettings& batch) {
-        const JsonFields fields = settings_of(recipe);
-        if (!fields.has("weights")) return;
-        fields.choice("weights", {"int8"});
-        batch.weights = WeightStorage::int8;
-    };
-    row.suffix = [](const BatchSettings& batch, const Circumstances&) {
-        return batch.weights == WeightStorage::int8 ? "weights-int8" : "";
-    };
     rows.push_back(row);
 }
 
@@ -251,26 +233,9 @@ void add_tiling_row(std::vector<Setting>& rows) {
 }
 
 void add_generator_row(std::vector<Setting>& rows) {
-    Setting row{.key = "rng",
-                .option = "--rng",
-                .value = "cpu|cuda",
-                .help = "Whose random generator the seed is for, on whatever device"};
-    row.usual = [](const auto&) { return "cpu"; };
-    row.read = [](const Texts& texts, RunSettings& run) {
-        const bool cuda = one_choice("--rng", texts.front(), {"cpu", "cuda"}) == "cuda";
-        run.batch.generator = cuda ? GeneratorKind::cuda : GeneratorKind::cpu;
-    };
-    row.write = [](const BatchSettings& batch, json& recipe) {
-        if (batch.generator == GeneratorKind::cuda) put(recipe, "rng", "cuda");
-    };
-    row.restore = [](const JsonFields& recipe, BatchSettings& batch) {
-        const bool cuda = settings_of(recipe).choice("rng", {"cpu", "cuda"}, "cpu") == "cuda";
-        batch.generator = cuda ? GeneratorKind::cuda : GeneratorKind::cpu;
-    };
-    row.suffix = [](const BatchSettings& batch, const Circumstances&) {
-        return batch.generator == GeneratorKind::cuda ? "rng-cuda" : "";
-    };
-    rows.push_back(row);
+    rows.push_back(two_choice_row<GeneratorKind>(
+        {.key = "rng", .option = "--rng", .help = "Whose random generator the seed is for, on whatever device"},
+        &BatchSettings::generator, {"cpu", GeneratorKind::cpu}, {"cuda", GeneratorKind::cuda}, "rng"));
 }
 
 void add_eta_row(std::vector<Setting>& rows) {

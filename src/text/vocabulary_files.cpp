@@ -6,6 +6,7 @@
 
 #include "byte_alphabet.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/json_fields.h"
@@ -122,8 +123,8 @@ Vocabulary make_vocabulary(const json& tokens, const std::string& tokens_where, 
                            const std::string& merges_where) {
     Vocabulary vocabulary{.where = tokens_where, .tokens = tokens_by_id(tokens, tokens_where), .pieces = {}};
     if (merges.size() > vocabulary.tokens.size())
-        fail(merges_where, ": has ", merges.size(), " merges, and the vocabulary only ", vocabulary.tokens.size(),
-             " tokens");
+        fail(merges_where, ": has ", counted(merges.size(), "merge"), ", and the vocabulary only ",
+             counted(vocabulary.tokens.size(), "token"));
     rank_pieces(vocabulary, merges, merges_where);
     return vocabulary;
 }

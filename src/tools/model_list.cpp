@@ -22,7 +22,7 @@ struct KnownModel {
         names;  ///< under which list_checkpoints may find it; the first is shown where it is absent
     std::string command;
     ModelDownload download;
-    std::string how_to_get, note;
+    std::string how_to_get, download_command, note;
     std::optional<StudyFigures> figures;
 };
 
@@ -41,16 +41,17 @@ std::vector<KnownModel> known_models() {
         KnownModel model{.command = experiment.name,
                          .download = experiment.download,
                          .how_to_get = how_to_get(experiment.model()),
+                         .download_command = experiment.download_command(),
                          .note = note_on_hub(experiment),
                          .figures = experiment.figures};
         for (const auto& hub_id : experiment.hub_ids) model.names.push_back(hub_id.id);
         model.names.push_back(experiment.model_folder());
         known.push_back(model);
         if (const auto& demo = experiment.demo)
-            demos.push_back({{demo->name},
-                             experiment.name,
-                             demo->download,
-                             "comes with the program, in models/" + demo->name + "/"});
+            demos.push_back({.names = {demo->name},
+                             .command = experiment.name,
+                             .download = demo->download,
+                             .how_to_get = "comes with the program, in models/" + demo->name + "/"});
     }
     known.insert(known.end(), demos.begin(), demos.end());
     return known;
@@ -159,11 +160,15 @@ std::vector<ModelEntry> list_models() {
                                .bytes = known.download.bytes,
                                .licence = known.download.licence,
                                .how_to_get = known.how_to_get,
+                               .download_command = known.download_command,
                                .note = known.note,
                                .figures = known.figures});
         for (auto entry = found.begin(); entry != others; ++entry) {
             if (entry->licence.empty()) entry->licence = known.download.licence;
-            if (!entry->missing.empty()) entry->how_to_get = known.how_to_get;
+            if (!entry->missing.empty()) {
+                entry->how_to_get = known.how_to_get;
+                entry->download_command = known.download_command;
+            }
             entry->note = known.note;
             entry->figures = known.figures;
             entries.push_back(*entry);

@@ -119,8 +119,10 @@ def test_models_names_what_an_incomplete_model_lacks(diffapple):
 def test_models_and_the_readme_say_the_same(diffapple):
     """Download lines, and where a copy is of the model that left the Hub; figures are quoted or not measured."""
     out, readme = diffapple.ok("models").out, (PROJECT / "README.md").read_text()
-    lines = set(re.findall(r"`(hf download [^`]*)`", out))
-    assert len(lines) == 4 and all(line in readme for line in lines), lines
+    lines = set(re.findall(r"^  (hf download .*)$", out, re.MULTILINE))
+    assert len(lines) == 4 and all(f"`{line}`" in readme for line in lines), lines
+    facts = re.findall(r": (\S+ .B, \S+), no login; on a M2 ([^*]*)\*\.", " ".join(out.split()))
+    assert len(facts) == 4 and all(f"| {licence} | {figures} |" in readme for licence, figures in facts), facts
     for text in (out, readme):
         assert "sd2-community/stable-diffusion-2-inpainting" in text and "left the Hub" in text
     assert "quoted from the study" in out

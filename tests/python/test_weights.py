@@ -158,7 +158,7 @@ def test_surplus_tensors_are_left_out_with_a_note(diffapple, checkpoint):
         write_state(checkpoint, read_state(checkpoint) | surplus)
         result = diffapple.ok("ddpm", "--model", checkpoint, "--steps", 2, "--out", f"out{len(surplus)}")
         pictures.append(pixels(diffapple.folder / result.paths[0]))
-        note = "unet: 2 tensors of its weights have no place in the model and are left out: 'loss.weight' [3], 'time_emb"
+        note = "unet: 2 tensors of its weights are left out, having no place in the model: 'loss.weight' [3], 'time_emb"
         assert (note in result.err) == bool(surplus), result.err
     assert np.array_equal(*pictures)
 

@@ -77,6 +77,11 @@ TEST_F(TorchBin, ReadsAnOrderedDictOfTorch) {
         EXPECT_TRUE(read.is_contiguous()) << name;
         EXPECT_EQ(read.scalar_type(), tensor.scalar_type()) << name;
         EXPECT_TRUE(at::equal(read, tensor)) << name;
+        EXPECT_EQ(stored.read_into != nullptr, tensor.is_contiguous()) << name;
+        if (!stored.read_into) continue;
+        const at::Tensor destination = at::empty(tensor.sizes(), tensor.options());
+        stored.read_into(destination);
+        EXPECT_TRUE(at::equal(destination, tensor)) << name;
         stored.release();
     }
 }

@@ -20,6 +20,10 @@ struct StoredTensor {
     std::filesystem::path file;
     /// Reads the data: a contiguous CPU tensor in the stored dtype. It may borrow the mapped file's pages.
     std::function<at::Tensor()> read;
+    /// Reads the data into a contiguous CPU tensor of the stored dtype and as many elements, straight from the file:
+    /// no page of it is mapped, and nothing needs to be released. Throws Error where it cannot be read, or does not
+    /// fit. Empty where the data does not stand in one piece.
+    std::function<void(const at::Tensor& destination)> read_into;
     /// To be called when what `read` gave was used: throws Error where the file got shorter or its disk failed in
     /// between, as what was read then is not the file's. Gives the touched pages back to the system; tensors that
     /// borrow them must not be used afterwards.

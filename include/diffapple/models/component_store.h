@@ -25,7 +25,9 @@ enum class Keep {
 /// Elements of a component's weights, by what --weights int8 does with them.
 struct ComponentSize {
     uint64_t quantisable = 0, other = 0;
+    uint64_t largest = 0;  ///< of them in one tensor, which is read, and perhaps converted, at a time
     uint64_t bytes(const Placement& placement) const;
+    uint64_t largest_bytes(const Placement& placement) const { return largest * c10::elementSize(placement.dtype); }
 };
 
 /// sha256 of whatever of a component determines a picture, for recipes; "" for what it does not have.
