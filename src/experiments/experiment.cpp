@@ -448,8 +448,9 @@ void Experiment::prepare_prompts(const BatchSettings& batch, Reporter& reporter)
     }
     pipeline_->prepare(prompts, [&](const std::string& lost, size_t limit) {
         constexpr size_t most_shown = 300;  // a pasted book is no message
-        reporter.note(concat("the text encoder reads ", counted(limit, "token"),
-                             "; this end of the prompt is left out: ", shorten(lost, most_shown)));
+        reporter.note(concat(
+            "the text encoder reads ", counted(limit, "token"),
+            " (--prompt-syntax weighted: all); this end of the prompt is left out: ", shorten(lost, most_shown)));
     });
 }
 
