@@ -89,7 +89,8 @@ std::optional<c10::ScalarType> storage_dtype(std::string_view name) {
 
 /// What training checkpoints hold beside their tensors (numbers of numpy, the names of callbacks, bytes): read, never
 /// called, and without a value here.
-constexpr std::array<std::string_view, 7> without_value = {
+constexpr std::array<std::string_view, 8> without_value = {
+    "__builtin__.set",
     "_codecs.encode",
     "builtins.set",
     "numpy._core.multiarray.scalar",

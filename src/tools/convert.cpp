@@ -82,8 +82,10 @@ void write_component(const Checkpoint& source, const std::string& name, const St
     save_safetensors(folder / (file + ".safetensors"), text ? with_text_model(tensors) : tensors);
 }
 
+/// The SentencePiece model stands beside the files that transformers reads, and not as tokenizer.model, which
+/// transformers 5 takes for a tokenizer of another kind.
 void write_tokenizer(const TokenizerSource& source, const fs::path& folder) {
-    source.open().save_model(folder / "tokenizer.model");
+    source.open().save_model(folder / "sentencepiece.model");
     for (const auto& [name, text] : source.texts) write_file_atomically(folder / name, text);
     if (!source.texts.empty()) return;
     constexpr uintmax_t largest_file = 64 << 20;

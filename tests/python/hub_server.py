@@ -91,8 +91,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.hub.requests.append((self.command, self.path, dict(self.headers)))
-        path = unquote(urlsplit(self.path).path)
-        parts = path.strip("/").split("/")
+        parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
         of_api = parts[0] == "api"
         name = "/".join(parts[2:4] if of_api else parts[0:2])
         entry = None
@@ -111,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer_api(self, name: str, parts: list[str]) -> None:
         entries = self.hub.models[name]
-        revision = unquote(parts[5]) if len(parts) > 5 else "main"
+        revision = parts[5] if len(parts) > 5 else "main"
         if revision not in ("main", "branch/one", COMMIT):
             return self.answer(404, X_Error_Code="RevisionNotFound")
         if len(parts) > 4 and parts[4] == "tree":

@@ -6,6 +6,7 @@
 #include <cctype>
 #include <exception>
 #include <memory>
+#include <utility>
 
 #include "diffapple/core/stop.h"
 #include "diffapple/core/text.h"
