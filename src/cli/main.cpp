@@ -35,6 +35,8 @@ void add_commands(CLI::App& app) {
     diffapple::add_models_command(app);
     diffapple::add_inspect_command(app);
     diffapple::add_tokenize_command(app);
+    diffapple::add_fetch_command(app);
+    diffapple::add_convert_command(app);
     diffapple::add_show_command(app);
     diffapple::add_grid_command(app);
     diffapple::add_report_command(app);

@@ -38,6 +38,12 @@ namespace {
 
 constexpr const char* scheduler_file = "scheduler_config.json";
 
+Checkpoint find_checkpoint_of(const StudyExperiment& study, const BatchSettings& settings) {
+    const Checkpoint found =
+        settings.model.empty() ? require_study_checkpoint(study) : require_checkpoint(settings.model);
+    return found.with({.config = settings.config, .vae = settings.vae});
+}
+
 std::unique_ptr<Pipeline> open_pipeline_of(const StudyExperiment& study, const Checkpoint& checkpoint,
                                            const BatchSettings& settings) {
     if (has_prompts(checkpoint) != study.has_prompts()) {
@@ -70,7 +76,7 @@ Circumstances find_circumstances(const StudyExperiment& study, const Checkpoint&
 
 Experiment::Experiment(const StudyExperiment& study, RunSettings run)
     : run_(std::move(run)),
-      checkpoint_(run_.batch.model.empty() ? require_study_checkpoint(study) : require_checkpoint(run_.batch.model)),
+      checkpoint_(find_checkpoint_of(study, run_.batch)),
       scheduler_config_(checkpoint_.scheduler_config()),
       pipeline_(open_pipeline_of(study, checkpoint_, run_.batch)),
       circumstances_(find_circumstances(study, checkpoint_, *pipeline_, scheduler_config_)) {

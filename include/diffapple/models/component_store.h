@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "diffapple/io/weights.h"
 #include "diffapple/models/placement.h"
 
 namespace diffapple {
@@ -49,6 +50,8 @@ struct ComponentDescription {
     std::function<std::string(const Placement&)> check;
     std::function<ComponentSize(const Placement&)> size;  ///< reads headers alone; empty: no weights
     std::function<std::shared_ptr<void>(const Placement&)> load;
+    /// Its stored tensors by the names of the network's parameters; empty: no weights. Throws as `check`.
+    std::function<StoredTensors(bool prefer_half)> tensors = {};
 };
 
 /// Gets the name of a component whose weights were just loaded, and how long that took. Not called for components
@@ -62,6 +65,8 @@ public:
     explicit ComponentStore(std::vector<ComponentDescription> components);
 
     bool has(const std::string& name) const;
+    /// Of every component that has weights, its stored tensors by the names of its network's parameters.
+    std::map<std::string, StoredTensors> tensors(bool prefer_half) const;
     /// Of every component that has one, by its name: of the files that are read where it computes in `dtype_of` its
     /// name. Earlier versions looked at the files for the dtype of the run, `dtype`, whatever the component had.
     std::map<std::string, ComponentIdentity> identify(
