@@ -132,6 +132,7 @@ StoredTensor third_of(const StoredTensor& whole, int64_t number, const std::stri
     const int64_t rows = whole.shape[0] / 3;
     part.shape[0] = rows;
     part.bytes = whole.bytes / 3;
+    part.read_into = {};
     part.read = [read = whole.read, number, rows] { return read().narrow(0, number * rows, rows); };
     return part;
 }
@@ -142,6 +143,7 @@ StoredTensor transposed(const StoredTensor& whole, const std::string& name) {
              at::IntArrayRef(whole.shape));
     StoredTensor turned = whole;
     std::swap(turned.shape[0], turned.shape[1]);
+    turned.read_into = {};
     turned.read = [read = whole.read] { return read().t().contiguous(); };
     return turned;
 }
@@ -202,6 +204,7 @@ StoredTensor as_convolution(const StoredTensor& matrix) {
     if (matrix.shape.size() != 2) return matrix;
     StoredTensor convolution = matrix;
     convolution.shape.insert(convolution.shape.end(), {1, 1});
+    convolution.read_into = {};
     convolution.read = [read = matrix.read, shape = convolution.shape] { return read().reshape(shape); };
     return convolution;
 }
@@ -211,6 +214,7 @@ StoredTensor joined(const std::array<const StoredTensor*, 3>& parts) {
     StoredTensor whole = *parts[0];
     whole.shape[0] = 3 * parts[0]->shape[0];
     whole.bytes = 3 * parts[0]->bytes;
+    whole.read_into = {};
     const std::array tensors{*parts[0], *parts[1], *parts[2]};
     whole.read = [tensors] { return at::cat({tensors[0].read(), tensors[1].read(), tensors[2].read()}); };
     whole.release = [tensors] {
