@@ -221,6 +221,7 @@ void save_safetensors(const std::filesystem::path& path, const std::map<std::str
                         tensor.nbytes(),
                         path,
                         [tensor] { return tensor.cpu(); },
+                        {},
                         [] {}};
     save_safetensors(path, stored);
 }

@@ -123,7 +123,7 @@ TEST_F(Safetensors, SavesAndReadsEachType) {
     }
     const std::string bytes = read_file(path, 1 << 20);
     EXPECT_EQ(static_cast<unsigned char>(bytes[0]) % 8, 0) << "the data starts aligned";
-    save_safetensors(path, {});
+    save_safetensors(path, StoredTensors{});
     EXPECT_TRUE(open_safetensors(path).empty());
 }
 
