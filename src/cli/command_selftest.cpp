@@ -106,7 +106,7 @@ void run(const Options& options) {
     const BenchReport speed = measure_speed(options, device);
     if (options.as_json)
         print_results_json(results, device, speed);
-    else if (!device.is_cpu())
+    else if (!device.is_cpu() || !speed.results.empty())
         print_result('\n' + selftest_summary(device, results, speed) + '\n');
     require_all_passed(results, device);
     print_message(concat("selftest: all ", counted(results.size(), "check"), " passed on ", device_name(device), " in ",
