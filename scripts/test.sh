@@ -2,8 +2,8 @@
 # Sets up (see setup.sh) and runs all tests. Ends with "N passed, N failed" and fails if anything did.
 #
 # usage: scripts/test.sh [--full] [options of setup.sh]
-#   --full  also the full-size models, clang-tidy, and the C++ tests and long fuzzing under the address and
-#           undefined-behaviour sanitizers (about an hour on 2 cores)
+#   --full  also the full-size models, the campaign of faults, kills and long runs, clang-tidy, and the C++ tests and
+#           long fuzzing under the address and undefined-behaviour sanitizers (about two hours on 2 cores)
 
 scripts=$(dirname -- "${BASH_SOURCE[0]}")
 . "$scripts/lib/common.sh"
@@ -11,8 +11,6 @@ scripts=$(dirname -- "${BASH_SOURCE[0]}")
 . "$scripts/lib/venv.sh"
 
 results=build/test-results
-fuzz_iterations=200000
-image_fuzz_iterations=1000000
 full=no
 declare -a setup_options=()
 
@@ -50,18 +48,31 @@ ctest_part() { # NAME PRESET
     OMP_NUM_THREADS=1 part "$1" ctest --preset "$2" --parallel "$(parallel_jobs)" --output-junit "$project/$results/$1.xml"
 }
 
-fuzz() { # BUILD_DIR
-    local target
-    for target in io/safetensors io/torch_bin io/json io/png text/{vocabulary,merges,config,tokenizer,model}; do
-        "$1/tests/fuzz_${target%/*}" "${target#*/}" "$fuzz_iterations" 1 || return 1
+# Every target of the fuzz programs for so many seconds, from its corpus, two at a time. The seed is new each time: what
+# is found is told with it, and its input is kept.
+fuzz() { # BUILD_DIR SECONDS
+    local layer
+    for layer in io text models recipes; do
+        "$1/tests/fuzz_$layer" --list | xargs -P 2 -I {} \
+            "$1/tests/fuzz_$layer" {} tests/fuzz/corpus/{} "$2s" "$RANDOM" || return 1
     done
-    "$1/tests/fuzz_io" image "$image_fuzz_iterations" 1
 }
 
 sanitized_parts() {
     part build-asan build_preset asan
     ctest_part unit-asan asan
-    part fuzz-asan fuzz build-asan
+    part fuzz-asan fuzz build-asan 10
+    if "$scripts/fuzz.sh" --check; then part fuzz-coverage scripts/fuzz.sh --minutes 10 --jobs 2; fi
+}
+
+# Faults, kills and long runs (docs/reliability.md). They put themselves before the C library, as Linux lets them.
+campaign() {
+    local name
+    ! on_macos || return 0
+    for name in system_calls allocations kills; do
+        part "campaign-${name//_/-}" .venv/test/bin/python "tests/campaign/$name.py" --minutes 6
+    done
+    part campaign-soak .venv/test/bin/python tests/campaign/soak.py --pictures 3000
 }
 
 build_preset() { # PRESET
@@ -79,9 +90,11 @@ main() {
     part lint "$scripts/lint.sh"
     part build cmake --build build --parallel "$(parallel_jobs)"
     ctest_part unit release
+    part fuzz fuzz build 2
     pytest_part python 'not full' 2
     if [ "$full" = yes ]; then
         pytest_part python-full full 0
+        campaign
         part tidy "$scripts/lint.sh" --tidy
         sanitized_parts
     fi

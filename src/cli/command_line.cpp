@@ -83,7 +83,7 @@ std::string with_home(const std::string& option, const std::string& path) {
     const char* const home = std::getenv("HOME");
     if (home && (path == "~" || path.starts_with("~/"))) return home + path.substr(1);
     if (exists(path)) return path;
-    fail_usage(option, " '", path, "': ~ is not read here; write the folder's whole name");
+    fail_usage(option, ' ', quote(path), ": ~ is not read here; write the folder's whole name");
 }
 
 bool is_path(const CLI::Option& option) {

@@ -62,7 +62,10 @@ void run(const Options& options, const CLI::App& command) {
     for (const char* const option : {"--out", "--force"})
         if (command.count(option) > 0) fail_usage(option, ": belongs to --set");
     const Replay replay = replay_picture(settings, reporter);
-    if (!options.save.empty()) save_picture(options.save, replay.image, replay.recipe);
+    if (!options.save.empty()) {
+        remove_stale_temporary_files(std::filesystem::absolute(options.save).parent_path());
+        save_picture(options.save, replay.image, replay.recipe);
+    }
     options.verbosity.json ? print_json(to_json(file, replay)) : print_result(describe(file, replay));
     if (!replay.same())
         throw Error(file + ": the picture made again differs from the file; `diffapple selftest` checks this machine",
@@ -76,7 +79,9 @@ void add_replay_command(CLI::App& app) {
     const auto options = std::make_shared<Options>();
     ReplaySettings& settings = options->settings;
     with_value(command->add_option("FILE", settings.picture, "A PNG file made by this program"), "FILE")->required();
-    with_value(command->add_option("-m,--model", options->model, "Its model [as the recipe names it]"), "ID|DIR");
+    with_value(command->add_option("-m,--model", options->model, "Its model [as the recipe names it]"), "ID|DIR|FILE");
+    with_value(command->add_option("--config", settings.parts.config, "The configs that it was made with"), "DIR");
+    with_value(command->add_option("--vae", settings.parts.vae, "The other VAE that it was made with"), "FILE|DIR");
     with_value(command->add_option("--device", options->device, "Where to compute [as made, where it is here]"),
                "auto|mps|cuda|cpu");
     with_value(command->add_option("--dtype", options->dtype, "Precision [as made]"), "auto|fp32|fp16|bf16");

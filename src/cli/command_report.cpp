@@ -28,7 +28,9 @@ struct Options {
 constexpr const char* standard_output = "-";
 
 std::string experiment_of(const PictureFacts& picture) {
-    return picture.recipe ? picture.recipe->determining.value("experiment", std::string()) : "";
+    if (!picture.recipe) return "";
+    const auto found = picture.recipe->determining.find("experiment");
+    return found != picture.recipe->determining.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 /// The pictures of each experiment, in the order in which they first appear.
@@ -82,6 +84,8 @@ void print_tables(const std::vector<PictureFacts>& pictures) {
 bool write_files(const Report& report, const Options& options) {
     const bool csv_to_stdout = options.csv == standard_output;
     if (csv_to_stdout && options.as_json) fail_usage("--csv - and --json: stdout holds one of them");
+    for (const auto& file : {options.csv, options.html})
+        if (!file.empty()) remove_stale_temporary_files(std::filesystem::absolute(file).parent_path());
     if (!options.csv.empty() && !csv_to_stdout) write_file_atomically(options.csv, to_csv(report));
     if (!options.html.empty())
         write_file_atomically(options.html, to_html(report, std::filesystem::absolute(options.html).parent_path()));

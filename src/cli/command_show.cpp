@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "diffapple/cli/commands.h"
 #include "diffapple/cli/options.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/utf8.h"
 #include "diffapple/recipes/picture_file.h"
 #include "diffapple/tools/picture_text.h"
 
@@ -47,8 +49,13 @@ void print_texts_json(const std::string& file, const PictureText& picture) {
                 {"text", texts}});
 }
 
+/// Workflows of other programs have 100 KB; a file may hold 16 MB.
 void print_text(const std::string& title, const std::string& text) {
-    print_result("\n" + title + ":\n" + text);
+    constexpr size_t longest = 200'000;  // bytes
+    const std::string_view shown = cut_utf8(text, longest);
+    print_result("\n" + title + ":\n" + std::string(shown));
+    if (shown.size() < text.size())
+        print_result(concat("... (", text.size() - shown.size(), " more bytes; --json shows them)"));
 }
 
 /// Of a picture that another program made.

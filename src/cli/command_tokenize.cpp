@@ -56,7 +56,7 @@ void run(const Options& options) {
     if (!options.text && options.save_model.empty())
         fail_usage("tokenize: TEXT is missing (`diffapple tokenize --help` shows how it is called)");
     const Checkpoint checkpoint = require_checkpoint(options.model);
-    const auto tokenizer = ClipTokenizer::from_folder(checkpoint.folder / options.tokenizer);
+    const auto tokenizer = checkpoint.tokenizer(options.tokenizer).open();
     if (!options.save_model.empty()) tokenizer.save_model(options.save_model);
     if (options.text == "-") {
         print_tokens_of_lines(tokenizer, options.as_json);
@@ -71,7 +71,8 @@ void add_tokenize_command(CLI::App& app) {
     CLI::App* const command = app.add_subcommand("tokenize", "Show the token ids of a text");
     const auto options = std::make_shared<Options>();
     with_value(command->add_option("TEXT", options->text, "The text; - reads texts from stdin, one a line"), "TEXT");
-    with_value(command->add_option("-m,--model", options->model, "Folder, name under models/ or Hub id"), "ID|DIR")
+    with_value(command->add_option("-m,--model", options->model, "Folder, file, name under models/ or Hub id"),
+               "ID|DIR|FILE")
         ->required();
     add_choice_option(command, "--tokenizer", options->tokenizer, {"tokenizer", "tokenizer_2"},
                       "Which of the model's tokenizers (SDXL has two)")

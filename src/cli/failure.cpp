@@ -2,6 +2,7 @@
 
 #include <c10/util/Exception.h>
 
+#include <filesystem>
 #include <new>
 
 namespace diffapple {
@@ -28,7 +29,10 @@ Failure describe_failure(const std::exception& error) {
     if (const auto* const own = dynamic_cast<const Error*>(&error)) return {own->what(), own->code()};
     if (dynamic_cast<const std::bad_alloc*>(&error)) return out_of_memory;
     if (const auto* const libtorch = dynamic_cast<const c10::Error*>(&error)) return describe_libtorch_error(*libtorch);
-    return {first_line(error), ExitCode::failure};
+    if (const auto* const file = dynamic_cast<const std::filesystem::filesystem_error*>(&error))
+        return {file->path1().string() + ": " + file->code().message(), ExitCode::failure};
+    return {"a library reports: " + first_line(error) + " (is memory short? `diffapple selftest` checks this machine)",
+            ExitCode::failure};
 }
 
 }  // namespace diffapple

@@ -1,22 +1,19 @@
 // The program: parses the command line, runs one command, turns every failure into one line and an exit code.
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <iostream>
-#include <new>
-#include <string_view>
 
 #include "diffapple/cli/command_line.h"
 #include "diffapple/cli/commands.h"
 #include "diffapple/cli/defaults.h"
 #include "diffapple/cli/failure.h"
 #include "diffapple/cli/help.h"
+#include "diffapple/cli/last_words.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/libtorch.h"
 #include "diffapple/core/process_limits.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/core/version.h"
@@ -38,6 +35,8 @@ void add_commands(CLI::App& app) {
     diffapple::add_models_command(app);
     diffapple::add_inspect_command(app);
     diffapple::add_tokenize_command(app);
+    diffapple::add_fetch_command(app);
+    diffapple::add_convert_command(app);
     diffapple::add_show_command(app);
     diffapple::add_grid_command(app);
     diffapple::add_report_command(app);
@@ -80,27 +79,24 @@ int parse_and_run(const std::vector<std::string>& typed) {
     return static_cast<int>(ExitCode::ok);
 }
 
-/// For an exception that cannot reach main (a library's function that must not throw ran out of memory): a line and
-/// exit code 1, as of any other. Nothing here allocates.
-[[noreturn]] void end_with_a_line() {
-    std::string_view line = "diffapple: ended by a fault that no part of the program could handle\n";
-    try {
-        if (const auto current = std::current_exception()) std::rethrow_exception(current);
-    } catch (const std::bad_alloc&) {
-        line = "diffapple: out of memory: there is not enough for this run\n";
-    } catch (...) {  // its text might be of memory that is not there
-    }
-    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
-    std::_Exit(static_cast<int>(ExitCode::failure));
+/// What LibTorch needs before anything is done. Its library for the processor's facts uses tables that it could not
+/// make where one of the system's files could not be read.
+void prepare() {
+    const diffapple::FaultMeans meaning(
+        "diffapple: the system's files about its processor (/proc/cpuinfo, /sys/devices/system/cpu) cannot be read, "
+        "and "
+        "LibTorch needs them\n");
+    diffapple::prepare_open_files();
+    diffapple::libtorch::silence_onednn();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    std::set_terminate(end_with_a_line);
+    diffapple::install_last_words();
     diffapple::install_stop_handlers();
     try {
-        diffapple::prepare_open_files();
+        prepare();
         return parse_and_run({argv + 1, argv + std::max(argc, 1)});
     } catch (const std::exception& error) {
         const diffapple::Failure failure = diffapple::describe_failure(error);

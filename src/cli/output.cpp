@@ -19,6 +19,10 @@ namespace diffapple {
 
 namespace {
 
+/// Bounds, in characters, of what may be a stranger's text: on a line of its own, and in a cell, whose width all rows
+/// of its table get.
+constexpr size_t longest_message = 16'000, longest_cell = 1'000;
+
 void write_line(const std::string& line) {
     const bool written = std::fwrite(line.data(), 1, line.size(), stdout) == line.size() &&
                          std::fputc('\n', stdout) != EOF && std::fflush(stdout) == 0;
@@ -61,7 +65,7 @@ namespace {
 
 std::string as_line(std::string text) {
     std::replace(text.begin(), text.end(), '\n', ' ');
-    return printable(text);
+    return shorten(printable(text), longest_message);
 }
 
 }  // namespace
@@ -78,7 +82,7 @@ std::string format_table(std::vector<std::vector<std::string>> rows) {
     std::vector<size_t> widths;
     for (auto& row : rows)
         for (size_t i = 0; i < row.size(); ++i) {
-            row[i] = printable(row[i]);
+            row[i] = shorten(printable(row[i]), longest_cell);
             if (i >= widths.size()) widths.push_back(0);
             widths[i] = std::max(widths[i], count_characters(row[i]));
         }
@@ -197,7 +201,7 @@ std::string fit_table(std::vector<std::vector<std::string>> rows, size_t width,
                       const std::vector<std::string>& expendable) {
     constexpr size_t least = 12;  // to which cells are cut before a column is left out
     for (auto& row : rows)
-        for (auto& cell : row) cell = printable(cell);
+        for (auto& cell : row) cell = shorten(printable(cell), longest_cell);
     if (table_width(widths_of(rows)) <= width) return format_table(rows);
     for (const auto& name : expendable) {
         auto widths = widths_of(rows);

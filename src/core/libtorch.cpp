@@ -275,6 +275,10 @@ constexpr const char* no_attribute = "none";
 
 }  // namespace
 
+void silence_onednn() {
+    ::setenv("ONEDNN_VERBOSE", "none", /*overwrite=*/0);
+}
+
 bool can_pack_weights(c10::ScalarType dtype) {
     const auto has = [](const char* name) { return c10::Dispatcher::singleton().findSchema({name, ""}).has_value(); };
     if (!has("mkldnn::_convolution_pointwise") || !has("mkldnn::_linear_pointwise")) return false;

@@ -38,6 +38,12 @@ namespace {
 
 constexpr const char* scheduler_file = "scheduler_config.json";
 
+Checkpoint find_checkpoint_of(const StudyExperiment& study, const BatchSettings& settings) {
+    const Checkpoint found =
+        settings.model.empty() ? require_study_checkpoint(study) : require_checkpoint(settings.model);
+    return found.with({.config = settings.config, .vae = settings.vae});
+}
+
 std::unique_ptr<Pipeline> open_pipeline_of(const StudyExperiment& study, const Checkpoint& checkpoint,
                                            const BatchSettings& settings) {
     if (has_prompts(checkpoint) != study.has_prompts()) {
@@ -70,14 +76,18 @@ Circumstances find_circumstances(const StudyExperiment& study, const Checkpoint&
 
 Experiment::Experiment(const StudyExperiment& study, RunSettings run)
     : run_(std::move(run)),
-      checkpoint_(run_.batch.model.empty() ? require_study_checkpoint(study) : require_checkpoint(run_.batch.model)),
+      checkpoint_(find_checkpoint_of(study, run_.batch)),
       scheduler_config_(checkpoint_.scheduler_config()),
       pipeline_(open_pipeline_of(study, checkpoint_, run_.batch)),
       circumstances_(find_circumstances(study, checkpoint_, *pipeline_, scheduler_config_)) {
     circumstances_.format = run_.format;
     find_meeting_prompts();
     check_inputs();
-    identities_ = pipeline_->components().identify(placement().dtype == at::kHalf);
+    const auto dtypes = pipeline_->dtypes();
+    identities_ = pipeline_->components().identify(placement().dtype, [&](const std::string& component) {
+        const auto found = dtypes.find(component);
+        return found == dtypes.end() ? placement().dtype : found->second;
+    });
     read_start_latents();
     make_memory_plan();
     if (run_.preview > 0 && !pipeline_->traits().has_preview)
@@ -275,6 +285,7 @@ Recipe Experiment::recipe(const BatchSettings& batch, int64_t index) const {
     for (const auto& [component, identity] : identities_) {
         if (!identity.weights.empty()) weights[component] = identity.weights;
         if (!identity.config.empty()) configs[component] = identity.config;
+        if (!identity.weights_before.empty()) recipe.weights_before[component] = identity.weights_before;
         if (!identity.config_schema_1.empty()) recipe.configs_of_schema_1[component] = identity.config_schema_1;
     }
     determining["model"]["weights"] = weights;
@@ -443,8 +454,9 @@ void Experiment::prepare_prompts(const BatchSettings& batch, Reporter& reporter)
     }
     pipeline_->prepare(prompts, [&](const std::string& lost, size_t limit) {
         constexpr size_t most_shown = 300;  // a pasted book is no message
-        reporter.note(concat("the text encoder reads ", counted(limit, "token"),
-                             "; this end of the prompt is left out: ", shorten(lost, most_shown)));
+        reporter.note(concat(
+            "the text encoder reads ", counted(limit, "token"),
+            " (--prompt-syntax weighted: all); this end of the prompt is left out: ", shorten(lost, most_shown)));
     });
 }
 

@@ -10,6 +10,7 @@
 #include "diffapple/core/text.h"
 #include "diffapple/experiments/experiment.h"
 #include "diffapple/io/image_alpha.h"
+#include "diffapple/models/single_file.h"
 
 namespace diffapple {
 
@@ -82,6 +83,9 @@ void Experiment::explain_demo(Reporter& reporter) const {
 }
 
 void Experiment::explain_model(Reporter& reporter) const {
+    if (checkpoint_.file && checkpoint_.folder.empty())
+        if (const auto guessed = checkpoint_.file->kind().guessed; !guessed.empty())
+            reporter.note(concat("--model ", checkpoint_.name, ": ", guessed));
     const StudyExperiment& study = circumstances_.experiment;
     const StudyExperiment* meant = nullptr;
     for (const StudyExperiment& other : study_experiments()) {

@@ -15,6 +15,22 @@
 namespace diffapple {
 namespace {
 
+/// In every preview, so that no other file of that name is lost.
+const TextChunk& mark() {
+    static const TextChunk text{.keyword = "Comment", .text = "diffapple: the picture so far"};
+    return text;
+}
+
+void require_own(const std::filesystem::path& path) {
+    if (!is_there(path)) return;
+    std::vector<TextChunk> texts;
+    if (is_file(path)) texts = read_png_info(path).text;
+    const bool own = std::any_of(texts.begin(), texts.end(), [](const TextChunk& text) {
+        return text.keyword == mark().keyword && text.text == mark().text;
+    });
+    if (!own) fail(path.string(), ": is in its place, and none; move it");
+}
+
 Image side_by_side(const std::vector<Image>& pictures, Size size) {
     Image row = blank_image(size.width * static_cast<int64_t>(pictures.size()), size.height, pictures[0].channels);
     for (size_t i = 0; i < pictures.size(); ++i)
@@ -41,9 +57,10 @@ void PreviewFile::write(const std::filesystem::path& path, const at::Tensor& pic
     const Size size{.width = std::max(pictures.size(3), final_size.width / 2),
                     .height = std::max(pictures.size(2), final_size.height / 2)};
     try {
+        if (path_.empty()) require_own(path);
         // A model may go astray for a turn; what is no number is no picture.
         const Image row = side_by_side(to_images(at::nan_to_num(pictures, 0, 1, -1)), size);
-        write_file_atomically(path, encode_picture(path, row, {}));
+        write_file_atomically(path, encode_picture(path, row, {mark()}));
         if (path_.empty()) reporter.note("preview: " + path.string());
         path_ = path;
     } catch (const Error& error) {

@@ -22,7 +22,7 @@ public:
     void explain_none(size_t every, size_t turns, Reporter& reporter);
     /// Writes the pictures of a batch, [N, C, h, w] in about [-1, 1], fp32, on the CPU, side by side; each is enlarged
     /// to half the size that it will have. The reporter is told of the first, and of one that cannot be written, which
-    /// harms nothing else: then no more are.
+    /// harms nothing else: then no more are. A file in the way that is no preview stays.
     void write(const std::filesystem::path& path, const at::Tensor& pictures, Size final_size, Reporter& reporter);
 
 private:

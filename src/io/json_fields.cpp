@@ -18,7 +18,6 @@ using nlohmann::json;
 namespace {
 
 constexpr uintmax_t largest_json_file = 16 << 20;
-constexpr int deepest_json = 64;
 
 /// So many empty objects take 300 MB; the header of 300,000 tensors has fewer.
 constexpr size_t most_json_values = 3'000'000;
@@ -28,7 +27,7 @@ constexpr size_t most_json_values = 3'000'000;
 /// of an object whenever a part of it ends, which in a file of 300,000 tensors takes hours.
 class StructureGuard final : public json::json_sax_t {
 public:
-    StructureGuard(const std::string& where, bool unique_keys) : where_(where), unique_keys_(unique_keys) {}
+    StructureGuard(const std::string& where, const JsonRules& rules) : where_(where), rules_(rules) {}
 
     bool null() override { return count(); }
     bool boolean(bool) override { return count(); }
@@ -39,15 +38,15 @@ public:
     bool binary(binary_t&) override { return count(); }
     bool start_object(size_t) override {
         enter();
-        if (unique_keys_) keys_.emplace_back();
+        if (rules_.strict) keys_.emplace_back();
         return true;
     }
     bool key(string_t& key) override {
-        if (unique_keys_ && !keys_.back().insert(key).second) fail(where_, ": key ", shown(key), " is given twice");
+        if (rules_.strict && !keys_.back().insert(key).second) fail(where_, ": key ", shown(key), " is given twice");
         return true;
     }
     bool end_object() override {
-        if (unique_keys_) keys_.pop_back();
+        if (rules_.strict) keys_.pop_back();
         --depth_;
         return true;
     }
@@ -76,11 +75,11 @@ private:
     }
     void enter() {
         count();
-        if (depth_++ > deepest_json) fail(where_, ": JSON is nested deeper than ", deepest_json, " levels");
+        if (++depth_ > rules_.depth) fail(where_, ": JSON is nested deeper than ", rules_.depth, " levels");
     }
 
     std::string where_;
-    bool unique_keys_;
+    JsonRules rules_;
     int depth_ = 0;
     size_t values_ = 0;
     std::vector<std::set<std::string>> keys_;
@@ -128,10 +127,10 @@ std::string quote_negative_infinity(const std::string& text) {
 
 }  // namespace
 
-json parse_json(const std::string& text, const std::string& where, bool unique_keys) {
+json parse_json(const std::string& text, const std::string& where, const JsonRules& rules) {
     try {
-        const std::string quoted = quote_negative_infinity(text);
-        StructureGuard guard(where, unique_keys);
+        const std::string quoted = rules.strict ? text : quote_negative_infinity(text);
+        StructureGuard guard(where, rules);
         json::sax_parse(quoted, &guard);
         json value = json::parse(quoted);
         if (!value.is_object()) fail(where, ": is not a JSON object");

@@ -138,7 +138,7 @@ std::vector<Entry> read_header(const MappedFile& file, const std::string& where)
     const uint64_t size = header_size(file, where);
     const std::string text(reinterpret_cast<const char*>(file.data()) + sizeof size, size);
     if (!text.starts_with('{')) fail(where, ": is not a safetensors file: its header is not a JSON object");
-    const json header = parse_json(text, where, /*unique_keys=*/true);
+    const json header = parse_json(text, where, {.strict = true});
     std::vector<Entry> entries;
     for (const auto& [name, description] : header.items()) {
         if (name == metadata_key) {
@@ -165,19 +165,20 @@ at::Tensor read_tensor(const std::shared_ptr<MappedFile>& file, uint64_t offset,
     return copy;
 }
 
+using NamedTensors = std::vector<std::pair<std::string, StoredTensor>>;
+
 /// The header of a file that will hold these tensors in this order, padded so that the data starts aligned.
-std::string make_header(const std::vector<std::pair<std::string, at::Tensor>>& tensors, const std::string& where) {
-    json header = json::object();
+std::string make_header(const NamedTensors& tensors, const std::string& where) {
+    json header = {{metadata_key, {{"format", "pt"}}}};  // transformers reads no file without it
     uint64_t offset = 0;
     for (const auto& [name, tensor] : tensors) {
-        const c10::ScalarType type = tensor.scalar_type();
         const auto known = std::find_if(dtype_names.begin(), dtype_names.end(),
-                                        [type](const DtypeName& item) { return item.dtype == type; });
+                                        [type = tensor.dtype](const DtypeName& item) { return item.dtype == type; });
         if (known == dtype_names.end() || name == metadata_key) {
-            fail(where, ": tensor ", quote(name), " of type ", c10::toString(type), " cannot be saved");
+            fail(where, ": tensor ", quote(name), " of type ", c10::toString(tensor.dtype), " cannot be saved");
         }
-        const uint64_t end = offset + tensor.nbytes();
-        header[name] = {{"dtype", known->name}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
+        const uint64_t end = offset + tensor.bytes;
+        header[name] = {{"dtype", known->name}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
         offset = end;
     }
     try {
@@ -213,18 +214,32 @@ StoredTensors open_safetensors(const std::filesystem::path& path) {
 }
 
 void save_safetensors(const std::filesystem::path& path, const std::map<std::string, at::Tensor>& tensors) {
-    std::vector<std::pair<std::string, at::Tensor>> sorted(tensors.begin(), tensors.end());
+    StoredTensors stored;
+    for (const auto& [name, tensor] : tensors)
+        stored[name] = {tensor.scalar_type(),
+                        tensor.sizes().vec(),
+                        tensor.nbytes(),
+                        path,
+                        [tensor] { return tensor.cpu(); },
+                        [] {}};
+    save_safetensors(path, stored);
+}
+
+void save_safetensors(const std::filesystem::path& path, const StoredTensors& tensors) {
+    NamedTensors sorted(tensors.begin(), tensors.end());
     // Wide types first: so each tensor starts at a multiple of its element size.
-    std::stable_sort(sorted.begin(), sorted.end(),
-                     [](const auto& a, const auto& b) { return a.second.element_size() > b.second.element_size(); });
+    std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+        return c10::elementSize(a.second.dtype) > c10::elementSize(b.second.dtype);
+    });
     const std::string header = make_header(sorted, path.string());
     write_file_atomically(path, [&](std::ostream& out) {
         const uint64_t size = header.size();
         out.write(reinterpret_cast<const char*>(&size), sizeof size);
         out.write(header.data(), static_cast<std::streamsize>(size));
         for (const auto& [name, tensor] : sorted) {
-            const at::Tensor data = tensor.cpu().contiguous();
-            out.write(static_cast<const char*>(data.const_data_ptr()), static_cast<std::streamsize>(data.nbytes()));
+            const at::Tensor data = tensor.read().contiguous();
+            out.write(static_cast<const char*>(data.const_data_ptr()), static_cast<std::streamsize>(tensor.bytes));
+            tensor.release();
         }
     });
 }

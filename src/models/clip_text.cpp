@@ -153,4 +153,9 @@ std::string check_clip_text(const Component& component, const Placement& placeme
     return check_state(*build_clip_text(component, stored), stored, component.name, text_key);
 }
 
+StoredTensors clip_text_tensors(const Component& component, bool prefer_half) {
+    const auto stored = component.open(prefer_half);
+    return fitting_tensors(*build_clip_text(component, stored), stored, component.name, text_key);
+}
+
 }  // namespace diffapple

@@ -34,10 +34,23 @@ bool ComponentStore::has(const std::string& name) const {
     return find(name) != nullptr;
 }
 
-std::map<std::string, ComponentIdentity> ComponentStore::identify(bool prefer_half) const {
-    std::map<std::string, ComponentIdentity> identities;
+std::map<std::string, StoredTensors> ComponentStore::tensors(bool prefer_half) const {
+    std::map<std::string, StoredTensors> tensors;
     for (const auto& component : components_)
-        if (component.identify) identities[component.name] = component.identify(prefer_half);
+        if (component.tensors) tensors[component.name] = component.tensors(prefer_half);
+    return tensors;
+}
+
+std::map<std::string, ComponentIdentity> ComponentStore::identify(
+    c10::ScalarType dtype, const std::function<c10::ScalarType(const std::string& name)>& dtype_of) const {
+    std::map<std::string, ComponentIdentity> identities;
+    for (const auto& component : components_) {
+        if (!component.identify) continue;
+        const bool half = dtype_of(component.name) == c10::kHalf, half_before = dtype == c10::kHalf;
+        const std::string before = half == half_before ? "" : component.identify(half_before).weights;
+        ComponentIdentity& identity = identities[component.name] = component.identify(half);
+        if (before != identity.weights) identity.weights_before = before;
+    }
     return identities;
 }
 

@@ -181,6 +181,23 @@ std::string check_state(const torch::nn::Module& module, const StoredTensors& st
                        component);
 }
 
+StoredTensors fitting_tensors(const torch::nn::Module& module, const StoredTensors& stored,
+                              const std::string& component, const KeyOfStored& key_of) {
+    const auto parameters = module.named_parameters(/*recurse=*/true);
+    StoredTensors tensors = with_current_keys(stored, component, key_of);
+    require_fit(parameters, tensors, component);
+    std::erase_if(tensors, [&](const auto& item) { return !parameters.contains(item.first); });
+    // An old attention's 1x1 convolutions are linear in diffusers; those around SD v1's transformers are not.
+    for (auto& [name, tensor] : tensors) {
+        const at::IntArrayRef shape = parameters[name].sizes();
+        const bool attends = name.find(".to_") != std::string::npos;
+        if (!attends || !is_linear_as_convolution(tensor.shape, shape)) continue;
+        tensor.shape = shape.vec();
+        tensor.read = [read = tensor.read, shape = tensor.shape] { return read().reshape(shape); };
+    }
+    return tensors;
+}
+
 void load_state(torch::nn::Module& module, const StoredTensors& stored, const std::string& component,
                 const Placement& placement, const KeyOfStored& key_of) {
     const StoredTensors tensors = with_current_keys(stored, component, key_of);

@@ -6,6 +6,7 @@
 
 #include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
+#include "diffapple/io/json_fields.h"
 
 namespace diffapple {
 
@@ -100,21 +101,11 @@ bool begins_as_object(const std::string& line) {
     return next != std::string::npos && (line[next] == '"' || line[next] == '}');
 }
 
-/// A key that stands twice would have one of its values dropped.
 json parse_object(const std::string& line) {
-    constexpr int max_depth = 4;
-    std::vector<std::string> keys;
-    const auto watch = [&](int depth, json::parse_event_t event, json& value) {
-        if (depth > max_depth) fail_usage("is nested too deeply");
-        if (event != json::parse_event_t::key) return true;
-        if (std::find(keys.begin(), keys.end(), value) != keys.end()) fail_usage(value.dump(), ": stands there twice");
-        keys.push_back(value);
-        return true;
-    };
     try {
-        return json::parse(line, watch);
-    } catch (const json::exception& error) {
-        fail_usage("begins as a JSON object, and is none: ", first_line(error));
+        return parse_json(line, "it", {.depth = 4, .strict = true});
+    } catch (const Error& error) {
+        fail_usage("begins as a JSON object; ", error.what());
     }
 }
 

@@ -22,9 +22,9 @@ Integer parse_integer(const std::string& option, const std::string& text, Intege
     const char* const end = text.data() + text.size();
     const auto [parsed, error] = std::from_chars(text.data(), end, value);
     if (error == std::errc::result_out_of_range)
-        fail_usage(option, " '", text, "': must be from ", minimum, " to ", maximum);
+        fail_usage(option, ' ', quote(text), ": must be from ", minimum, " to ", maximum);
     if (error != std::errc() || parsed != end)
-        fail_usage(option, " '", text, "': expected a whole number, a list 0,2,4 or a range 0..3");
+        fail_usage(option, ' ', quote(text), ": expected a whole number, a list 0,2,4 or a range 0..3");
     if (value < minimum || value > maximum) fail_usage(option, ' ', value, ": must be from ", minimum, " to ", maximum);
     return value;
 }
@@ -41,10 +41,11 @@ std::vector<Integer> parse_integer_list(const std::string& option, const std::st
         const bool range = dots != std::string::npos;
         const Integer first = parse_integer(option, range ? part.substr(0, dots) : part, minimum, maximum);
         const Integer last = range ? parse_integer(option, part.substr(dots + 2), minimum, maximum) : first;
-        if (last < first) fail_usage(option, " '", part, "': the range ends before it begins");
+        if (last < first) fail_usage(option, ' ', quote(part), ": the range ends before it begins");
         // What follows is sound for the largest value of its type, too.
         const uint64_t steps = static_cast<uint64_t>(last) - static_cast<uint64_t>(first);
-        if (steps >= max_values - values.size()) fail_usage(option, " '", part, "': more than ", max_values, " values");
+        if (steps >= max_values - values.size())
+            fail_usage(option, ' ', quote(part), ": more than ", max_values, " values");
         for (uint64_t step = 0; step <= steps; ++step) {
             const auto value = static_cast<Integer>(static_cast<uint64_t>(first) + step);
             if (seen.insert(value).second) values.push_back(value);
@@ -108,7 +109,7 @@ std::vector<double> parse_numbers(const std::string& option, const std::string& 
         char* end = nullptr;  // std::from_chars of a double is missing in older versions of Apple's library
         const double value = std::strtod(part.c_str(), &end);
         if (part.empty() || *end != '\0' || !std::isfinite(value))
-            fail_usage(option, " '", part, "': expected a number, a list 0,2.5,7 or a range 0..3");
+            fail_usage(option, ' ', quote(part), ": expected a number, a list 0,2.5,7 or a range 0..3");
         if (value < minimum || value > maximum)
             fail_usage(option, ' ', part, ": must be from ", minimum, " to ", maximum);
         add(value);
@@ -121,7 +122,7 @@ std::vector<std::string> parse_choices(const std::string& option, const std::str
     std::vector<std::string> words;
     for (const auto& word : list_words(text)) {
         if (std::find(choices.begin(), choices.end(), word) == choices.end())
-            fail_usage(option, " '", word, "': must be one of ", join(choices, ", "), did_you_mean(word, choices));
+            fail_usage(option, ' ', quote(word), ": must be one of ", join(choices, ", "), did_you_mean(word, choices));
         if (std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
     }
     return words;

@@ -28,22 +28,9 @@ std::string Recipe::to_text() const {
         -1, ' ', /*ensure_ascii=*/true);
 }
 
-namespace {
-
-/// Deep nesting in a stranger's file would otherwise exhaust the stack.
-json parse_shallow(const std::string& text) {
-    constexpr int max_depth = 32;
-    return json::parse(text, [](int depth, json::parse_event_t, json&) {
-        if (depth > max_depth) fail("is nested too deeply");
-        return true;
-    });
-}
-
-}  // namespace
-
 Recipe Recipe::from_text(const std::string& text, const std::string& where) {
     try {
-        const json parsed = parse_shallow(text);
+        const json parsed = parse_json(text, "its text", {.depth = 32, .strict = true});
         if (const int schema = parsed.at("schema").get<int>(); schema < 1 || schema > recipe_schema)
             fail("has schema ", schema, ", but this program reads schemas 1 to ", recipe_schema);
         Recipe recipe{.determining = parsed.at("recipe"), .known = parsed.at("known")};
@@ -69,7 +56,9 @@ std::string describe_change(const std::string& path, const json& existing, const
         return "another file for " + path;
     }
     const auto text = [&](const json& value) {
-        return value.is_null() ? std::string("nothing") : is_digest(value) ? std::string("a file") : value.dump();
+        return value.is_null()    ? std::string("nothing")
+               : is_digest(value) ? std::string("a file")
+                                  : shorten(value.dump(), 200);
     };
     return concat(path, ' ', text(wanted), " instead of ", text(existing));
 }
@@ -101,12 +90,23 @@ json upgraded(json determining) {
 
 }  // namespace
 
+json current_weights(const Recipe& existing, const Recipe& wanted) {
+    const auto path = "/model/weights"_json_pointer;
+    if (!existing.determining.contains(path) || !existing.determining.at(path).is_object()) return {};
+    json weights = existing.determining.at(path);
+    for (const auto& [component, before] : wanted.weights_before.items())
+        if (weights.contains(component) && weights[component] == before)
+            weights[component] = wanted.determining.at(path).at(component);
+    return weights;
+}
+
 std::string describe_difference(const Recipe& existing, const Recipe& wanted) {
     json one = existing.determining, other = wanted.determining;
     if (existing.schema() == 1) {
         one = upgraded(std::move(one));
         if (!wanted.configs_of_schema_1.empty()) other["model"]["configs"] = wanted.configs_of_schema_1;
     }
+    if (const json weights = current_weights(existing, wanted); !weights.is_null()) one["model"]["weights"] = weights;
     std::vector<std::string> differences;
     collect_differences(one, other, "", differences);
     return join(differences, "; ");

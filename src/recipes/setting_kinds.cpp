@@ -49,7 +49,8 @@ std::string one_choice(const std::string& option, const std::string& text, const
 std::pair<int64_t, int64_t> two_integers(const std::string& option, const std::string& text, char separator,
                                          int64_t minimum) {
     const size_t middle = text.find(separator);
-    if (middle == std::string::npos) fail_usage(option, " '", text, "': takes two numbers as in 64", separator, "64");
+    if (middle == std::string::npos)
+        fail_usage(option, ' ', quote(text), ": takes two numbers as in 64", separator, "64");
     return {one_integer(option, text.substr(0, middle), minimum, max_size),
             one_integer(option, text.substr(middle + 1), minimum, max_size)};
 }

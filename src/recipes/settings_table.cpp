@@ -11,6 +11,7 @@
 #include "diffapple/core/utf8.h"
 #include "diffapple/io/picture_encoding.h"
 #include "diffapple/io/sha256.h"
+#include "diffapple/models/checkpoint.h"
 #include "diffapple/recipes/lists.h"
 #include "diffapple/recipes/output_names.h"
 #include "diffapple/schedulers/scheduler.h"
@@ -51,9 +52,35 @@ void keep_aspect(BatchSettings& batch, const Circumstances& now) {
         batch.width = other(*batch.height, now.image_size->height, now.image_size->width);
 }
 
+/// What a model takes from elsewhere. Recipes know its name, and its digests among those of the model's components.
+Setting part_row(Setting row, std::string BatchSettings::*member) {
+    row.topic = Topic::model;
+    row.with_prompts = true;
+    row.once = true;
+    row.speed = -4;
+    row.read = [option = row.option, member](const Texts& texts, RunSettings& run) {
+        if (texts.front().empty()) fail_usage(option, ": the name is empty");
+        run.batch.*member = texts.front();
+    };
+    row.settle = [member](BatchSettings& batch, const Circumstances&) { batch.*member = name_of_place(batch.*member); };
+    row.write = [key = row.key, member](const BatchSettings& batch, json& recipe) {
+        if (!(batch.*member).empty()) put(recipe, key, batch.*member);
+    };
+    row.restore = [key = row.key, member](const JsonFields& recipe, BatchSettings& batch) {
+        const JsonFields fields = settings_of(recipe);
+        if (fields.has(key)) batch.*member = bounded_text(fields, key, max_recipe_name);
+    };
+    row.suffix = [key = row.key, member](const BatchSettings& batch, const Circumstances&) {
+        return (batch.*member).empty() ? "" : key + "-" + safe_name(batch.*member);
+    };
+    return row;
+}
+
 void add_model_rows(std::vector<Setting>& rows) {
-    Setting model{
-        .key = "model", .option = "--model", .value = "ID|DIR", .help = "Folder, name under models/ or Hub id"};
+    Setting model{.key = "model",
+                  .option = "--model",
+                  .value = "ID|DIR|FILE",
+                  .help = "Folder, file, name under models/ or Hub id"};
     model.aliases = {"-m"};
     model.topic = Topic::model;
     model.once = true;
@@ -72,6 +99,13 @@ void add_model_rows(std::vector<Setting>& rows) {
         return now.experiment.has_hub_id(batch.model) || now.is_demo ? "" : "model-" + safe_name(batch.model);
     };
     rows.push_back(model);
+    rows.push_back(part_row({.key = "config",
+                             .option = "--config",
+                             .value = "DIR",
+                             .help = "Configs (and what it lacks) of a model in a single file"},
+                            &BatchSettings::config));
+    rows.push_back(
+        part_row({.key = "vae", .option = "--vae", .value = "FILE|DIR", .help = "Another VAE"}, &BatchSettings::vae));
 
     Setting device{.key = "device",
                    .option = "--device",
@@ -341,7 +375,7 @@ Shard parse_shard(const std::string& text) {
     constexpr int64_t max_shards = 100'000;
     const size_t slash = text.find('/');
     if (slash == std::string::npos || text.find_first_not_of("0123456789/") != std::string::npos)
-        fail_usage("--shard '", text, "': expected I/N, as 1/8 to 8/8");
+        fail_usage("--shard ", quote(text), ": expected I/N, as 1/8 to 8/8");
     Shard shard;
     shard.count = one_integer("--shard", text.substr(slash + 1), 1, max_shards);
     shard.number = one_integer("--shard", text.substr(0, slash), 1, shard.count);

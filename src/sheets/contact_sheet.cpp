@@ -162,6 +162,7 @@ WrittenSheet write_contact_sheet(const std::vector<fs::path>& files, const Sheet
     const SheetPlan plan = make_plan(pictures, options);
     if (!plan.note.empty()) written.notes.push_back(plan.note);
     const Image sheet = draw_within_limits(plan, pictures, options, source, written.notes);
+    remove_stale_temporary_files(fs::absolute(written.path).parent_path());
     write_file_atomically(written.path,
                           encode_png(sheet, {{recipe_keyword, contact_sheet_text(written.id, ids_of(pictures))}}));
     return written;

@@ -61,7 +61,7 @@ Axis take_axis(std::vector<Axis>& axes, const std::vector<Settings>& pictures, c
     if (known.contains(name)) return make_axis(name, pictures);
     std::vector<std::string> varying;
     for (const Axis& axis : axes) varying.push_back(axis.name);
-    fail_usage(option, " '", name, "': the pictures have no such setting; they differ in ",
+    fail_usage(option, ' ', quote(name), ": the pictures have no such setting; they differ in ",
                varying.empty() ? "none" : join(varying, "; "), did_you_mean(name, {known.begin(), known.end()}));
 }
 

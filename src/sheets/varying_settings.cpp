@@ -163,13 +163,14 @@ std::vector<Axis> varying_settings(const std::vector<Settings>& pictures) {
 }
 
 std::string shared_settings(const std::vector<Settings>& pictures) {
+    constexpr size_t longest = 1'000;  // characters of a value: recipes may hold megabytes
     std::vector<std::string> texts;
     for (const auto& name : names_by_speed(pictures)) {
         const Axis axis = make_axis(name, pictures);
         const bool for_people = !is_derived_setting(name) && !is_digest_setting(name);
         if (axis.values.size() != 1 || !for_people || axis.values[0].empty()) continue;
         const bool says_itself = name == "prompt" || name == "experiment";
-        texts.push_back((says_itself ? "" : name + " ") + axis.values[0]);
+        texts.push_back((says_itself ? "" : name + " ") + shorten(axis.values[0], longest));
     }
     return join(texts, ", ");
 }

@@ -18,7 +18,6 @@ using nlohmann::json;
 
 namespace {
 
-constexpr uintmax_t largest_merges_file = 16 << 20;
 constexpr size_t most_merges = 1 << 20;  // CLIP has 48,894
 constexpr uintmax_t largest_saved_model = 64 << 20;
 
@@ -131,9 +130,9 @@ Vocabulary make_vocabulary(const json& tokens, const std::string& tokens_where, 
 
 }  // namespace
 
-Vocabulary read_vocabulary(const fs::path& vocabulary_file, const fs::path& merges_file) {
-    const Merges merges = parse_merges_file(read_file(merges_file, largest_merges_file), merges_file.string());
-    return make_vocabulary(read_json_file(vocabulary_file), vocabulary_file.string(), merges, merges_file.string());
+Vocabulary read_vocabulary(const json& tokens, const std::string& tokens_where, const std::string& merges,
+                           const std::string& merges_where) {
+    return make_vocabulary(tokens, tokens_where, parse_merges_file(merges, merges_where), merges_where);
 }
 
 Vocabulary read_vocabulary(const json& tokenizer, const std::string& where) {

@@ -62,6 +62,7 @@ std::vector<KnownModel> known_models() {
 uint64_t size_on_disk(const fs::path& folder) {
     uint64_t bytes = 0;
     std::error_code error;
+    if (is_file(folder)) return fs::file_size(folder, error);
     for (fs::recursive_directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
         std::error_code unreadable;
         const bool is_file = entry->is_regular_file(unreadable);
@@ -135,9 +136,9 @@ ModelEntry describe(const Checkpoint& checkpoint) {
     return {.name = checkpoint.name,
             .command = command_for(checkpoint),
             .found = true,
-            .folder = checkpoint.folder,
-            .bytes = size_on_disk(checkpoint.folder),
-            .licence = licence_of(checkpoint.folder),
+            .folder = checkpoint.place(),
+            .bytes = size_on_disk(checkpoint.place()),
+            .licence = licence_of(checkpoint.place()),
             .missing = find_missing(checkpoint)};
 }
 
@@ -185,10 +186,10 @@ Removal find_removal(const std::string& name) {
                                     [&](const Checkpoint& checkpoint) { return checkpoint.name == name; });
     if (found == checkpoints.end())
         fail("--remove ", name, ": there is no model of that name; `diffapple models` lists those that are here");
-    fs::path folder = found->folder;
+    fs::path place = found->place();
     for (const auto& model : list_hub_models())
-        if (model.snapshot == found->folder) folder = model.repository;
-    return {.name = name, .folder = folder, .bytes = size_on_disk(found->folder), .is_demo = found->is_demo()};
+        if (model.snapshot == found->place()) place = model.repository;
+    return {.name = name, .folder = place, .bytes = size_on_disk(found->place()), .is_demo = found->is_demo()};
 }
 
 void remove_model(const Removal& removal) {

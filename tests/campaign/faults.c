@@ -7,13 +7,16 @@
  *                                            WHEN: once; always (from that place on); only (this and all later ones of
  *                                            the same call)
  *   DIFFAPPLE_FAULT_LOG=FILE                 appends "calls N allocations N fired NAME" when the process ends
+ *   DIFFAPPLE_FAULT_PLACES=FILE              writes "NAME NUMBER" of the first call or allocation ("malloc") from each place
+ *                                            (its call stack)
  *   DIFFAPPLE_FAULT_DISAGREE=1               lstat tells another inode than fstat
  *
- * What glibc calls inside itself (fopen's open) passes by; fopen, fread and their kin are wrapped themselves. */
+ * Counted is from the beginning of main on. What glibc calls inside itself (fopen's open) passes by; fopen, fread and their kin are wrapped themselves. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -54,11 +57,45 @@ static void read_fault(void) {
     armed = 1;
 }
 
+/* The places from which something is called, as hashes of the call stack's nearest frames; the number of each call that
+ * comes from a new place is written out. */
+enum { depth = 14, slots = 1 << 18 };
+static _Atomic unsigned long stacks[slots];
+static FILE* places;
+static int began;
+static __thread int looking;
+
+static void note_place(const char* name, long number) {
+    if (!places) return;
+    looking = 1;
+    void* frames[depth];
+    const int count = backtrace(frames, depth);
+    unsigned long hash = *name;
+    for (int i = 1; i < count; ++i) {
+        hash = (hash ^ (unsigned long)frames[i]) * 0x9E3779B97F4A7C15UL;
+        hash ^= hash >> 29;
+    }
+    unsigned long at = hash % slots, empty = 0;
+    while (stacks[at] && stacks[at] != hash) at = (at + 1) % slots;
+    if (atomic_compare_exchange_strong(&stacks[at], &empty, hash)) fprintf(places, "%s %ld\n", name, number);
+    looking = 0;
+}
+
 __attribute__((constructor)) static void begin(void) {
     read_fault();
+    const char* const file = getenv("DIFFAPPLE_FAULT_PLACES");
+    if (!file) return;
+    void* frame[1];
+    backtrace(frame, 1);  /* loads what it needs */
+    looking = 1;
+    places = fopen(file, "w");
+    looking = 0;
 }
 
 __attribute__((destructor)) static void end(void) {
+    looking = 1;
+    if (places) fclose(places);
+    places = NULL;
     if (!log_file) return;
     const int saved = armed;
     armed = 0;
@@ -71,13 +108,29 @@ __attribute__((destructor)) static void end(void) {
     armed = saved;
 }
 
+/* Libraries initialise themselves before main, where nothing of the program can answer: that is not counted. */
+static int (*main_of_program)(int, char**, char**);
+static int counted_main(int count, char** arguments, char** variables) {
+    began = 1;
+    return main_of_program(count, arguments, variables);
+}
+
+int __libc_start_main(int (*main)(int, char**, char**), int count, char** arguments, void (*init)(void), void (*end)(void),
+                      void (*end_of_loader)(void), void* stack) {
+    const __typeof__(&__libc_start_main) real = (__typeof__(&__libc_start_main))dlsym(RTLD_NEXT, "__libc_start_main");
+    main_of_program = main;
+    return real(counted_main, count, arguments, init, end, end_of_loader, stack);
+}
+
 static int is_hit(long number) {
     return armed && (number == place || (when == always && number > place));
 }
 
 /* Whether this call fails; `transfer`: it moves bytes, and may move fewer. */
 static int call_fails(const char* name, int transfer) {
+    if (!began || looking) return 0;
     const long number = ++calls;
+    note_place(name, number);
     int hit = 0;
     if (kind == of_calls) {
         const char* const first = fired;
@@ -92,7 +145,9 @@ static int call_fails(const char* name, int transfer) {
 }
 
 static int allocation_fails(void) {
+    if (!began || looking) return 0;
     const long number = ++allocations;
+    note_place("malloc", number);
     if (kind != of_allocations || !is_hit(number)) return 0;
     fired = "malloc";
     errno = ENOMEM;

@@ -1,127 +1,62 @@
-// A deterministic mutation fuzzer for what reads files of strangers: PROGRAM TARGET ITERATIONS SEED
-// Each turn damages a valid file and reads it: that must succeed or throw diffapple::Error. Anything else (another
-// exception, a crash, a finding of the sanitizers) is a bug; the input then stays behind as fuzz-<target>-<seed>.
+// Fuzz targets: what reads a stranger's bytes. Each reads an input or throws diffapple::Error with a message of one
+// line; anything else (another exception, a crash, a finding of the sanitizers, a long time) is a bug.
+//
+// fuzz_<layer>.cpp holds the targets of a layer; its program with --list names them. With libFuzzer (scripts/fuzz.sh)
+// it is
+//   fuzz_<layer> --target=NAME [libFuzzer's options] [CORPUS...]        and --target=NAME --seeds=FOLDER writes the
+//   seeds;
+// elsewhere driver.cpp gives it a main that reads seeds and corpus once, and damaged copies of them.
 #pragma once
 
-#include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <iostream>
 #include <map>
-#include <random>
 #include <string>
+#include <vector>
 
 #include "diffapple/core/error.h"
-#include "unit/io_samples.h"
 
-namespace diffapple {
+namespace diffapple::fuzz {
 
-class Mutator {
+struct Target {
+    std::vector<std::string> seeds;  ///< small valid inputs
+    std::function<void(const std::string& bytes)> read;
+};
+
+/// By name; defined by fuzz_<layer>.cpp.
+const std::map<std::string, Target>& targets();
+
+/// A folder for this process, in memory where the system has such a place; removed in the end.
+class Folder {
 public:
-    explicit Mutator(uint64_t seed) : random_(seed) {}
+    Folder();
+    ~Folder() { std::filesystem::remove_all(path_); }
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
 
-    size_t below(size_t limit) { return limit ? static_cast<size_t>(random_() % limit) : 0; }
-
-    /// The text with one to eight random changes.
-    std::string mutate(std::string text) {
-        for (size_t count = 1 + below(1 + below(8)); count > 0; --count) change(text);
-        return text;
+    /// Writes a file with these bytes. A new one: some file systems flush a file that is cut and written again.
+    std::filesystem::path write(const std::string& name, const std::string& bytes) const {
+        const std::filesystem::path path = path_ / name;
+        std::filesystem::remove(path);
+        std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+        return path;
     }
+    const std::filesystem::path& path() const { return path_; }
 
 private:
-    void change(std::string& text) {
-        const size_t at = below(text.size()), length = below(std::min<size_t>(text.size() - at, 32) + 1);
-        switch (below(8)) {
-            case 0:
-                text.resize(at);
-                break;
-            case 1:
-                text.erase(at, length);
-                break;
-            case 2:
-                text.insert(at, text.substr(below(text.size()), length));
-                break;
-            case 3:
-                text.insert(at, below(4) + 1, static_cast<char>(random_()));
-                break;
-            case 4:
-                overwrite(text, at, bytes_of(interesting()));
-                break;
-            case 5:
-                overwrite(text, at, bytes_of(interesting()).substr(0, 1 + below(4)));
-                break;
-            case 6:
-                replace_number(text, at);
-                break;
-            default:
-                if (!text.empty()) text[at] = static_cast<char>(text[at] ^ (1 << below(8)));
-        }
-    }
-
-    static void overwrite(std::string& text, size_t at, const std::string& bytes) {
-        text.replace(at, std::min(bytes.size(), text.size() - at), bytes);
-    }
-
-    /// Replaces the next decimal number of the text.
-    void replace_number(std::string& text, size_t at) {
-        const size_t begin = text.find_first_of("0123456789", at);
-        if (begin == std::string::npos) return;
-        const size_t end = std::min(text.find_first_not_of("0123456789", begin), text.size());
-        text.replace(begin, end - begin, std::to_string(static_cast<int64_t>(interesting())));
-    }
-
-    /// Numbers at which arithmetic goes wrong.
-    uint64_t interesting() {
-        const uint64_t power = uint64_t{1} << below(64);
-        return power + below(3) - 1;
-    }
-
-    std::mt19937_64 random_;
+    std::filesystem::path path_;
 };
 
-/// How one kind of file is made and read.
-struct Target {
-    std::function<std::string(Mutator&)> make;  ///< a damaged file
-    std::function<void(const std::filesystem::path&)> read;
-};
+const Folder& folder();
 
-inline int fuzz(const std::string& name, const Target& target, uint64_t iterations, uint64_t seed) {
-    const std::filesystem::path file = std::filesystem::temp_directory_path() / concat("fuzz-", name, "-", seed);
-    Mutator mutator(seed);
-    uint64_t accepted = 0;
-    for (uint64_t i = 0; i < iterations; ++i) {
-        const std::string bytes = target.make(mutator);
-        std::filesystem::remove(file);  // some file systems flush a file that is cut to nothing and written again
-        std::ofstream(file, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-        try {
-            target.read(file);
-            ++accepted;
-        } catch (const Error& error) {
-            if (std::string(error.what()).find('\n') == std::string::npos) continue;
-            std::cerr << "iteration " << i << ": an error of several lines: " << error.what() << '\n';
-            return 1;
-        } catch (const std::exception& error) {
-            std::cerr << "iteration " << i << ": not an Error: " << error.what() << "\ninput: " << file.string()
-                      << '\n';
-            return 1;
-        }
-    }
-    std::filesystem::remove(file);
-    std::cout << name << ": " << iterations << " inputs, " << accepted << " accepted, the others refused properly\n";
-    return 0;
-}
+/// Calls it; whether it gave no Error. Throws std::logic_error for an Error that is no line.
+bool accepts(const std::function<void()>& read);
 
-inline int fuzz_main(const std::string& program, const std::map<std::string, Target>& targets, int count,
-                     char** arguments) {
-    if (count == 4 && targets.count(arguments[1]))
-        return fuzz(arguments[1], targets.at(arguments[1]), std::strtoull(arguments[2], nullptr, 10),
-                    std::strtoull(arguments[3], nullptr, 10));
-    std::string names;
-    for (const auto& [name, target] : targets) names += (names.empty() ? "" : "|") + name;
-    std::cerr << "usage: " << program << ' ' << names << " ITERATIONS SEED\n";
-    return 2;
-}
+/// Prints the names and exits, where that is what the arguments ask for.
+void list_if_asked(int count, char** arguments);
 
-}  // namespace diffapple
+/// The target; exits with a line where there is none of that name.
+const Target& find_target(const std::string& name);
+
+}  // namespace diffapple::fuzz

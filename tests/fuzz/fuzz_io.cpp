@@ -1,22 +1,21 @@
-// Fuzzes what reads weights, configs and pictures of strangers (see fuzz.h):
-//   fuzz_io safetensors|torch_bin|json|png|image ITERATIONS SEED
+// What reads weights, JSON and pictures.
 #include <ATen/core/Tensor.h>
 
-#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "../../src/io/torch_bin.h"
-#include "diffapple/core/error.h"
+#include "../../src/io/unpickler.h"
 #include "diffapple/io/image.h"
 #include "diffapple/io/json_fields.h"
+#include "diffapple/io/picture_info.h"
 #include "diffapple/io/png.h"
 #include "diffapple/io/weights.h"
 #include "fuzz/fuzz.h"
 #include "unit/image_samples.h"
 #include "unit/io_samples.h"
 
-namespace diffapple {
+namespace diffapple::fuzz {
 namespace {
 
 namespace fs = std::filesystem;
@@ -34,14 +33,31 @@ void read_all(const StoredTensors& tensors) {
     }
 }
 
-std::string damaged_safetensors(Mutator& mutator) {
+// --- weights
+
+std::vector<std::string> safetensors_seeds() {
     const std::string header =
         R"({"__metadata__":{"format":"pt"},"a.weight":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},)"
         R"("b":{"dtype":"BF16","shape":[3],"data_offsets":[8,14]},"c":{"dtype":"U8","shape":[0],"data_offsets":[14,14]}})";
-    const std::string data(14, 'x');
-    // Half of the time only the header's text is damaged: its size stays right, so that more of the reader is reached.
-    if (mutator.below(2)) return safetensors_bytes(mutator.mutate(header), data);
-    return mutator.mutate(safetensors_bytes(header, data));
+    return {safetensors_bytes(header, std::string(14, 'x')), safetensors_bytes("{}")};
+}
+
+/// As it is, and with the size of the header that ends at the last brace.
+void read_safetensors(const std::string& bytes) {
+    accepts([&] { read_all(open_safetensors(folder().write("a.safetensors", bytes))); });
+    const size_t brace = bytes.rfind('}');
+    if (bytes.size() < 9 || brace == std::string::npos || brace < 8) return;
+    const std::string repaired = safetensors_bytes(bytes.substr(8, brace - 7), bytes.substr(brace + 1));
+    read_all(open_safetensors(folder().write("b.safetensors", repaired)));
+}
+
+std::string pickle_seed() {
+    const std::string tensor = pickled_tensor(pickled_storage("FloatStorage", "0", 4), 1, {3}, {1});
+    const std::string parameter = "ctorch._utils\n_rebuild_parameter\n(" + tensor + "\x88}tR";
+    return "\x80\x02}q\x01(" + pickled_text("w") + tensor + "q\x02" + pickled_text("v") + "h\x02" + pickled_text("p") +
+           parameter + pickled_text("step") +
+           "K\x07"
+           "u.";
 }
 
 std::string torch_archive(const std::string& pickle) {
@@ -57,59 +73,22 @@ std::string torch_archive(const std::string& pickle) {
     return bytes;
 }
 
-std::string damaged_torch_bin(Mutator& mutator) {
-    const std::string tensor = pickled_tensor(pickled_storage("FloatStorage", "0", 4), 1, {3}, {1});
-    const std::string parameter = "ctorch._utils\n_rebuild_parameter\n(" + tensor + "\x88}tR";
-    const std::string pickle = "\x80\x02}q\x01(" + pickled_text("w") + tensor + "q\x02" + pickled_text("v") + "h\x02" +
-                               pickled_text("p") + parameter + pickled_text("step") +
-                               "K\x07"
-                               "u.";
-    if (mutator.below(4)) return torch_archive(mutator.mutate(pickle));
-    return mutator.mutate(torch_archive(pickle));
+/// A pickle by itself, and in an archive whose checksums are right.
+void read_pickle(const std::string& bytes) {
+    if (!accepts([&] { pickle::Unpickler(bytes, "x").run(); })) return;
+    read_all(open_torch_bin(folder().write("a.bin", torch_archive(bytes))));
 }
 
-std::string damaged_json(Mutator& mutator) {
-    return mutator.mutate(
-        R"({"i":3,"n":0.5e-3,"b":true,"t":"text\u00e9\n","l":[1,2,3],"o":{"k":{"x":null}},"w":["a"]})");
-}
+// --- JSON
 
-std::string damaged_png(Mutator& mutator) {
-    const std::string nul(1, '\0');
-    const std::vector<std::pair<std::string, std::string>> chunks = {
-        {"IHDR", big_endian(2) + big_endian(2) + std::string("\x08\x02\0\0\0", 5)},
-        {"tEXt", "key" + nul + "text"},
-        {"zTXt", "key" + nul + nul + deflated("text")},
-        {"iTXt", "key" + nul + "\x01" + nul + nul + nul + deflated("t\xc3\xa9xt")},
-        {"IDAT", deflated("pixels")},
-        {"IEND", ""}};
-    const bool whole = mutator.below(4) == 0;
-    const size_t damaged = mutator.below(chunks.size());
-    std::string png = "\x89PNG\r\n\x1a\n";
-    for (size_t i = 0; i < chunks.size(); ++i) {
-        // Damage below a right checksum, so that it reaches the text's decoders.
-        const bool here = !whole && i == damaged;
-        png += png_chunk(chunks[i].first, here ? mutator.mutate(chunks[i].second) : chunks[i].second);
-    }
-    return whole ? mutator.mutate(png) : png;
-}
-
-std::string damaged_image(Mutator& mutator) {
-    static const std::vector<std::string> samples = image_samples();
-    const std::string& whole = samples[mutator.below(samples.size())];
-    if (!whole.starts_with(png_start) || mutator.below(4) == 0) return mutator.mutate(whole);
-    // Damage below right checksums, and below a right compressed stream, so that it reaches the decoder.
-    auto chunks = png_chunks(whole);
-    auto& [type, data] = chunks[mutator.below(chunks.size())];
-    data = type == "IDAT" && mutator.below(2) ? deflated(mutator.mutate(inflated(data))) : mutator.mutate(data);
-    return png_file(chunks);
-}
-
-void read_fields(const fs::path& path) {
-    const nlohmann::json json = read_json_file(path);
-    const JsonFields fields(json, path.string());
+void read_fields(const std::string& text) {
+    accepts([&] { parse_json(text, "strict", {.depth = 8, .strict = true}); });
+    const nlohmann::json json = parse_json(text, "x");
+    const JsonFields fields(json, "x");
     const std::vector<std::function<void(const std::string&)>> readers = {
         [&](const std::string& key) { fields.integer(key, -100, 100); },
         [&](const std::string& key) { fields.integers(key, INT64_MIN, INT64_MAX); },
+        [&](const std::string& key) { fields.unsigned_integer(key); },
         [&](const std::string& key) { fields.number(key); },
         [&](const std::string& key) { fields.numbers(key); },
         [&](const std::string& key) { fields.text(key); },
@@ -120,32 +99,79 @@ void read_fields(const fs::path& path) {
         },
         [&](const std::string& key) { fields.object(key).object("k").text("x", ""); },
     };
-    for (const auto& item : json.items()) {
-        for (const auto& read : readers) {
-            try {
-                read(item.key());
-            } catch (const Error&) {
-            }
-        }
-    }
+    for (const auto& item : json.items())
+        for (const auto& read : readers) accepts([&] { read(item.key()); });
 }
 
-const std::map<std::string, Target> targets = {
-    {"safetensors", {damaged_safetensors, [](const fs::path& path) { read_all(open_safetensors(path)); }}},
-    {"torch_bin", {damaged_torch_bin, [](const fs::path& path) { read_all(open_torch_bin(path)); }}},
-    {"json", {damaged_json, read_fields}},
-    {"png", {damaged_png, [](const fs::path& path) { read_png_info(path); }}},
-    {"image", {damaged_image, [](const fs::path& path) { read_image(path); }}},
-};
+/// The names of shards are a stranger's.
+void read_weights_index(const std::string& text) {
+    static const std::string shard = safetensors_bytes(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "x");
+    folder().write("shard.safetensors", shard);
+    folder().write("model.safetensors.index.json", text);
+    read_all(open_weights(find_weight_files(folder().path(), "model")));
+}
+
+// --- pictures
+
+std::vector<std::string> text_png_seeds() {
+    const std::string nul(1, '\0');
+    return {png_file({{"IHDR", big_endian(2) + big_endian(2) + std::string("\x08\x02\0\0\0", 5)},
+                      {"tEXt", "key" + nul + "text"},
+                      {"zTXt", "key" + nul + nul + deflated("text")},
+                      {"iTXt", "key" + nul + "\x01" + nul + nul + nul + deflated("t\xc3\xa9xt")},
+                      {"eXIf", exif_block(6)},
+                      {"IDAT", deflated("pixels")},
+                      {"IEND", ""}})};
+}
+
+/// The PNG with right lengths, where they would reach beyond its end, and checksums; other bytes as they are.
+std::string repaired_png(const std::string& bytes) {
+    if (!bytes.starts_with(png_start)) return bytes;
+    std::string repaired(png_start);
+    for (size_t at = png_start.size(); at + 12 <= bytes.size();) {
+        size_t length = 0;
+        for (size_t i = 0; i < 4; ++i) length = length << 8 | static_cast<unsigned char>(bytes[at + i]);
+        length = std::min(length, bytes.size() - at - 12);
+        repaired += png_chunk(bytes.substr(at + 4, 4), bytes.substr(at + 8, length));
+        at += length + 12;
+    }
+    return repaired;
+}
+
+template <typename Read>
+void read_picture(const std::string& bytes, Read read) {
+    accepts([&] { read(folder().write("a", bytes)); });
+    const std::string repaired = repaired_png(bytes);
+    if (repaired != bytes) read(folder().write("b", repaired));
+}
 
 }  // namespace
-}  // namespace diffapple
 
-/// Asked by the leak sanitizer: LibTorch's zip reader forgets its tables when it refuses an archive.
-extern "C" const char* __lsan_default_suppressions() {  // NOLINT(bugprone-reserved-identifier): its name
-    return "leak:mz_zip_reader_init\nleak:mz_zip_reader_read_central_dir\n";
+const std::map<std::string, Target>& targets() {
+    static const std::map<std::string, Target> all = {
+        {"safetensors", {safetensors_seeds(), read_safetensors}},
+        {"pickle", {{pickle_seed()}, read_pickle}},
+        {"torch_bin",
+         {{torch_archive(pickle_seed())},
+          [](const std::string& bytes) { read_all(open_torch_bin(folder().write("a.bin", bytes))); }}},
+        {"weights_index",
+         {{R"({"metadata":{"total_size":1},"weight_map":{"a":"shard.safetensors"}})"}, read_weights_index}},
+        {"json",
+         {{R"({"i":3,"n":0.5e-3,"b":true,"t":"text\u00e9\n","l":[1,2,3],"o":{"k":{"x":null}},"w":["a"],"m":-Infinity})"},
+          read_fields}},
+        {"png",
+         {text_png_seeds(),
+          [](const std::string& bytes) { read_picture(bytes, [](const fs::path& path) { read_png_info(path); }); }}},
+        {"picture_texts",
+         {image_samples(),
+          [](const std::string& bytes) {
+              read_picture(bytes, [](const fs::path& path) { read_picture_info(path); });
+          }}},
+        {"image",
+         {image_samples(),
+          [](const std::string& bytes) { read_picture(bytes, [](const fs::path& path) { read_image(path); }); }}},
+    };
+    return all;
 }
 
-int main(int count, char** arguments) {
-    return diffapple::fuzz_main("fuzz_io", diffapple::targets, count, arguments);
-}
+}  // namespace diffapple::fuzz

@@ -1,6 +1,7 @@
 """Small files that ask for much: pictures, tokenizers, configs. Each ends within 2 seconds of processor time and 500 MB."""
 
 import io
+import json
 import struct
 import subprocess
 import sys
@@ -113,6 +114,22 @@ def test_picture_bombs(diffapple, sd15, name):
     is_bounded(diffapple, "sd15", "--model", sd15, "--image", file, *SMALL_RUN, code=None)
 
 
+def jpeg_of_many_scans(side: int, repeats: int) -> bytes:
+    """A progressive picture whose last scan comes again and again."""
+    data = jpeg_bomb(side, side, "L", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    tables = data.rindex(b"\xff\xc4", 0, last)
+    return data[:-2] + data[tables:-2] * repeats + data[-2:]
+
+
+@pytest.mark.full
+def test_a_jpeg_of_many_scans(diffapple, sd15):
+    file = diffapple.folder / "scans.jpg"
+    for side, repeats in ((7000, 90), (7000, 20), (2000, 99), (7000, 2000)):
+        file.write_bytes(jpeg_of_many_scans(side, repeats))
+        is_bounded(diffapple, "sd15", "--model", sd15, "--image", file, *SMALL_RUN, code=None)
+
+
 def test_photos_of_many_pixels_are_read(diffapple, sd15):
     """What asks for little more than any photo does is granted."""
     file = diffapple.folder / "photo.jpg"
@@ -137,3 +154,52 @@ def test_merges_of_ten_million_lines(diffapple, sd15, line):
     for count in (10_000_000, (16 << 20) // (len(line) + 1) - 1):  # as many as are read at all
         (folder / "merges.txt").write_text(f"{line}\n" * count)
         assert "merges.txt" in ask(diffapple)
+
+
+@pytest.mark.parametrize("value", daily(["[]", "{}", "0", '""', "[[[[]]]]"], ["{}"]))
+@pytest.mark.parametrize("name", daily(["tokenizer.json", "tokenizer_config.json", "vocab.json"], ["tokenizer.json"]))
+def test_json_of_ten_million_lines(diffapple, sd15, name, value):
+    folder = tokenizer_of(diffapple, sd15)
+    for count in (10_000_000, ((16 << 20) - 100) // (len(value) + 2)):
+        (folder / name).write_text('{"model": {"vocab": [\n' + ",\n".join([value] * count) + "]}}")
+        assert name in ask(diffapple)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"in_channels": 9223372036854775808}',
+        '{"in_channels": -0}',
+        '{"in_channels": -0.0}',
+        '{"in_channels": 1e400}',
+        '{"norm_eps": 1e400}',
+        '{"in_channels": 1e308}',
+        '{"sample_size": [9223372036854775807, 9223372036854775807]}',
+        '{"layers_per_block": 9223372036854775807}',
+        '{"block_out_channels": [9223372036854775807]}',
+        '{"block_out_channels": [4294967296, 4294967296]}',
+        '{"block_out_channels": ' + "[" * 5_000_000 + "]" * 5_000_000 + "}",
+        '{"a":' * 2_000_000 + "1" + "}" * 2_000_000,
+        "[" * 16_000_000,
+        '{"block_out_channels": [' + "4," * 5_000_000 + "4]}",
+        '{"down_block_types": [' + '"DownBlock2D",' * 1_000_000 + '"DownBlock2D"]}',
+    ],
+    ids=lambda text: text[:40],
+)
+def test_configs_of_impossible_numbers_and_depths(diffapple, model, text):
+    file = model / "unet" / "config.json"
+    whole = json.loads(file.read_text())
+    try:
+        changes = json.loads(text)
+        file.write_text(json.dumps({**whole, **changes}) if "e400" not in text else text)
+    except (ValueError, RecursionError):
+        file.write_text(text)
+    is_bounded(diffapple, "ddpm", "--model", model, "--steps", 1)
+
+
+@pytest.mark.full
+def test_a_header_of_very_many_values(diffapple, model):
+    file = model / "unet" / "diffusion_pytorch_model.safetensors"
+    header = b'{"a": {"dtype": "F32", "shape": [' + b"[]," * 25_000_000 + b"0]}}"
+    file.write_bytes(len(header).to_bytes(8, "little") + header)
+    assert "diffusion_pytorch_model" in is_bounded(diffapple, "ddpm", "--model", model, "--steps", 1)

@@ -102,6 +102,38 @@ def test_processor_files_that_cannot_be_read(diffapple, tiny):
     one_line_error(result, 1)
 
 
+@needs_faults
+@pytest.mark.parametrize("place", range(1, 9))
+def test_processor_files_of_which_one_read_fails(diffapple, place):
+    result = with_fault(diffapple, f"read:{place}:EIO:once")("--version")
+    if result.code != 0:
+        one_line_error(result, 1, "processor" if "/proc" in result.err else "/sys")
+
+
+# --- crashes
+
+
+def test_a_memory_fault_ends_in_a_line(diffapple):
+    process = diffapple.start("ddpm", "--model", make_slow_checkpoint(diffapple.folder / "slow"), "--steps", 50)
+    wait_until_it_listens(process)
+    process.send_signal(signal.SIGSEGV)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGSEGV and out == ""
+    assert "crashed by a memory fault" in err.splitlines()[-1]
+
+
+@needs_faults
+def test_onednns_errors_do_not_come_on_stdout(diffapple, tiny):
+    """It cannot write its machine code where memory cannot be mapped."""
+    failed = 0
+    for place in range(1, 13):
+        result = with_fault(diffapple, f"mmap:{place}:ENOSPC:once")("ddpm", "--model", tiny, "--steps", 1, "--force")
+        assert result.code == (0 if result.out else 1)
+        assert all(path.suffix == ".png" for path in result.paths)
+        failed += "a library reports" in result.err
+    assert failed
+
+
 # --- a name that cannot be formed
 
 

@@ -72,3 +72,19 @@ def test_added_tokens_make_another_recipe(diffapple, tmp_path):
     assert refused.code == 1 and "tokenizer" in refused.err
     (after,) = diffapple.ok(*SD15, "--model", checkpoint, "--json", "--force").reports
     assert after["id"] != before["id"]
+
+
+def test_single_results_tidy_their_folder(diffapple, tiny):
+    """What a writer that was killed has left beside a contact sheet, a replayed picture or a table."""
+    (picture,) = diffapple.ok("ddpm", "--model", tiny, "--steps", 1).paths
+    commands = [
+        ["grid", "--out", "sheet/a.png", picture],
+        ["replay", "--model", tiny, "--save", "replay/a.png", picture],
+        ["report", "--csv", "report/a.csv", picture],
+    ]
+    for command in commands:
+        leftover = diffapple.folder / command[0].replace("grid", "sheet") / ".diffapple-1-a-0.tmp"
+        leftover.parent.mkdir()
+        leftover.write_bytes(b"half")
+        diffapple.ok(*command)
+        assert not leftover.exists(), command

@@ -12,7 +12,7 @@ import torch
 from checkpoints import TINY, make_checkpoint
 from conftest import STANDIN_MPS, Diffapple, needs_standin_mps
 from diffusers import DDIMScheduler
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from sd_checkpoints import load_pipeline, make_sd15, make_sdxl
 
 # Of a latent's channels: red, green, blue. (keturn, https://discuss.huggingface.co/t/23204; Timothy Alexis Vass,
@@ -103,7 +103,7 @@ def test_pixel_models_show_the_sample_and_viewers_never_see_half_a_file(diffappl
     for content in seen:
         preview = Image.open(io.BytesIO(content))
         preview.load()
-        assert preview.size == (side, side) and not preview.info
+        assert preview.size == (side, side) and list(preview.info) == ["Comment"]
 
 
 def test_a_run_is_the_same_with_and_without(diffapple, checkpoints):
@@ -117,11 +117,24 @@ def test_a_run_is_the_same_with_and_without(diffapple, checkpoints):
     assert all(r["skipped"] for r in diffapple.ok(*typed, "--out", "with", "--preview", 1).reports)
 
 
-def test_a_preview_that_cannot_be_written_harms_nothing(diffapple, checkpoints):
-    (diffapple.folder / "out/sdv1_5_dpmsolver/preview.png").mkdir(parents=True)
+@pytest.mark.parametrize("kind", ["folder", "picture", "text", "preview"])
+def test_what_is_in_its_place_stays(diffapple, checkpoints, kind):
+    """But for a preview that a killed run has left."""
+    file = diffapple.folder / "out/sdv1_5_dpmsolver/preview.png"
+    file.parent.mkdir(parents=True)
+    if kind == "folder":
+        file.mkdir()
+    elif kind == "text":
+        file.write_text("mine")
+    else:
+        mark = PngImagePlugin.PngInfo()
+        mark.add_text("Comment", "diffapple: the picture so far" if kind == "preview" else "mine")
+        Image.new("RGB", (8, 8)).save(file, pnginfo=mark)
+    before = file.read_bytes() if file.is_file() else b""
     typed = ["sd15", "--model", checkpoints["sd15"], "--steps", 4, "--prompt", "a", "--preview", 1]
     result = diffapple.ok(*typed)
-    assert result.err.count("no preview:") == 1 and (diffapple.folder / result.paths[0]).exists()
+    assert result.err.count("no preview:") == (kind != "preview") and (diffapple.folder / result.paths[0]).exists()
+    assert file.exists() == (kind != "preview") and (not file.is_file() or file.read_bytes() == before)
 
 
 def test_one_left_by_a_killed_run_is_no_picture_of_the_folder(diffapple, checkpoints):

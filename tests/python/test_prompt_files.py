@@ -140,9 +140,9 @@ BAD = {
     '{"prompt": "a", "image": "prompts.txt"}': "prompts.txt",
     '{"prompt": "a", "width": 63}': "--width 63",
     '{"prompt": "a", "seed": "random"}': "no seeds are drawn",
-    '{"prompt": "a", "seed": 1, "seed": 2}': "stands there twice",
+    '{"prompt": "a", "seed": 1, "seed": 2}': "key \"seed\" is given twice",
     '{"seed": 4}': 'has no "prompt"',
-    '{"prompt": "a"': "begins as a JSON object, and is none",
+    '{"prompt": "a"': "begins as a JSON object; it: is not valid JSON",
     "{}": 'has no "prompt"',
 }  # fmt: skip
 

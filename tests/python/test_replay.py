@@ -253,6 +253,7 @@ HOSTILE = {
         "guidance": [-1, 1e308, "7"],
         "eta": [2],
         "clip_skip": [HUGE, -1],
+        "prompt_syntax": ["heavy", 1, True],
         "strength": [0.5, 2],
         "prompt": ["x" * 30_000, 7],
         "batch": [[], ["a"] * 100_000, ["x" * 30_000], "a cat", [[]], ["a"] * 64],
@@ -302,6 +303,83 @@ def test_hostile_recipes(studio, prompted, tmp_path):
         if "loaded" in message or re.search(r"[\x00-\x09\x0b-\x1f]", message) or len(message) > 50_000:
             loaded.append((name, message))
     assert loaded == []
+
+
+# Just beyond what a recipe may ask for: (what it is a recipe of, the setting, its value, what the refusal names).
+CAPS = [
+    ("sd15", "steps", 10_001, "steps"),
+    ("sd15", "width", 8_193, "width"),
+    ("sd15", "height", 8_193, "height"),
+    ("sd15", "batch_size", 65, "batch_size"),
+    ("sd15", "batch", ["a"] * 65, "batch"),
+    ("sd15", "batch", ["a" * 20_001], "batch"),
+    ("sd15", "negative_prompt", "a" * 20_001, "negative_prompt"),
+    ("sd15", "guidance", 1000.5, "guidance"),
+    ("sd15", "clip_skip", 101, "clip_skip"),
+    ("sd15", "guidance_rescale", 1.5, "guidance_rescale"),
+    ("sd15", "eta", 1.5, "eta"),
+    ("sd15", "seed", 2**64, ""),  # to JSON no integer: already its id is another
+    ("sd15", "rng", "mps", ""),
+    ("sd15", "weights", "int4", ""),
+    ("sd15", "vae_tiling", "some", ""),
+    ("image to image", "strength", 1.01, "strength"),
+    ("image to image", "image", "a" * 301, "image"),
+    ("crop", "mask_blur", 1001.0, "mask_blur"),
+    ("crop", "padding_mask_crop", 8_193, "padding_mask_crop"),
+    ("crop", "mask", "../mask.png", ""),
+    ("sdxl-turbo", "prompt_2", "a" * 20_001, "prompt_2"),
+    ("sdxl-turbo guided", "negative_prompt_2", "a" * 20_001, "negative_prompt_2"),
+    ("sdxl-turbo", "original_size", [8_193, 8], "original_size"),
+    ("sdxl-turbo", "target_size", [8, 8_193], "target_size"),
+    ("sdxl-turbo", "crop_top_left", [8_193, 0], ""),
+]
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(cap[0] for cap in CAPS))
+def test_caps_of_recipes_with_a_valid_id(studio, tmp_path, name):
+    """What a forged recipe may ask for is bounded, value by value, before anything is loaded."""
+    original = studio.folder / make(studio, *RUNS[name])[0]
+    for _, key, value, named in (cap for cap in CAPS if cap[0] == name):
+        picture = rewrite(original, tmp_path / "forged.png", settings(**{key: value}))
+        files = ["--image", "photo.png", "--mask", "mask.png"] if name == "crop" else []
+        files = ["--image", "photo.png"] if name == "image to image" else files
+        message = refused(studio, picture, *files, "--verbose", timeout=20)
+        assert named in message and "loaded" not in message and len(message) < 2000, (key, message[:300])
+
+
+def assert_harmless(result):
+    """Lines of a length that can be read, without a byte that a terminal obeys, and no exception's text."""
+    assert result.code in (0, 1), result.err[-500:]
+    assert "a library reports" not in result.err
+    for line in (result.out + result.err).split("\n"):
+        assert len(line) < 20_000 and not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", line), line[:200]
+
+
+def test_forged_recipes_in_other_commands(studio, prompted, tmp_path):
+    """Names, texts and numbers of any kind are shown, tabled and put on sheets, and nothing is written elsewhere."""
+    folder = tmp_path / "forged"
+    folder.mkdir()
+    for number, change in enumerate(HOSTILE.values()):
+        rewrite(prompted, folder / f"{number}.png", change)
+    rewrite(prompted, tmp_path / "long.png", settings(**{"negative_prompt": "y" * 1_000_000, "prompt": "x" * 1_000_000}))
+    before = set(tmp_path.rglob("*"))
+    for places in ([folder], [tmp_path / "long.png"], [tmp_path / "long.png", prompted]):
+        assert_harmless(studio("report", *places))
+        assert_harmless(studio("grid", "--cell", 16, "--force", "--out", tmp_path / "sheet.png", *places))
+    assert set(tmp_path.rglob("*")) - before <= {tmp_path / "sheet.png"}
+    assert Image.open(tmp_path / "sheet.png").height < 2000
+
+
+@pytest.mark.parametrize("name", ["model '\\x1b[2J\\x07'", "model 5", "deep", "nothing", "experiment type"])
+def test_forged_recipes_shown(studio, prompted, tmp_path, name):
+    assert_harmless(studio("show", rewrite(prompted, tmp_path / "forged.png", HOSTILE[name])))
+
+
+def test_long_texts_are_shown_up_to_a_bound(studio, prompted, tmp_path):
+    picture = save_png(tmp_path / "long.png", Image.open(prompted), parameters="y" * 1_000_000)
+    shown = studio.ok("show", picture)
+    assert len(shown.out) < 300_000 and "800000 more bytes; --json shows them" in shown.out
+    assert len(studio.ok("show", "--json", picture).reports[0]["text"]["parameters"]) == 1_000_000
 
 
 def test_the_file_itself_is_never_changed(studio, cat):

@@ -1,12 +1,17 @@
 """Stable Diffusion's pipelines on the stand-in mps device (see test_standin_mps.py)."""
 
+from hashlib import sha256
+
 import pytest
 import sd_oracle
 from conftest import STANDIN_MPS, Diffapple, needs_standin_mps
+from finished import recipe
+from original_layout import original_state, write_single_file
 from pictures import mask, photo
 from safetensors.torch import load_file, save_file
 from sd_checkpoints import load_pipeline, make_sd2, make_sd15, make_sdxl
 from sd_oracle import CATS, assert_equal
+from test_replay import rewrite
 
 pytestmark = needs_standin_mps
 
@@ -45,6 +50,18 @@ def test_fp32_is_the_cpus(standin, name):
     assert_equal(on_mps, on_cpu)
 
 
+@pytest.mark.parametrize("make, command", [(make_sdxl, "sdxl-turbo"), (make_sd2, "sd2-inpaint")])
+def test_single_file_is_the_folder(standin, make, command):
+    """Also what is cut out of a stored tensor (OpenCLIP's in_proj), turned or reshaped: none is read past its cut."""
+    folder = make(standin.folder / "model")
+    file = write_single_file(standin.folder / "one.safetensors", original_state(load_pipeline(folder)))
+    inputs = ["--image", "image.png", "--mask", "mask.png"] if command == "sd2-inpaint" else []
+    options = ["--device", "mps", "--dtype", "fp32", "--steps", 2, "--guidance", 3, *inputs]
+    of_folder = sd_oracle.run(standin, command, folder, *options, prompts=CATS)
+    of_file = sd_oracle.run(standin, command, file, "--config", folder, *options, prompts=CATS)
+    assert_equal(of_file, of_folder)
+
+
 @pytest.mark.parametrize(
     "command, make, scheduler", [("sd15", make_sd15, "dpmsolver++"), ("sdxl-turbo", make_sdxl, "euler-a")]
 )
@@ -69,3 +86,26 @@ def test_vae_that_overflows_fp16(standin):
         assert result.code == (0 if upcast else 1), result.err
         if not upcast:
             assert "VAE" in result.err and "--dtype" in result.err and len(result.err.splitlines()) == 1
+
+
+def test_the_recipe_names_the_vae_that_was_read(standin):
+    """An fp16 run computes the VAE in fp32 where fp16 overflows: it reads the file of full precision, also beside one of
+    half. Recipes of earlier versions named the latter; their pictures still count as made, and replay."""
+    checkpoint = make_sdxl(standin.folder / "model")
+    full = checkpoint / "vae" / "diffusion_pytorch_model.safetensors"
+    half = full.with_suffix(".fp16.safetensors")
+    save_file({name: tensor.half() for name, tensor in load_file(full).items()}, half, metadata={"format": "pt"})
+    run = ["sdxl-turbo", "--model", checkpoint, "--device", "mps", "--dtype", "fp16", "--steps", 1, "--prompt", "a"]
+    sweep = [*run, "--seed", "0,1"]
+    paths = [standin.folder / path for path in standin.ok(*sweep).paths]
+    assert recipe(paths[0])["recipe"]["model"]["weights"]["vae"] == sha256(full.read_bytes()).hexdigest()
+
+    def by_an_earlier_version(stored):
+        stored["model"]["weights"]["vae"] = sha256(half.read_bytes()).hexdigest()
+
+    rewrite(paths[0], paths[0], by_an_earlier_version)
+    assert "2 of 2 batches are made already" in standin.ok(*sweep).err
+    standin.ok("replay", paths[0], "--model", checkpoint)
+    state = load_file(full)
+    save_file({**state, "encoder.conv_in.bias": state["encoder.conv_in.bias"] + 1}, full, metadata={"format": "pt"})
+    assert "other weights of the vae" in standin(*sweep).err

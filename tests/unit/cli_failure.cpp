@@ -2,7 +2,9 @@
 #include <c10/util/Exception.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <new>
+#include <system_error>
 
 #include "diffapple/cli/failure.h"
 #include "diffapple/core/stop.h"
@@ -41,7 +43,14 @@ TEST(Failure, OutOfMemoryHowEverItIsSaid) {
 }
 
 TEST(Failure, OfTheStandardLibrary) {
-    EXPECT_EQ(failure_of([] { throw std::runtime_error("first\nsecond"); }).message, "first");
+    const std::string message =
+        failure_of([] { throw std::runtime_error("could not create a primitive\nmore"); }).message;
+    EXPECT_EQ(message,
+              "a library reports: could not create a primitive (is memory short? `diffapple selftest` checks this "
+              "machine)");
+    const auto busy = std::make_error_code(std::errc::too_many_files_open);
+    const auto of_file = [&] { throw std::filesystem::filesystem_error("status", "out/a", busy); };
+    EXPECT_EQ(failure_of(of_file).message, "out/a: Too many open files");
 }
 
 }  // namespace

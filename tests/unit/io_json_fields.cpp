@@ -113,6 +113,8 @@ TEST(Json, RefusesDeepNestingButNotWideOne) {
     };
     EXPECT_NO_THROW(parse_json(nested(60), "x"));
     EXPECT_ERROR(parse_json(nested(70), "x"), "nested deeper than 64 levels");
+    EXPECT_NO_THROW(parse_json(nested(3), "x", {.depth = 4}));
+    EXPECT_ERROR(parse_json(nested(4), "x", {.depth = 4}), "nested deeper than 4 levels");
     EXPECT_ERROR(parse_json(concat("{\"a\":", std::string(2'000'000, '[')), "x"), "nested deeper");
     std::string objects;
     for (int i = 0; i < 100'000; ++i) objects += "{\"a\":";
@@ -123,9 +125,15 @@ TEST(Json, RefusesDeepNestingButNotWideOne) {
 TEST(Json, DuplicateKeysAreAnErrorOnDemand) {
     const std::string twice = R"({"a":1,"b":{"a":2},"a":3})";
     EXPECT_EQ(parse_json(twice, "x")["a"], 3);
-    EXPECT_ERROR(parse_json(twice, "x", true), "key \"a\" is given twice");
-    EXPECT_ERROR(parse_json(R"({"b":[{"c":1,"c":2}]})", "x", true), "key \"c\" is given twice");
-    EXPECT_NO_THROW(parse_json(R"({"a":{"a":1},"b":{"a":1}})", "x", true));
+    EXPECT_ERROR(parse_json(twice, "x", {.strict = true}), "key \"a\" is given twice");
+    EXPECT_ERROR(parse_json(R"({"b":[{"c":1,"c":2}]})", "x", {.strict = true}), "key \"c\" is given twice");
+    EXPECT_NO_THROW(parse_json(R"({"a":{"a":1},"b":{"a":1}})", "x", {.strict = true}));
+}
+
+TEST(Json, StrictTextsHaveNothingOfPythons) {
+    EXPECT_EQ(parse_json(R"({"a":-Infinity})", "x")["a"], "-Infinity");
+    EXPECT_ERROR(parse_json(R"({"a":-Infinity})", "x", {.strict = true}), "not valid JSON");
+    EXPECT_EQ(parse_json(R"({"a":"-Infinity"})", "x", {.strict = true})["a"], "-Infinity");
 }
 
 TEST(Json, ReadsFilesWithinTheLimit) {

@@ -141,7 +141,8 @@ TEST_F(StableDiffusionTest, IdentifiesAllThatDeterminesAPicture) {
     const ScopedVariable cache_variable("XDG_CACHE_HOME", cache.path().c_str());
     const auto names = [](const Pipeline& pipeline) {
         Names names;
-        for (const auto& [name, identity] : pipeline.components().identify(false)) {
+        for (const auto& [name, identity] :
+             pipeline.components().identify(at::kFloat, [](const std::string&) { return at::kFloat; })) {
             const bool has_weights = name != "tokenizer" && name != "feature_extractor";
             EXPECT_EQ(!identity.weights.empty(), has_weights) << name;
             EXPECT_FALSE(identity.config.empty()) << name;

@@ -7,6 +7,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/recipes/output_names.h"
 #include "diffapple/recipes/picture_file.h"
+#include "io_support.h"
 
 namespace diffapple {
 namespace {
@@ -140,6 +141,19 @@ Recipe of_schema_1(Recipe recipe) {
     recipe.determining["settings"]["zero_negative_prompt"] = false;
     recipe.determining["model"]["configs"] = {{"tokenizer", "old"}};
     return recipe;
+}
+
+/// A parser with a callback, which is quadratic, takes many minutes.
+TEST(Recipe, OfVeryManyKeysAreReadInTime) {
+    Recipe wide;
+    for (int i = 0; i < 300'000; ++i) wide.known[std::to_string(i)] = 1;
+    EXPECT_NO_THROW(Recipe::from_text(wide.to_text(), "test"));
+}
+
+TEST(Recipe, OfDeepNestingOrKeysGivenTwiceAreRefused) {
+    const std::string deep = std::string(40, '[') + std::string(40, ']');
+    EXPECT_ERROR(Recipe::from_text(R"({"schema":2,"id":"","recipe":{},"known":)" + deep + "}", "x"), "nested deeper");
+    EXPECT_ERROR(Recipe::from_text(R"({"schema":2,"id":"","recipe":{"a":1,"a":2},"known":{}})", "x"), "given twice");
 }
 
 TEST(OlderSchemas, LeaveOutWhatIsNoDifference) {

@@ -53,6 +53,10 @@ void reset_peak_memory(c10::Device device);
 /// only in programs compiled with OpenMP, which Apple's compiler does not come with.
 void run_in_parallel(int64_t tasks, const std::function<void(int64_t begin, int64_t end)>& run);
 
+/// oneDNN in LibTorch says its errors on stdout, too, which is for results: from now on only where its user asks for it
+/// in the environment. To be called before anything is computed.
+void silence_onednn();
+
 /// Weights in oneDNN's own layouts, for the CPU. True where LibTorch has the operators and the processor is good for
 /// the type (fp32, or bf16 with its instructions).
 bool can_pack_weights(c10::ScalarType dtype);

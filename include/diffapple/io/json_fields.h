@@ -14,9 +14,15 @@ namespace diffapple {
 /// 16 MiB, nested deeper than 64 levels or not valid JSON (with line and column).
 nlohmann::json read_json_file(const std::filesystem::path& path);
 
-/// The same for text in memory; `where` starts the error message. With `unique_keys`, a key given twice in one object
-/// is an Error; else the last one counts.
-nlohmann::json parse_json(const std::string& text, const std::string& where, bool unique_keys = false);
+/// How a text is read.
+struct JsonRules {
+    int depth = 64;       ///< levels of nesting
+    bool strict = false;  ///< a key given twice in one object is an Error (else the last one counts), and so is
+                          ///< Python's -Infinity outside of strings (else it is a text)
+};
+
+/// The same for text in memory; `where` starts the error message.
+nlohmann::json parse_json(const std::string& text, const std::string& where, const JsonRules& rules = {});
 
 /// A config without diffusers' notes (its version, where it came from), whose keys begin with _.
 nlohmann::json without_notes(const nlohmann::json& config);

@@ -75,8 +75,9 @@ private:
     std::vector<Seen> seen_;
 };
 
-/// Writes tensors as safetensors (atomically).
+/// Writes tensors as safetensors (atomically), one after the other: of stored ones, no more than one is read at a time.
 void save_safetensors(const std::filesystem::path& path, const std::map<std::string, at::Tensor>& tensors);
+void save_safetensors(const std::filesystem::path& path, const StoredTensors& tensors);
 
 /// Hex sha256 over a component's files. Taken from the Hub cache's blob name where a file is a link into `blobs/`
 /// (64 hex digits), else computed once and kept in <cache>/diffapple/sha256.json by path and the state of the file

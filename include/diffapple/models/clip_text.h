@@ -72,4 +72,7 @@ std::shared_ptr<ClipTextModel> load_clip_text(const Component& component, const 
 /// Throws the Error that load_clip_text would, from headers alone. Returns check_state's note.
 std::string check_clip_text(const Component& component, const Placement& placement);
 
+/// Its stored tensors by the names of the parameters that they fill (without "text_model.").
+StoredTensors clip_text_tensors(const Component& component, bool prefer_half);
+
 }  // namespace diffapple

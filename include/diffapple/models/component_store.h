@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "diffapple/io/weights.h"
 #include "diffapple/models/placement.h"
 
 namespace diffapple {
@@ -33,6 +34,7 @@ struct ComponentSize {
 /// sha256 of whatever of a component determines a picture, for recipes; "" for what it does not have.
 struct ComponentIdentity {
     std::string weights;          ///< of its weight files
+    std::string weights_before;   ///< what earlier versions said instead, where that is something else
     std::string config;           ///< of its config, or of the files that stand for one (a tokenizer's)
     std::string config_schema_1;  ///< what recipes of schema 1 say instead; "": they leave the component out
 };
@@ -48,6 +50,8 @@ struct ComponentDescription {
     std::function<std::string(const Placement&)> check;
     std::function<ComponentSize(const Placement&)> size;  ///< reads headers alone; empty: no weights
     std::function<std::shared_ptr<void>(const Placement&)> load;
+    /// Its stored tensors by the names of the network's parameters; empty: no weights. Throws as `check`.
+    std::function<StoredTensors(bool prefer_half)> tensors = {};
 };
 
 /// Gets the name of a component whose weights were just loaded, and how long that took. Not called for components
@@ -61,8 +65,12 @@ public:
     explicit ComponentStore(std::vector<ComponentDescription> components);
 
     bool has(const std::string& name) const;
-    /// Of every component that has one, by its name.
-    std::map<std::string, ComponentIdentity> identify(bool prefer_half) const;
+    /// Of every component that has weights, its stored tensors by the names of its network's parameters.
+    std::map<std::string, StoredTensors> tensors(bool prefer_half) const;
+    /// Of every component that has one, by its name: of the files that are read where it computes in `dtype_of` its
+    /// name. Earlier versions looked at the files for the dtype of the run, `dtype`, whatever the component had.
+    std::map<std::string, ComponentIdentity> identify(
+        c10::ScalarType dtype, const std::function<c10::ScalarType(const std::string& name)>& dtype_of) const;
     /// Throws Error for the first component whose files do not fit. Reads no weights.
     void check(const std::function<Placement(const std::string& name)>& placement_of);
     /// What the check found that the user should know, though it is no error.

@@ -24,6 +24,8 @@ struct Recipe {
     nlohmann::json known = nlohmann::json::object();
     /// Not written: what schema 1 says of the model's configs, to compare this recipe with one of that schema.
     nlohmann::json configs_of_schema_1 = nlohmann::json::object();
+    /// Not written: digests of weights that earlier versions wrote for this very picture, by component.
+    nlohmann::json weights_before = nlohmann::json::object();
 
     int schema() const { return determining.value("schema", recipe_schema); }
 
@@ -36,6 +38,9 @@ struct Recipe {
     /// this program, or its id does not belong to it.
     static Recipe from_text(const std::string& text, const std::string& where);
 };
+
+/// The digests of a recipe's weights, with those of `wanted` in the place of what earlier versions wrote for them.
+nlohmann::json current_weights(const Recipe& existing, const Recipe& wanted);
 
 /// The settings in which two recipes differ, as "settings.steps 50 instead of 100; ..." (the second's value first); ""
 /// where they describe one picture. `existing` may have an older schema: what that leaves out is no difference.

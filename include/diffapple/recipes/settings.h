@@ -37,7 +37,8 @@ struct InputFile {
 /// All that its user chooses of one batch: the pictures that share one draw of noise. What is absent is decided when
 /// the model is known (settle).
 struct BatchSettings : PipelineOptions {
-    std::string model;  ///< as typed; settled: its name. "": the experiment's
+    std::string model;        ///< as typed; settled: its name. "": the experiment's
+    std::string config, vae;  ///< folders or files of other models' parts, as typed; settled: their names. "": its own
     std::string device = "auto", dtype = "auto";
     WeightStorage weights = WeightStorage::as_is;  ///< of UNet and text encoders
     uint64_t seed = 42;
