@@ -5,13 +5,17 @@ set(origin "$<IF:$<PLATFORM_ID:Darwin>,@loader_path,$ORIGIN>")
 set_target_properties(diffapple PROPERTIES INSTALL_RPATH "${origin}/../lib")
 
 # LibTorch's libraries and their companions (libgomp, with a hash in its name; CUDA's packages beside torch/), and
-# nothing of the system.
-get_filename_component(libtorch_surroundings "${LIBTORCH_LIBRARY_DIR}/../.." REALPATH)
-string(REGEX REPLACE "([][+.*()^?|\\])" "\\\\\\1" libtorch_surroundings "${libtorch_surroundings}")
+# nothing of the system. Where a link leads to them, they may be found under either name.
+set(libtorch_libraries "")
+foreach(kind IN ITEMS ABSOLUTE REALPATH)
+  get_filename_component(surroundings "${LIBTORCH_LIBRARY_DIR}/../.." ${kind})
+  string(REGEX REPLACE "([][+.*()^?|\\])" "\\\\\\1" surroundings "${surroundings}")
+  list(APPEND libtorch_libraries "^${surroundings}/")
+endforeach()
 install(TARGETS diffapple
   RUNTIME_DEPENDENCIES
     PRE_EXCLUDE_REGEXES "^/usr/lib/" "^/System/" "^ld-linux" "^lib(c|m|dl|rt|pthread|stdc\\+\\+|gcc_s|cuda)\\.so"
-    POST_INCLUDE_REGEXES "^${libtorch_surroundings}/"
+    POST_INCLUDE_REGEXES ${libtorch_libraries}
     POST_EXCLUDE_REGEXES ".*"
   RUNTIME DESTINATION bin
   LIBRARY DESTINATION lib)
@@ -24,7 +28,7 @@ install(FILES "${sentencepiece_root}/LICENSE" DESTINATION share/diffapple/licens
 install(FILES LICENSE THIRD_PARTY_NOTICES.md DESTINATION share/diffapple)
 install(DIRECTORY models/ddpm-cat-demo DESTINATION share/diffapple/models)
 
-# What the program says of itself to shells and man, made by the program that was built.
+# What the program says of itself to shells and man, made by the program that was built; alone with --component shells.
 set(completions "${PROJECT_BINARY_DIR}/completion")
 add_custom_command(TARGET diffapple POST_BUILD
   COMMAND "${CMAKE_COMMAND}" -E make_directory "${completions}"
@@ -32,7 +36,7 @@ add_custom_command(TARGET diffapple POST_BUILD
   COMMAND diffapple completion zsh > "${completions}/_diffapple"
   COMMAND diffapple completion fish > "${completions}/diffapple.fish"
   COMMAND diffapple completion man > "${completions}/diffapple.1" VERBATIM)
-install(FILES "${completions}/diffapple" DESTINATION share/bash-completion/completions)
-install(FILES "${completions}/_diffapple" DESTINATION share/zsh/site-functions)
-install(FILES "${completions}/diffapple.fish" DESTINATION share/fish/vendor_completions.d)
-install(FILES "${completions}/diffapple.1" DESTINATION share/man/man1)
+install(FILES "${completions}/diffapple" DESTINATION share/bash-completion/completions COMPONENT shells)
+install(FILES "${completions}/_diffapple" DESTINATION share/zsh/site-functions COMPONENT shells)
+install(FILES "${completions}/diffapple.fish" DESTINATION share/fish/vendor_completions.d COMPONENT shells)
+install(FILES "${completions}/diffapple.1" DESTINATION share/man/man1 COMPONENT shells)

@@ -93,6 +93,10 @@ class Clock:
     def left(self) -> float:
         return max(0.0, self.end - time.monotonic())
 
+    def share(self, parts: int) -> "Clock":
+        """One of so many equal parts, so that a peer that takes long to convert leaves time to the others."""
+        return Clock(self.left() / 60 / parts)
+
     def guard(self, process: subprocess.Popen) -> threading.Timer:
         timer = threading.Timer(self.left(), process.kill)
         timer.daemon = True
@@ -114,9 +118,11 @@ class PeerProcess:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
         )
-        self.timer = clock.guard(self.process)
-        while (line := self.answer()) != "ready":
+        self.timer = clock.share(len(PEERS)).guard(self.process)
+        while self.answer() != "ready":
             pass  # what libraries print
+        self.timer.cancel()
+        self.timer = clock.guard(self.process)
 
     def answer(self) -> str:
         line = self.process.stdout.readline()

@@ -2,13 +2,14 @@
 # Makes build/diffapple from an empty machine (Debian, Ubuntu, macOS): installs what is missing, finds LibTorch, builds.
 # It does nothing twice, and needs no network once everything is there.
 #
-# usage: scripts/setup.sh [--torch DIR | --cpu | --cuda] [--sentencepiece DIR] [--yes]
+# usage: scripts/setup.sh [--torch DIR | --cpu | --cuda] [--sentencepiece DIR] [--fetch NAME] [--yes]
 #   --torch DIR  use this LibTorch (2.11 to 2.14; on macOS 2.13 or 2.14): an unpacked libtorch archive or a Python's
 #                site-packages/torch
 #   --cpu        use a CPU build of LibTorch (what is installed when nothing is asked and nothing is found;
 #                on macOS it includes mps)
 #   --cuda       use a CUDA build (several GB when it has to be downloaded)
 #   --sentencepiece DIR  take sentencepiece-0.2.0.tar.gz from this folder instead of PyPI
+#   --fetch NAME download a model when all is built: ddpm-cat, sd15, sdxl-turbo, sd2-inpaint or a Hub id; repeatable
 #   --yes        install system packages with sudo without asking
 # Without --torch, --cpu and --cuda: what the last build used, else the torch of a Python on PATH, else a private one
 # in .venv/.
@@ -20,7 +21,7 @@ scripts=$(dirname -- "${BASH_SOURCE[0]}")
 . "$scripts/lib/libtorch.sh"
 . "$scripts/lib/sentencepiece.sh"
 
-given_torch='' given_sentencepiece='' flavour='' assume_yes=no
+given_torch='' given_sentencepiece='' flavour='' assume_yes=no models=''
 build=build
 
 read_options() {
@@ -35,6 +36,11 @@ read_options() {
             [ $# -ge 2 ] || die "--sentencepiece needs a folder: see --help"
             given_sentencepiece=$(cd -- "$caller_dir" && cd -- "$2" 2>/dev/null && pwd) ||
                 die "--sentencepiece $2: no such folder"
+            shift
+            ;;
+        --fetch)
+            [ $# -ge 2 ] || die "--fetch needs the name of a model: see --help"
+            models="$models $2"
             shift
             ;;
         --cpu | --cuda) flavour=${1#--} ;;
@@ -127,6 +133,10 @@ main() {
     fi
     [ -e "$sentencepiece_archive" ] || fetch_sentencepiece "$given_sentencepiece" "$venv"
     build_program
+    local model
+    for model in $models; do
+        "$build/diffapple" fetch "$model" || die "$model was not downloaded; what was received is kept: try again"
+    done
     say "Ready after $SECONDS s. Next: build/diffapple ddpm --steps 100 --seed 0"
 }
 

@@ -19,16 +19,50 @@ out=${OUT:-out}
 arguments=("$@")
 settings=()
 
+# names WORD OPTION...: whether a word of the command line is one of these options: --steps, --steps=4, -s, -s4, and
+# with underscores for hyphens.
+names() {
+    local word=$1 option
+    shift
+    case $word in --*) option=${word%%=*} && option=${option//_/-} ;; *) option=${word:0:2} ;; esac
+    case " $* " in *" $option "*) return 0 ;; esac
+    return 1
+}
+
+# given OPTION...: whether the script's arguments have one of these options.
+given() {
+    local word
+    for word in ${arguments[@]+"${arguments[@]}"}; do
+        names "$word" "$@" && return 0
+    done
+    return 1
+}
+
 # setting OPTION VALUE [ALIAS...]: what the script sets, unless its arguments say something else.
 setting() {
-    local option=$1 value=$2 word name
+    local option=$1 value=$2
     shift 2
-    for word in ${arguments[@]+"${arguments[@]}"}; do
-        for name in "$option" "$@"; do
-            case $word in "$name" | "$name="*) return 0 ;; esac
-        done
+    given "$option" "$@" || settings+=("$option" "$value")
+}
+
+# take OPTION...: the value of an option into `taken`, and both out of the arguments; fails where they have it not.
+take() {
+    local kept=() word wanted=
+    given "$@" || return 1
+    for word in "${arguments[@]}"; do
+        if [ -n "$wanted" ]; then
+            taken=$word wanted=
+        elif ! names "$word" "$@"; then
+            kept+=("$word")
+        else
+            case $word in
+                --*=*) taken=${word#*=} ;;
+                -[!-]?*) taken=${word:2} ;;
+                *) wanted=yes ;;
+            esac
+        fi
     done
-    settings+=("$option" "$value")
+    arguments=(${kept[@]+"${kept[@]}"})
 }
 
 setting --device "${DEVICE:-auto}"

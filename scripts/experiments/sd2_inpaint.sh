@@ -69,20 +69,17 @@ draw_mask() {
     } | bitmap
 }
 
-image=${IMAGE:-} mask=${MASK:-}
-case " ${arguments[*]-} " in
-    *" --image"* | *" -i "*) ;; # a picture of one's own, with its --mask
-    *)
-        if [ -z "$image" ] || [ -z "$mask" ]; then
-            image=$out/example_image.bmp mask=$out/example_mask.bmp
-            mkdir -p "$out"
-            [ -e "$image" ] || draw_image >"$image"
-            [ -e "$mask" ] || draw_mask >"$mask"
-        fi
-        setting --image "$image"
-        setting --mask "$mask" --mask-image
-        ;;
-esac
+if ! given --image -i --init-image; then # no picture of one's own, with its --mask
+    image=${IMAGE:-} mask=${MASK:-}
+    if [ -z "$image" ] || [ -z "$mask" ]; then
+        image=$out/example_image.bmp mask=$out/example_mask.bmp
+        mkdir -p "$out"
+        [ -e "$image" ] || draw_image >"$image"
+        [ -e "$mask" ] || draw_mask >"$mask"
+    fi
+    setting --image "$image"
+    setting --mask "$mask" --mask-image
+fi
 setting --out "$out" -o --output
 setting --steps 100,50 --num-inference-steps
 setting --guidance 3 --guidance-scale --cfg-scale

@@ -9,12 +9,14 @@ CLI/CLI.hpp            libcli11-dev         cli11
 nlohmann/json.hpp      nlohmann-json3-dev   nlohmann-json
 openssl/evp.h          libssl-dev           openssl@3
 zlib.h                 zlib1g-dev           -
+curl/curl.h            libcurl4-openssl-dev -
 utf8proc.h             libutf8proc-dev      utf8proc
 freetype2/ft2build.h   libfreetype-dev      freetype
 jpeglib.h              libjpeg-dev          jpeg-turbo
 png.h                  libpng-dev           libpng
 webp/demux.h           libwebp-dev          webp
 histedit.h             libedit-dev          -
+hwy/highway.h          libhwy-dev           highway
 gtest/gtest.h          libgtest-dev         googletest
 '
 

@@ -183,16 +183,23 @@ class StableDiffusion:
             pipeline.vae.decoder = arrange(pipeline.vae.decoder, peer)
             return
         unet, decoder, latent = pipeline.unet, pipeline.vae.decoder, size // pipeline.vae_scale_factor
-        if "text_encoder_2" in pipeline.components:
-            raise Skipped("SDXL's conditions are not converted")
         for module in (unet, decoder):
             module.requires_grad_(False)  # tracing takes no constants that want a gradient
         halves = 2 if self.guidance > 1 else 1
         example = (torch.zeros(halves, unet.config.in_channels, latent, latent), torch.tensor(1.0),
                    torch.zeros(halves, 77, unet.config.cross_attention_dim))
-        step = to_openvino(lambda x, t, text: unet(x, t, text, return_dict=False)[0], dtype, example)
+        added = ("text_embeds", "time_ids") if "text_encoder_2" in pipeline.components else ()
+        if added:
+            example += torch.zeros(halves, pipeline.text_encoder_2.config.projection_dim), torch.zeros(halves, 6)
+
+        def predict(x, t, text, *conditions):
+            return unet(x, t, text, added_cond_kwargs=dict(zip(added, conditions)), return_dict=False)[0]
+
+        step = to_openvino(predict, dtype, example)
         decode = to_openvino(decoder.forward, dtype, (torch.zeros(1, 4, latent, latent),))
-        unet.forward = lambda x, t, encoder_hidden_states, **_: (step(x, t, encoder_hidden_states),)
+        unet.forward = lambda x, t, encoder_hidden_states, added_cond_kwargs=None, **_: (
+            step(x, t, encoder_hidden_states, *(added_cond_kwargs[name] for name in added)),
+        )
         decoder.forward = lambda latents, *_: decode(latents)
 
     def encode(self, batch: int):

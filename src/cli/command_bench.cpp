@@ -66,7 +66,7 @@ struct Columns {
 
 std::vector<std::string> header_row(const Columns& columns) {
     std::vector<std::string> row{"experiment", "device", "dtype", "size", "batch", "it/s", "best", "ms/step", "spread"};
-    row.insert(row.end(), {"GFLOP", "of GEMM", "load"});
+    row.insert(row.end(), {"GFLOP", "of GEMM", "load", "load peak"});
     if (columns.encode) row.emplace_back("encode");
     row.emplace_back("decode");
     if (columns.device_memory) row.emplace_back("device");
@@ -98,6 +98,7 @@ std::vector<std::string> to_row(const BenchResult& result, const Columns& column
     row.push_back(planned ? format_fixed(result.flop_per_step / 1e9, 1) : "-");
     row.push_back(measured ? format_percent(result.gemm_share()) : "-");
     row.push_back(show_duration(result.load_seconds));
+    row.push_back(result.load_memory ? format_bytes(result.load_memory->peak()) : "-");
     if (columns.encode) row.push_back(show_duration(result.encode_seconds));
     row.push_back(show_duration(result.decode_seconds));
     if (columns.device_memory) row.push_back(show_device_memory(result.memory));
@@ -125,7 +126,7 @@ void print_table(const BenchReport& report) {
     if (columns.quoted)
         print_result("* quoted from the study (it/s on a MacBook M2 16 GB and on an RTX A5000), not measured here");
     const BenchMachine& machine = report.machine;
-    print_result(concat(machine.cpu, ", ", machine.cores, " cores, ", machine.threads, " threads",
+    print_result(concat(machine.cpu, ", ", counted(machine.cores, "core"), ", ", counted(machine.threads, "thread"),
                         machine.gpu.empty() ? "" : ", " + machine.gpu, "; ", machine.os, "; LibTorch ",
                         machine.libtorch));
 }

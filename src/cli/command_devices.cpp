@@ -1,7 +1,9 @@
 // `diffapple devices`: the devices of this machine and what each precision is good for there.
 #include <ATen/Parallel.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +11,7 @@
 #include "diffapple/cli/defaults.h"
 #include "diffapple/cli/options.h"
 #include "diffapple/cli/output.h"
+#include "diffapple/cli/terminal.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/libtorch.h"
 #include "diffapple/core/numbers.h"
@@ -61,9 +64,12 @@ void print_devices_table(const std::vector<DeviceInfo>& devices) {
         for (const auto& advice : dtype_advice(find_device(device.name)))
             advices.push_back({device.name, advice.dtype, advice.good_for});
     }
-    print_result(format_table(rows) + "\n\n" + format_table(advices) + "\n");
-    print_result("--device auto means " + device_name(find_device("auto")) + ". LibTorch " + libtorch::version() +
-                 ", " + std::to_string(at::get_num_threads()) + " threads, " + cpu_vector_instructions() + ".");
+    const size_t width = terminal_width(STDOUT_FILENO).value_or(SIZE_MAX);
+    print_result(wrap_table(rows, width) + "\n\n" + wrap_table(advices, width) + "\n");
+    print_result(wrap_words("--device auto means " + device_name(find_device("auto")) + ". LibTorch " +
+                                libtorch::version() + ", " + counted(at::get_num_threads(), "thread") + ", " +
+                                cpu_vector_instructions() + ".",
+                            width, 0));
 }
 
 void print_defaults(const CLI::App& app) {

@@ -100,6 +100,7 @@ void add_command(CLI::App& app, const StudyExperiment& study) {
     const auto options = std::make_shared<Options>(study);
     for (GivenOption& given : options->given) add_option(command, study, given);
     add_verbosity_options(command, options->verbosity, "One JSON object per picture on stdout");
+    add_show_option(command, options->verbosity);
     add_examples(command, study.examples);
     command->footer(
         command->get_footer() +

@@ -6,6 +6,7 @@
 #include "diffapple/cli/options.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/sheets/contact_sheet.h"
 #include "diffapple/sheets/report.h"
 
@@ -32,8 +33,8 @@ void run(const Options& options) {
     for (const auto& note : sheet.notes) print_message(note);
     for (const auto& problem : sheet.problems) print_message(problem);
     if (!sheet.problems.empty())
-        fail(sheet.problems.size(), " of ", files.size(), " files could not be read; the sheet holds the other ",
-             sheet.pictures);
+        fail(sheet.problems.size(), " of ", counted(files.size(), "file"), " could not be read; the sheet holds ",
+             counted(sheet.pictures, "picture"));
 }
 
 }  // namespace

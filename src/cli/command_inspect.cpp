@@ -18,6 +18,7 @@ using nlohmann::json;
 
 struct Options {
     std::string model;
+    OtherParts parts;
     bool tensors = false, as_json = false;
 };
 
@@ -39,11 +40,13 @@ void print_summary_json(const ModelSummary& model, bool with_tensors) {
                               {"files", component.files}});
         if (with_tensors) components.back()["tensors"] = tensors_to_json(component);
     }
-    print_json({{"name", model.name},
-                {"components", components},
-                {"scheduler", model.scheduler},
-                {"total_parameters", model.total_parameters},
-                {"total_bytes", model.total_bytes}});
+    json summary{{"name", model.name},
+                 {"components", components},
+                 {"scheduler", model.scheduler},
+                 {"total_parameters", model.total_parameters},
+                 {"total_bytes", model.total_bytes}};
+    if (!model.kind.empty()) summary["kind"] = model.kind;
+    print_json(summary);
 }
 
 std::string show_dtypes(const ComponentSummary& component) {
@@ -72,13 +75,15 @@ void print_summary(const ModelSummary& model, bool with_tensors) {
                         show_dtypes(component), format_bytes(component.bytes), join(component.files, ", ")});
     if (!model.scheduler.empty()) rows.push_back({"scheduler", model.scheduler, "", "", "", ""});
     rows.push_back({"total", "", format_grouped(model.total_parameters), "", format_bytes(model.total_bytes), ""});
-    print_result(model.name + "\n" + format_table(rows));
+    const std::string kind = model.kind.empty() ? "" : ": " + model.kind + ", in one file";
+    print_result(model.name + kind + "\n" + format_table(rows));
+    if (!model.guessed.empty()) print_message(model.guessed);
     if (!with_tensors) return;
     for (const auto& component : model.components) print_tensors(component);
 }
 
 void run(const Options& options) {
-    const ModelSummary model = inspect_model(require_checkpoint(options.model));
+    const ModelSummary model = inspect_model(require_checkpoint(options.model).with(options.parts));
     options.as_json ? print_summary_json(model, options.tensors) : print_summary(model, options.tensors);
 }
 
@@ -87,8 +92,11 @@ void run(const Options& options) {
 void add_inspect_command(CLI::App& app) {
     CLI::App* const command = app.add_subcommand("inspect", "Show what a model's folder holds, without loading it");
     const auto options = std::make_shared<Options>();
-    with_value(command->add_option("MODEL", options->model, "Folder, name under models/ or Hub id"), "MODEL")
+    with_value(command->add_option("MODEL", options->model, "Folder, file, name under models/ or Hub id"), "MODEL")
         ->required();
+    with_value(command->add_option("--config", options->parts.config, "Configs of a single file [those of its kind]"),
+               "DIR");
+    with_value(command->add_option("--vae", options->parts.vae, "Another VAE"), "FILE|DIR");
     add_examples(command, {"inspect stabilityai/sdxl-turbo", "inspect ddpm-cat-demo --tensors",
                            "inspect models/my-model --json"});
     command->add_flag("--tensors", options->tensors, "Also list every tensor with its shape");

@@ -221,7 +221,8 @@ private:
         }
         if (places_.size() > most)
             refuse(concat("'", places_[most], "': ", command_.get_name(),
-                          most == 0 ? " takes no words beside its options" : " takes no more of them"));
+                          most == 0 ? " takes no words beside its options"
+                                    : concat(" takes ", most, " of them, not ", places_.size())));
     }
 
     void check_required() const {

@@ -11,6 +11,7 @@
 #include "diffapple/cli/output.h"
 #include "diffapple/cli/terminal.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/io/files.h"
 #include "diffapple/sheets/picture_filter.h"
 #include "diffapple/sheets/report.h"
@@ -60,10 +61,13 @@ void print_table(const Report& report, const std::string& experiment) {
         for (auto& value : row) std::replace(value.begin(), value.end(), '\n', ' ');
     }
     const auto width = terminal_width(STDOUT_FILENO);
-    const std::string title = experiment.empty() ? report.shared : experiment + ": " + report.shared;
+    std::string shared = report.shared;  // it names the experiment, too
+    if (const size_t at = shared.find(experiment + ", "); !experiment.empty() && at != std::string::npos)
+        shared.erase(at, experiment.size() + 2);
+    const std::string title = experiment.empty() ? shared : experiment + ": " + shared;
     print_result(width ? wrap_words(title, *width, 2) : title);
     print_result("");
-    print_result(width ? fit_table(rows, *width, {"device model", "peak MB", "seconds", "it/s", "file"})
+    print_result(width ? fit_table(rows, *width, {"device model", "peak MB", "file", "seconds", "it/s"})
                        : format_table(rows));
 }
 
@@ -104,12 +108,11 @@ void run(const Options& options) {
     const Report report = make_report(list.pictures);
     if (!write_files(report, options)) print_tables(list.pictures);
     if (report.without_recipe > 0)
-        print_message(report.without_recipe == 1
-                          ? "a picture without a recipe is left out"
-                          : concat(report.without_recipe, " pictures without a recipe are left out"));
+        print_message(concat(counted(report.without_recipe, "picture"), " without a recipe ",
+                             is_or_are(report.without_recipe), " left out"));
     for (const auto& problem : list.problems) print_message(problem);
     if (!list.problems.empty())
-        fail(list.problems.size(), list.problems.size() == 1 ? " file" : " files", " could not be read",
+        fail(counted(list.problems.size(), "file"), " could not be read",
              report.rows.empty() ? "" : "; the report holds the others");
     if (report.rows.empty()) fail("no picture with a recipe was found");
 }

@@ -109,7 +109,7 @@ void run(const Options& options) {
     else if (!device.is_cpu())
         print_result('\n' + selftest_summary(device, results, speed) + '\n');
     require_all_passed(results, device);
-    print_message(concat("selftest: all ", results.size(), " checks passed on ", device_name(device), " in ",
+    print_message(concat("selftest: all ", counted(results.size(), "check"), " passed on ", device_name(device), " in ",
                          std::lround(total_seconds(results)), " s (LibTorch ", libtorch::version(), ")"));
 }
 
@@ -125,12 +125,9 @@ void add_selftest_command(CLI::App& app) {
         command->add_option("--dtype", options->dtypes, "auto (all that are good there), or some of fp32,fp16,bf16"),
         "LIST")
         ->default_str(options->dtypes);
-    with_value(command->add_option("--speed", options->speed,
-                                   "Time a step of each full-size model with random weights, in 5 minutes; auto: on a "
-                                   "GPU"),
-               "auto|on|off")
-        ->default_str(options->speed)
-        ->check(CLI::IsMember({"auto", "on", "off"}));
+    add_choice_option(command, "--speed", options->speed, {"auto", "on", "off"},
+                      "Time a step of each full-size model with random weights, in 5 minutes; auto: on a GPU")
+        ->default_str(options->speed);
     add_examples(command, {"selftest", "selftest --device mps", "selftest --dtype fp32,bf16 --json"});
     command->add_flag("--json", options->as_json, "One JSON object on stdout");
     command->callback([options] { run(*options); });

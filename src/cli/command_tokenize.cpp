@@ -10,6 +10,7 @@
 #include "diffapple/cli/options.h"
 #include "diffapple/cli/output.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/models/checkpoint.h"
 #include "diffapple/text/clip_tokenizer.h"
@@ -25,8 +26,8 @@ struct Options {
 
 void warn_about_loss(const ClipTokenizer& tokenizer, const std::string& text, size_t count) {
     if (count <= static_cast<size_t>(tokenizer.max_length())) return;
-    print_message(concat("the model reads ", tokenizer.max_length(), " of these ", count,
-                         " tokens; it would lose: ", tokenizer.encode_padded(text).lost));
+    print_message(concat("the model reads ", tokenizer.max_length(), " of these ", counted(count, "token"),
+                         "; it would lose: ", tokenizer.encode_padded(text).lost));
 }
 
 void print_tokens(const ClipTokenizer& tokenizer, const std::string& text, bool as_json) {
@@ -55,7 +56,7 @@ void run(const Options& options) {
     if (!options.text && options.save_model.empty())
         fail_usage("tokenize: TEXT is missing (`diffapple tokenize --help` shows how it is called)");
     const Checkpoint checkpoint = require_checkpoint(options.model);
-    const auto tokenizer = ClipTokenizer::from_folder(checkpoint.folder / options.tokenizer);
+    const auto tokenizer = checkpoint.tokenizer(options.tokenizer).open();
     if (!options.save_model.empty()) tokenizer.save_model(options.save_model);
     if (options.text == "-") {
         print_tokens_of_lines(tokenizer, options.as_json);
@@ -70,7 +71,8 @@ void add_tokenize_command(CLI::App& app) {
     CLI::App* const command = app.add_subcommand("tokenize", "Show the token ids of a text");
     const auto options = std::make_shared<Options>();
     with_value(command->add_option("TEXT", options->text, "The text; - reads texts from stdin, one a line"), "TEXT");
-    with_value(command->add_option("-m,--model", options->model, "Folder, name under models/ or Hub id"), "ID|DIR")
+    with_value(command->add_option("-m,--model", options->model, "Folder, file, name under models/ or Hub id"),
+               "ID|DIR|FILE")
         ->required();
     add_choice_option(command, "--tokenizer", options->tokenizer, {"tokenizer", "tokenizer_2"},
                       "Which of the model's tokenizers (SDXL has two)")

@@ -30,7 +30,7 @@ std::string rows(const std::vector<std::pair<std::string, std::string>>& entries
         const size_t indent = width < narrow ? 8 : left + 2;
         text += "  " + name;
         text += below ? "\n" + std::string(indent, ' ') : std::string(left - count_characters(name), ' ');
-        text += wrap_words(meaning, width - indent, indent) + "\n";
+        text += wrap_words(meaning, width, indent, indent) + "\n";
     }
     return text;
 }
@@ -51,7 +51,7 @@ std::string help_of_program(const CLI::App& app) {
     text += rows({{"-h, --help", "This text; `diffapple COMMAND --help` shows the options of a command"},
                   {"-V, --version", "The version"}},
                  left);
-    return text + (app.get_footer().empty() ? "" : "\n" + app.get_footer() + "\n");
+    return text + "\n" + wrap_words(app.get_footer(), width_of_help(), 0) + "\n";
 }
 
 std::string usage_of(const CLI::App& command) {

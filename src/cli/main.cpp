@@ -35,6 +35,8 @@ void add_commands(CLI::App& app) {
     diffapple::add_models_command(app);
     diffapple::add_inspect_command(app);
     diffapple::add_tokenize_command(app);
+    diffapple::add_fetch_command(app);
+    diffapple::add_convert_command(app);
     diffapple::add_show_command(app);
     diffapple::add_grid_command(app);
     diffapple::add_report_command(app);
@@ -57,7 +59,7 @@ int parse_and_run(const std::vector<std::string>& typed) {
     app.formatter(std::make_shared<diffapple::HelpFormatter>());
     app.footer(
         "Defaults may stand in ~/.config/diffapple/config.toml and in DIFFAPPLE_<OPTION>; `diffapple devices "
-        "--verbose` shows\nthose in use.");
+        "--verbose` shows those in use.");
     app.require_subcommand(1);
     add_commands(app);
     std::vector<diffapple::Default> defaults;

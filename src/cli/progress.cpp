@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "diffapple/cli/output.h"
 #include "diffapple/cli/terminal.h"
@@ -14,6 +15,8 @@
 #include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
+#include "diffapple/io/image.h"
+#include "inline_picture.h"
 
 namespace diffapple {
 namespace {
@@ -37,6 +40,10 @@ void add_verbosity_options(CLI::App* command, Verbosity& verbosity, const std::s
     command->add_flag("--json", verbosity.json, json_help);
     command->add_flag("-v,--verbose", verbosity.verbose, "Say more on stderr");
     command->add_flag("-q,--quiet", verbosity.quiet, "Say only errors on stderr");
+}
+
+void add_show_option(CLI::App* command, Verbosity& verbosity) {
+    command->add_flag("--show", verbosity.show, "Small pictures on the terminal (kitty, iTerm2 and their kin)");
 }
 
 ConsoleReporter::ConsoleReporter(const Verbosity& verbosity)
@@ -76,12 +83,12 @@ void ConsoleReporter::begin_batch(const std::string& label) {
     ++batch_number_;
     label_ = batches_ > 1 ? concat(batch_number_, '/', batches_, "  ", label) : label;
     turns_before_ = turns_done_;
-    batch_start_ = Clock::now();
 }
 
 void ConsoleReporter::turn(size_t done, size_t total) {
     turns_done_ = turns_before_ + done;
-    if (verbosity_.quiet) return;
+    if (done == 0) loop_start_ = Clock::now();
+    if (done == 0 || verbosity_.quiet) return;
     const auto now = Clock::now();
     const bool last = turns_done_ >= turns_;
     if (!last && now - last_shown_ < (terminal_ ? Clock::duration(bar_interval) : Clock::duration(line_interval)))
@@ -92,14 +99,14 @@ void ConsoleReporter::turn(size_t done, size_t total) {
     bar_shown_ = terminal_;
 }
 
-/// Turns and it/s of the batch, time of the whole run, which counts loading and decoding too.
+/// Turns and it/s of the batch's loop; time of the whole run, which counts loading and decoding too.
 std::string ConsoleReporter::status(size_t done, size_t total) const {
     const auto seconds_since = [](Clock::time_point start) {
         return std::max(std::chrono::duration<double>(Clock::now() - start).count(), 1e-9);
     };
     const double elapsed = seconds_since(run_start_);
     const double left = elapsed / static_cast<double>(turns_done_) * static_cast<double>(turns_ - turns_done_);
-    return concat(done, '/', total, "  ", format_rate(static_cast<double>(done) / seconds_since(batch_start_)), "  ",
+    return concat(done, '/', total, "  ", format_rate(static_cast<double>(done) / seconds_since(loop_start_)), "  ",
                   format_duration(elapsed), turns_done_ < turns_ ? " (" + format_duration(left) + " left)" : "");
 }
 
@@ -135,7 +142,30 @@ void ConsoleReporter::picture(const nlohmann::json& report) {
         print_json(report);
     else
         print_path(report.at("path").get<std::string>());
-    if (report.at("skipped").get<bool>()) detail(report.at("path").get<std::string>() + ": made already, skipped");
+    const auto path = report.at("path").get<std::string>();
+    if (report.at("skipped").get<bool>())
+        detail(path + ": made already, skipped");
+    else if (verbosity_.show)
+        show(path);
+}
+
+/// A picture that cannot be shown is still saved.
+void ConsoleReporter::show(const std::string& path) {
+    constexpr int64_t side = 256;
+    const PictureProtocol protocol = picture_protocol(STDERR_FILENO);
+    if (protocol == PictureProtocol::none) {
+        if (!std::exchange(told_of_no_show_, true))
+            note("--show: this is no terminal that shows pictures (kitty, iTerm2 and their kin, not inside tmux)");
+        return;
+    }
+    try {
+        const std::string codes = inline_picture(read_image(path), protocol, side);
+        clear_bar();
+        std::fwrite(codes.data(), 1, codes.size(), stderr);
+        std::fflush(stderr);
+    } catch (const Error& error) {
+        note(std::string("--show: ") + error.what());
+    }
 }
 
 }  // namespace diffapple

@@ -2,16 +2,19 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
 #include <optional>
+#include <sstream>
 
 #include "diffapple/cli/failure.h"
 #include "diffapple/cli/output.h"
+#include "diffapple/cli/terminal.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
@@ -43,7 +46,7 @@ public:
     size_t count() const { return count_; }
 
     void require_success() const {
-        if (failed_ > 0) fail(failed_, " of ", count_, " prompts failed; the lines above say why");
+        if (failed_ > 0) fail(failed_, " of ", counted(count_, "prompt"), " failed; the lines above say why");
     }
 
 private:
@@ -78,9 +81,14 @@ bool is_blank(const std::string& line) {
     return line.find_first_not_of(" \t") == std::string::npos;
 }
 
-constexpr std::array<const char*, 2> help_of_session{
-    "A line is a prompt. :seed 3, :steps 4, :guidance 2,4, :negative-prompt TEXT ... change settings, as the",
-    "command's options do; :show shows them, q (or :q, Ctrl-D) ends."};
+/// In lines of the terminal.
+void print_help_of_session() {
+    std::istringstream lines(wrap_words(
+        "a line is a prompt; :seed 3, :steps 4, :guidance 2,4, :negative-prompt TEXT ... change settings, as "
+        "the command's options do; :show shows them, q (or :q, Ctrl-D) ends",
+        terminal_width(STDERR_FILENO).value_or(SIZE_MAX), 0));
+    for (std::string line; std::getline(lines, line);) print_message(line);
+}
 
 /// What a line that begins with a colon asks for. False where it ends the session.
 bool obey(const std::string& line, Experiment& experiment) {
@@ -89,7 +97,7 @@ bool obey(const std::string& line, Experiment& experiment) {
     const std::string value = blank == std::string::npos ? "" : line.substr(line.find_first_not_of(' ', blank));
     if (word == "q" || word == "quit") return false;
     if (word == "help" || word == "h")
-        for (const char* const line : help_of_session) print_message(line);
+        print_help_of_session();
     else if (word == "show")
         print_message(experiment.describe());
     else

@@ -37,22 +37,25 @@ std::string red(const std::string& text, int file) {
     return styled(text, file, "31");
 }
 
-std::string wrap_words(const std::string& text, size_t width, size_t indent) {
+std::string wrap_words(const std::string& text, size_t width, size_t indent, size_t taken) {
     std::istringstream words(text);
     std::string wrapped, word;
-    size_t column = 0;
+    size_t column = taken;
+    bool begins = true;  // a line
     while (words >> word) {
         const size_t length = count_characters(word);
-        if (column > 0 && column + 1 + length > width) {
+        if (!begins && column + 1 + length > width) {
             wrapped += "\n" + std::string(indent, ' ');
-            column = 0;
+            column = indent;
+            begins = true;
         }
-        if (column > 0) {
+        if (!begins) {
             wrapped += ' ';
             ++column;
         }
         wrapped += word;
         column += length;
+        begins = false;
     }
     return wrapped;
 }

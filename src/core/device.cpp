@@ -15,6 +15,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
 #include "diffapple/core/nearest.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/system_files.h"
 
 namespace diffapple {
@@ -38,7 +39,7 @@ c10::Device require(c10::DeviceType type, int index) {
             "--device cuda: there is no CUDA device here, or LibTorch was built without CUDA (scripts/setup.sh --cuda "
             "installs one with it); use --device cpu, or auto");
     if (index >= count)
-        fail("--device cuda:", index, ": this machine has only ", count, " CUDA device", count == 1 ? "" : "s",
+        fail("--device cuda:", index, ": this machine has only ", counted(count, "CUDA device"),
              "; the last is cuda:", count - 1);
     return is_mps ? c10::Device(type) : c10::Device(type, static_cast<c10::DeviceIndex>(index));
 }

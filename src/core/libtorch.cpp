@@ -2,6 +2,7 @@
 #include "diffapple/core/libtorch.h"
 
 #include <ATen/ATen.h>
+#include <ATen/TensorIterator.h>
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/detail/CUDAHooksInterface.h>
@@ -13,10 +14,6 @@
 #include <caffe2/serialize/inline_container.h>
 #include <dlfcn.h>
 #include <torch/headeronly/version.h>
-#ifdef __APPLE__
-#include <ATen/mps/MPSAllocatorInterface.h>
-#include <ATen/ops/from_blob.h>
-#endif
 
 #include <algorithm>
 #include <array>
@@ -164,26 +161,6 @@ bool has_passed(const c10::Event& event) {
     return try_call([&] { return event.query(); }).value_or(true);
 }
 
-#ifdef __APPLE__
-
-at::Tensor host_alias(const at::Tensor& tensor) {
-    if (!tensor.is_mps() || !tensor.is_contiguous()) return {};
-    const auto alias = try_call([&] { return at::mps::getIMPSAllocator()->getHostAliasStorage(tensor.storage()); });
-    if (!alias) return {};
-    auto* const begin = static_cast<char*>(const_cast<void*>(alias->data())) +
-                        tensor.storage_offset() * static_cast<int64_t>(tensor.itemsize());
-    return at::from_blob(
-        begin, tensor.sizes(), [kept = *alias](void*) {}, at::TensorOptions().dtype(tensor.scalar_type()));
-}
-
-#else
-
-at::Tensor host_alias(const at::Tensor& /*tensor*/) {
-    return {};
-}
-
-#endif
-
 Memory memory(c10::Device device) {
     if (device.is_mps()) return mps_memory(device);
     if (device.is_cuda()) return cuda_memory(device);
@@ -196,6 +173,16 @@ void reset_peak_memory(c10::Device device) {
         c10::getDeviceAllocator(device.type())->resetPeakStats(index_of(device));
         return true;
     });
+}
+
+void run_in_parallel(int64_t tasks, const std::function<void(int64_t begin, int64_t end)>& run) {
+    // An iterator over a byte for each task, of which nothing but its place is used.
+    auto bytes = at::empty({tasks}, at::kByte);
+    auto iterator = at::TensorIterator::nullary_op(bytes);
+    const auto* const first = static_cast<const char*>(bytes.data_ptr());
+    iterator.for_each(
+        [&](char** data, const int64_t* /*strides*/, int64_t count) { run(*data - first, *data - first + count); },
+        /*grain_size=*/1);
 }
 
 struct ZipArchive::Reader {

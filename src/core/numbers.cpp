@@ -57,6 +57,13 @@ std::string format_hex(uint64_t value, size_t digits) {
     return padded(to_text(value, 16), digits);
 }
 
+std::string plural(const std::string& noun) {
+    const auto ends_in = [&](const char* ending) { return noun.ends_with(ending); };
+    if (ends_in("y") && !ends_in("ay") && !ends_in("ey") && !ends_in("oy"))
+        return noun.substr(0, noun.size() - 1) + "ies";
+    return noun + (ends_in("s") || ends_in("x") || ends_in("ch") || ends_in("sh") ? "es" : "s");
+}
+
 std::string format_bytes(uint64_t bytes) {
     constexpr std::array units = {"B", "kB", "MB", "GB", "TB"};
     auto amount = static_cast<double>(bytes);

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/system_calls.h"
 
 namespace diffapple {
@@ -46,8 +47,8 @@ void require_free_descriptors() {
     if (reason == 0) return;
     rlimit limit{};
     ::getrlimit(RLIMIT_NOFILE, &limit);
-    fail("cannot open ", opened.size(), " files at a time (", std::strerror(reason), "; this process may have ",
-         limit.rlim_cur, " open); raise the limit, with `ulimit -n 256`");
+    fail("cannot open ", counted(opened.size(), "file"), " at a time (", std::strerror(reason),
+         "; this process may have ", limit.rlim_cur, " open); raise the limit, with `ulimit -n 256`");
 }
 
 /// Files that are absent (another system, a container without them) do it no harm.

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <regex>
 #include <set>
 #include <utility>
 
@@ -14,12 +13,12 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
 #include "diffapple/core/nearest.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/process_memory.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/version.h"
 #include "diffapple/io/files.h"
-#include "diffapple/io/image_alpha.h"
 #include "diffapple/io/resample.h"
 #include "diffapple/io/weights.h"
 #include "diffapple/pipelines/scheduler_repairs.h"
@@ -27,6 +26,7 @@
 #include "diffapple/recipes/output_names.h"
 #include "diffapple/recipes/picture_facts.h"
 #include "diffapple/recipes/picture_file.h"
+#include "preview_file.h"
 #include "step_estimate.h"
 
 namespace diffapple {
@@ -37,6 +37,12 @@ using nlohmann::json;
 namespace {
 
 constexpr const char* scheduler_file = "scheduler_config.json";
+
+Checkpoint find_checkpoint_of(const StudyExperiment& study, const BatchSettings& settings) {
+    const Checkpoint found =
+        settings.model.empty() ? require_study_checkpoint(study) : require_checkpoint(settings.model);
+    return found.with({.config = settings.config, .vae = settings.vae});
+}
 
 std::unique_ptr<Pipeline> open_pipeline_of(const StudyExperiment& study, const Checkpoint& checkpoint,
                                            const BatchSettings& settings) {
@@ -70,7 +76,7 @@ Circumstances find_circumstances(const StudyExperiment& study, const Checkpoint&
 
 Experiment::Experiment(const StudyExperiment& study, RunSettings run)
     : run_(std::move(run)),
-      checkpoint_(run_.batch.model.empty() ? require_study_checkpoint(study) : require_checkpoint(run_.batch.model)),
+      checkpoint_(find_checkpoint_of(study, run_.batch)),
       scheduler_config_(checkpoint_.scheduler_config()),
       pipeline_(open_pipeline_of(study, checkpoint_, run_.batch)),
       circumstances_(find_circumstances(study, checkpoint_, *pipeline_, scheduler_config_)) {
@@ -84,7 +90,12 @@ Experiment::Experiment(const StudyExperiment& study, RunSettings run)
     });
     read_start_latents();
     make_memory_plan();
+    if (run_.preview > 0 && !pipeline_->traits().has_preview)
+        fail_usage("--preview: the latents of this model are not those of SD or SDXL; leave it out");
+    preview_ = std::make_unique<PreviewFile>();
 }
+
+Experiment::~Experiment() = default;
 
 /// Throws where the checkpoint's own is to be taken and this program lacks it.
 BatchSettings Experiment::with_scheduler(BatchSettings settings) const {
@@ -120,7 +131,7 @@ namespace {
 /// Settings that a run may change while its model is open. Where others are, a new run has to be made.
 bool may_change(const Setting& row) {
     static const std::set<std::string> of_other_topics = {"negative_prompt", "negative_prompt_2", "clip_skip",
-                                                          "strength"};
+                                                          "prompt_syntax", "strength"};
     return row.topic == Topic::sampling || of_other_topics.contains(row.key);
 }
 
@@ -160,9 +171,10 @@ void Experiment::change(const std::string& option, const std::string& text) {
 std::string Experiment::describe() const {
     std::vector<std::string> texts;
     auto all = setting_texts(Recipe{.determining = write_settings(batch(0))});
-    for (const auto& axis : run_.axes) all[axis.setting->label()] = concat(axis.values.size(), " values");
+    for (const auto& axis : run_.axes) all[axis.setting->label()] = counted(axis.values.size(), "value");
     for (const auto& [name, value] : all)
-        if (!is_derived_setting(name) && !is_digest_setting(name)) texts.push_back(name + " " + value);
+        if (!is_derived_setting(name) && !is_digest_setting(name))
+            texts.push_back(name + " " + (value.empty() ? "''" : value));
     return join(texts, ", ");
 }
 
@@ -217,67 +229,6 @@ void Experiment::read_inputs(const BatchSettings& batch) {
     }
     inputs_ = inputs;
     inputs_of_ = batch;
-}
-
-namespace {
-
-std::string name_of(const InputFile& file) {
-    return file.path.filename().string();
-}
-
-std::string text_of(Size size) {
-    return concat(size.width, 'x', size.height);
-}
-
-/// A size of the picture's shape with about as many pixels as the model is made for.
-Size fitting_size(Size image, Size usual, int64_t factor) {
-    const double scale =
-        std::sqrt(static_cast<double>(usual.width * usual.height) / static_cast<double>(image.width * image.height));
-    const auto side = [&](int64_t length) {
-        const double wanted = static_cast<double>(length) * scale / static_cast<double>(factor);
-        return std::max(std::llround(wanted), 1LL) * factor;
-    };
-    return {side(image.width), side(image.height)};
-}
-
-/// Nothing where the mask says what most masks say.
-std::string describe_mask(const BatchSettings& batch, const Image& mask, Size image) {
-    const std::string name = "--mask " + name_of(batch.mask) + ": ";
-    const auto [least, most] = std::minmax_element(mask.pixels.begin(), mask.pixels.end());
-    constexpr int threshold = 128;  // of the model's masks
-    std::vector<std::string> notes;
-    if (*most < threshold) notes.push_back("is all black, so nothing is painted anew");
-    if (*least >= threshold) notes.push_back("is all white, so everything is painted anew");
-    if (has_alpha(batch.mask.path)) notes.push_back("its alpha is dropped; what is painted anew is white");
-    if (mask.width != image.width || mask.height != image.height)
-        notes.push_back(concat("is of ", text_of({mask.width, mask.height}), ", the picture of ", text_of(image),
-                               "; each is scaled to the result's size"));
-    return notes.empty() ? "" : name + join(notes, "; ");
-}
-
-}  // namespace
-
-/// Of a settled batch, whose inputs were read last.
-void Experiment::note_inputs(const BatchSettings& batch) {
-    const auto note = [&](const std::string& text) {
-        const bool known = std::find(input_notes_.begin(), input_notes_.end(), text) != input_notes_.end();
-        if (!text.empty() && !known) input_notes_.push_back(text);
-    };
-    const Size image = image_sizes_.at(batch.image.sha256), size = batch.size();
-    const auto& traits = circumstances_.traits;
-    const auto pixels = [](Size s) { return static_cast<double>(s.width) * static_cast<double>(s.height); };
-    constexpr double most_squeezed = 1.05, much_larger = 2;
-    const double squeeze = static_cast<double>(size.width) / static_cast<double>(size.height) *
-                           static_cast<double>(image.height) / static_cast<double>(image.width);
-    const std::string name = concat("--image ", name_of(batch.image), ": ");
-    if (!batch.padding_mask_crop && std::max(squeeze, 1 / squeeze) > most_squeezed)
-        note(concat(name, text_of(image), " is squeezed to ", text_of(size), "; --width ",
-                    fitting_size(image, size, traits.size_factor).width, " alone keeps its shape"));
-    if (traits.default_size && pixels(size) > much_larger * pixels(*traits.default_size))
-        note(concat(name, text_of(size), " is much larger than this model is made for (", text_of(*traits.default_size),
-                    "): it takes long, and may repeat what it shows; --width ",
-                    fitting_size(image, *traits.default_size, traits.size_factor).width, " scales it"));
-    if (inputs_->mask) note(describe_mask(batch, *inputs_->mask, image));
 }
 
 void Experiment::read_start_latents() {
@@ -475,7 +426,8 @@ Prompt Experiment::prompt(const BatchSettings& batch, int64_t index) const {
     const std::string& text = batch.prompt_of(index);
     return {.text = text,
             .text_2 = circumstances_.traits.is_xl ? or_first(batch.prompt_2, text) : "",
-            .clip_skip = batch.clip_skip};
+            .clip_skip = batch.clip_skip,
+            .syntax = batch.prompt_syntax};
 }
 
 /// diffusers applies clip_skip to positive prompts only.
@@ -483,6 +435,7 @@ Prompt Experiment::negative_prompt(const BatchSettings& batch) const {
     const std::string text = batch.negative_prompt.value_or("");
     return {.text = text,
             .text_2 = circumstances_.traits.is_xl ? or_first(batch.negative_prompt_2, text) : "",
+            .syntax = batch.prompt_syntax,
             .zeros = circumstances_.traits.zeros_for_no_prompt && !batch.negative_prompt};
 }
 
@@ -501,8 +454,9 @@ void Experiment::prepare_prompts(const BatchSettings& batch, Reporter& reporter)
     }
     pipeline_->prepare(prompts, [&](const std::string& lost, size_t limit) {
         constexpr size_t most_shown = 300;  // a pasted book is no message
-        reporter.note(concat("The text encoder reads ", limit,
-                             " tokens; this end of the prompt is left out: ", shorten(lost, most_shown)));
+        reporter.note(concat(
+            "the text encoder reads ", counted(limit, "token"),
+            " (--prompt-syntax weighted: all); this end of the prompt is left out: ", shorten(lost, most_shown)));
     });
 }
 
@@ -531,14 +485,14 @@ void Experiment::warn_of_long_steps(const BatchSettings& batch, size_t turns, Re
     if (seconds < long_step) return;
     long_steps_told_ = true;
     reporter.note(concat("a step is expected to take about ", describe_minutes(seconds), " here, and this batch's ",
-                         turns, turns == 1 ? " step" : " steps", " about ",
-                         describe_minutes(seconds * static_cast<double>(turns)), "; Ctrl-C twice stops at once"));
+                         counted(turns, "step"), " about ", describe_minutes(seconds * static_cast<double>(turns)),
+                         "; Ctrl-C twice stops at once"));
 }
 
 Denoised Experiment::denoise(const BatchSettings& batch, Reporter& reporter) {
     require_memory(reporter);
     pipeline_->components().set_residency(plan_.keep, [&reporter](const std::string& component, double seconds) {
-        reporter.detail(concat("loaded ", component, " in ", seconds, " s; resident memory is now ",
+        reporter.detail(concat("loaded ", component, " in ", format_fixed(seconds, 2), " s; resident memory is now ",
                                resident_memory() / 1'000'000, " MB"));
     });
     if (batch.image.given()) read_inputs(batch);
@@ -546,8 +500,22 @@ Denoised Experiment::denoise(const BatchSettings& batch, Reporter& reporter) {
     const auto scheduler = new_scheduler(batch);
     warn_of_long_steps(batch, scheduler->timesteps().size(), reporter);
     NoiseSource noise(batch.seed, batch.generator);
-    return pipeline_->sample(request(batch), *scheduler, noise,
-                             [&](size_t done, size_t total) { reporter.turn(done, total); });
+    return pipeline_->sample(
+        request(batch), *scheduler, noise, [&](size_t done, size_t total) { reporter.turn(done, total); },
+        preview(batch, *scheduler, reporter));
+}
+
+Preview Experiment::preview(const BatchSettings& batch, const Scheduler& scheduler, Reporter& reporter) {
+    if (run_.preview == 0) return {};
+    if (const size_t turns = scheduler.timesteps().size(); run_.preview >= turns)
+        preview_->explain_none(run_.preview, turns, reporter);
+    const fs::path file = preview_path(path(run_.out, batch, 0, Naming::usual));
+    return {.every = run_.preview,
+            .show = [this, file, config = scheduler_config(batch), size = batch.size(), &scheduler, &reporter](
+                        const at::Tensor& output, const at::Tensor& sample, size_t index) {
+                const auto original = estimate_original(scheduler, config, output, sample, index);
+                preview_->write(file, pipeline_->preview(original), size, reporter);
+            }};
 }
 
 FinishedPictures Experiment::finish(const BatchSettings& batch, const Denoised& denoised, Reporter& reporter) {
@@ -569,67 +537,8 @@ void Experiment::censor(std::vector<Image>& pictures, Reporter& reporter) {
     for (size_t i = 0; i < unsafe.size(); ++i)
         if (unsafe[i]) pictures[i] = blank_image(pictures[i].width, pictures[i].height, pictures[i].channels);
     if (const auto count = std::count(unsafe.begin(), unsafe.end(), true); count > 0)
-        reporter.note(concat("The model's safety checker has made ", count, " of ", unsafe.size(),
-                             " pictures black; --safety off leaves it out."));
-}
-
-// --- what is said
-
-void Experiment::explain_demo(Reporter& reporter) const {
-    if (!run_.batch.model.empty() || !circumstances_.is_demo) return;
-    const std::string& study_model = circumstances_.experiment.model();
-    reporter.note(concat(study_model, " is not on this machine, so the small demo model ", checkpoint_.name,
-                         " is used; for the study's model, ", how_to_get(study_model)));
-}
-
-void Experiment::explain_model(Reporter& reporter) const {
-    const StudyExperiment& study = circumstances_.experiment;
-    const StudyExperiment* meant = nullptr;
-    for (const StudyExperiment& other : study_experiments()) {
-        const bool same_kind =
-            other.is_xl() == circumstances_.traits.is_xl && other.has_prompts() == study.has_prompts();
-        const bool named = other.has_hub_id(checkpoint_.name) || other.model_folder() == checkpoint_.name;
-        if (named || (!meant && same_kind && study.is_xl() != circumstances_.traits.is_xl)) meant = &other;
-    }
-    if (!meant || meant->name == study.name) return;
-    if (meant->inpaints && run_.batch.mask.given()) return;
-    reporter.note(concat("the model ", checkpoint_.name, " is one for `diffapple ", meant->name,
-                         "`; the steps, guidance ", "and sampler that were not given are those of ", study.name));
-}
-
-void Experiment::explain_inputs(Reporter& reporter) const {
-    for (const std::string& note : input_notes_) reporter.note(note);
-}
-
-namespace {
-
-/// "(cat:1.3)", as web UIs write weights; "" where there is none.
-std::string weight_in(const std::string& prompt) {
-    static const std::regex weight(R"(\([^()]{1,100}:\s*[0-9]*\.?[0-9]+\s*\))");
-    std::smatch found;
-    return std::regex_search(prompt, found, weight) ? found.str() : "";
-}
-
-}  // namespace
-
-void Experiment::explain_prompts(Reporter& reporter) const {
-    for (const RunSettings* const part : run_.parts())
-        for (const std::string& prompt : part->batch.prompts) {
-            const std::string weight = prompt.size() < 10'000 ? weight_in(prompt) : "";
-            if (weight.empty()) continue;
-            reporter.note(concat("prompts are read as plain text, as in diffusers: '", weight,
-                                 "' is no weight, but punctuation and a number"));
-            return;
-        }
-}
-
-void Experiment::explain_noise(Reporter& reporter) const {
-    const BatchSettings first = batch(0);
-    const int64_t numbers = c10::multiply_integers(pipeline_->latents_shape(first.pictures(), first.size()));
-    if (first.generator == GeneratorKind::cuda && numbers > CudaGenerator::threads)
-        reporter.note(concat("--rng cuda: these pictures' noise has ", numbers, " numbers; beyond ",
-                             CudaGenerator::threads,
-                             " it depends on the GPU's size, and is that of an RTX A5000 (docs/fidelity.md)"));
+        reporter.note(concat("the model's safety checker has made ", count, " of ", counted(unsafe.size(), "picture"),
+                             " black; --safety off leaves it out"));
 }
 
 void Experiment::record_what_is_known(const Denoised& denoised, Recipe& recipe) const {

@@ -49,7 +49,7 @@ void choose_device(const ReplaySettings& wanted, BatchSettings& settings, Report
         try {
             find_device(settings.device);
         } catch (const Error&) {
-            reporter.note("The picture was made on " + made_on + ", which this machine lacks: another device is used.");
+            reporter.note("the picture was made on " + made_on + ", which this machine lacks: another device is used");
             settings.device = "auto";
         }
     }
@@ -64,7 +64,7 @@ std::string model_of(const ReplaySettings& wanted, const std::string& name) {
     if (!found)
         fail(wanted.picture.string(), ": its model '", name, "' is neither under models/ nor in the Hub cache",
              describe_search(), "; give its place with --model");
-    return found->folder.string();
+    return found->place().string();
 }
 
 /// A file that a picture was made from must be given, and be the same one; else none may be given.
@@ -78,6 +78,14 @@ void take_input(const std::string& where, const std::string& option, const fs::p
         fail(option, " ", given.string(), ": is not the file that ", where, " was made from: its sha256 is ", found,
              " instead of ", input.sha256);
     input.path = given;
+}
+
+/// Parts of other models are known by their names, which lead nowhere.
+void take_part(const std::string& where, const std::string& option, const std::string& given, std::string& part) {
+    if (part.empty() && !given.empty()) fail_usage(option, ": ", where, " was made without it");
+    if (!part.empty() && given.empty())
+        fail_usage(where, ": was made with ", option, ' ', quote(part), ", which must be given again");
+    part = given;
 }
 
 /// Only a crop is put back into a picture of another size than the one that is computed.
@@ -115,6 +123,8 @@ RecipeRun read_run(const ReplaySettings& wanted, const Recipe& original, const P
     take_input(where, "--image", wanted.image, settings.image);
     take_input(where, "--mask", wanted.mask, settings.mask);
     take_input(where, "--latents", wanted.latents, settings.latents);
+    take_part(where, "--config", wanted.parts.config, settings.config);
+    take_part(where, "--vae", wanted.parts.vae, settings.vae);
     settings.model = model_of(wanted, settings.model);
     choose_device(wanted, settings, reporter);
     return found;

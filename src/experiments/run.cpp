@@ -261,9 +261,11 @@ void announce(const Plan& plan, size_t repeated, Reporter& reporter) {
         ++batches;
         turns += batch.turns;
     }
-    if (repeated > 0) reporter.note(concat(repeated, " batches are asked for twice, and made once"));
+    if (repeated > 0)
+        reporter.note(concat(counted(repeated, "batch"), ' ', is_or_are(repeated), " asked for twice, and made once"));
     if (batches < plan.size())
-        reporter.note(concat(plan.size() - batches, " of ", plan.size(), " batches are made already"));
+        reporter.note(concat(plan.size() - batches, " of ", counted(plan.size(), "batch"), ' ',
+                             is_or_are(plan.size() - batches), " made already"));
     reporter.begin_run(batches, turns);
 }
 
@@ -274,13 +276,13 @@ std::string describe_interrupt(const Plan& plan, const RunSettings& run) {
             ++all;
             if (batch.done || picture.skipped) ++done;
         }
-    return concat("interrupted: ", done, " of ", all, " pictures are made, ", all - done, " left; the same command",
-                  run.drawn_seeds.empty() ? "" : " with --seed " + run.drawn_seeds, run.force ? " without --force" : "",
-                  done > 0 ? " goes on from there" : " starts again");
+    return concat("interrupted: ", done, " of ", counted(all, "picture"), ' ', is_or_are(done), " made, ", all - done,
+                  " left; the same command", run.drawn_seeds.empty() ? "" : " with --seed " + run.drawn_seeds,
+                  run.force ? " without --force" : "", done > 0 ? " goes on from there" : " starts again");
 }
 
 std::string batch_label(const BatchSettings& batch) {
-    std::string label = concat("seed ", batch.seed, ", ", batch.steps, " steps");
+    std::string label = concat("seed ", batch.seed, ", ", counted(batch.steps, "step"));
     if (batch.guidance) label += ", guidance " + python_float(*batch.guidance);
     if (batch.strength) label += ", strength " + python_float(*batch.strength);
     return label;
@@ -316,8 +318,8 @@ public:
             if (!try_to_make(batch)) elsewhere.push_back(&batch);
         }
         if (elsewhere.empty()) return others_made_some_;
-        reporter_.note(concat("other processes are making ", elsewhere.size(), " of ", plan_.size(),
-                              " batches; this one waits for them, and makes what they leave"));
+        reporter_.note(concat("other processes are making ", elsewhere.size(), " of ", counted(plan_.size(), "batch"),
+                              "; this one waits for them, and makes what they leave"));
         while (!elsewhere.empty())
             if (std::erase_if(elsewhere, [&](PlannedBatch* batch) { return try_to_make(*batch); }) == 0)
                 wait_a_moment();

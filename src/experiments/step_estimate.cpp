@@ -8,6 +8,7 @@
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 
 namespace diffapple {
 namespace {
@@ -37,10 +38,7 @@ double estimate_step_seconds(double flop, const Placement& placement) {
 }
 
 std::string describe_minutes(double seconds) {
-    const auto count = [](double amount, const char* unit) {
-        const int64_t whole = std::llround(amount);
-        return concat(whole, ' ', unit, whole == 1 ? "" : "s");
-    };
+    const auto count = [](double amount, const char* unit) { return counted(std::llround(amount), unit); };
     constexpr double minute = 60, hour = 3600, most_minutes = 100 * minute;
     return seconds < most_minutes ? count(std::max(seconds / minute, 1.0), "minute") : count(seconds / hour, "hour");
 }

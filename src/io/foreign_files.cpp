@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 
 namespace diffapple {
 
@@ -22,6 +23,14 @@ at::Tensor allocate_tensor(const std::vector<int64_t>& shape, c10::ScalarType dt
     } catch (const std::exception& error) {
         fail(where, ": not enough memory to read a tensor: ", first_line(error));
     }
+}
+
+void read_into(const MappedFile& file, uint64_t offset, const StoredTensor& stored, const at::Tensor& destination) {
+    if (!destination.is_cpu() || !destination.is_contiguous() || destination.scalar_type() != stored.dtype ||
+        destination.nbytes() != stored.bytes)
+        fail(stored.file.string(), ": ", counted(stored.bytes, "byte"), " of ", c10::toString(stored.dtype),
+             " do not fit into a tensor of ", destination.scalar_type(), ' ', destination.sizes());
+    file.read(offset, destination.mutable_data_ptr(), stored.bytes);
 }
 
 }  // namespace diffapple

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "diffapple/io/weights.h"
 #include "mapped_file.h"
 
 namespace diffapple {
@@ -17,5 +18,8 @@ void reject_git_lfs_pointer(const MappedFile& file, const std::string& where);
 
 /// An uninitialised contiguous CPU tensor; an Error naming `where` when there is not enough memory for it.
 at::Tensor allocate_tensor(const std::vector<int64_t>& shape, c10::ScalarType dtype, const std::string& where);
+
+/// A tensor's data, which stands at `offset` of the file, into `destination` (StoredTensor::read_into).
+void read_into(const MappedFile& file, uint64_t offset, const StoredTensor& stored, const at::Tensor& destination);
 
 }  // namespace diffapple

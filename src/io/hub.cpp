@@ -154,6 +154,23 @@ std::vector<fs::path> hub_cache_folders() {
     return folders;
 }
 
+fs::path hub_token_file() {
+    const auto expanded = [](const std::string& path) { return fs::path(expand_variables(expand_home(path))); };
+    if (const std::string file = variable("HF_TOKEN_PATH"); !file.empty()) return expanded(file);
+    if (const std::string home = variable("HF_HOME"); !home.empty()) return expanded(home) / "token";
+    if (const std::string cache = variable("XDG_CACHE_HOME"); !cache.empty())
+        return expanded(cache) / "huggingface" / "token";
+    return fs::path(home_of("")) / ".cache" / "huggingface" / "token";
+}
+
+bool is_hub_id(const std::string& id) {
+    return !folder_name(id).empty();
+}
+
+std::string hub_folder_name(const std::string& id) {
+    return folder_name(id);
+}
+
 std::optional<fs::path> find_hub_snapshot(const std::string& id) {
     const size_t at = id.find('@');
     const std::string folder = folder_name(id.substr(0, at));

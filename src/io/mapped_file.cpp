@@ -5,10 +5,9 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
-
-#include "file_descriptor.h"
 
 namespace diffapple {
 namespace {
@@ -72,11 +71,10 @@ MappedRange* watch(uintptr_t begin, uint64_t bytes) {
 
 }  // namespace
 
-MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-    const FileDescriptor file = FileDescriptor::open_for_reading(path);
-    size_ = static_cast<uint64_t>(file.status(path).st_size);
+MappedFile::MappedFile(const std::filesystem::path& path) : path_(path), file_(FileDescriptor::open_for_reading(path)) {
+    size_ = static_cast<uint64_t>(file_.status(path).st_size);
     if (size_ == 0) return;  // an empty range cannot be mapped
-    void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.get(), 0);
+    void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file_.get(), 0);
     if (address == MAP_FAILED) fail(path.string(), ": cannot map into memory: ", std::strerror(errno));
     data_ = static_cast<std::byte*>(address);
     range_ = watch(reinterpret_cast<uintptr_t>(address), size_);
@@ -85,6 +83,18 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
 MappedFile::~MappedFile() {
     if (range_) range_->begin = 0;
     if (data_) ::munmap(data_, size_);
+}
+
+void MappedFile::read(uint64_t offset, void* destination, uint64_t bytes) const {
+    constexpr uint64_t most = 64 << 20;  // in one call; macOS refuses 2 GiB
+    auto* const begin = static_cast<char*>(destination);
+    for (uint64_t done = 0; done < bytes;) {
+        const ssize_t count = uninterrupted([&] {
+            return ::pread(file_.get(), begin + done, std::min(bytes - done, most), static_cast<off_t>(offset + done));
+        });
+        if (count <= 0) fail_from(offset + done);
+        done += static_cast<uint64_t>(count);
+    }
 }
 
 void MappedFile::release(uint64_t offset, uint64_t bytes) const {
@@ -97,9 +107,12 @@ void MappedFile::release(uint64_t offset, uint64_t bytes) const {
 
 void MappedFile::require_intact() const {
     const uint64_t lost = range_ ? range_->lost_from.load() : UINT64_MAX;
-    if (lost < size_)
-        fail(path_.string(), ": cannot be read from byte ", lost,
-             " on: it changed while it was read (is it still being written?), or its disk fails; start again");
+    if (lost < size_) fail_from(lost);
+}
+
+void MappedFile::fail_from(uint64_t byte) const {
+    fail(path_.string(), ": cannot be read from byte ", byte,
+         " on: it changed while it was read (is it still being written?), or its disk fails; start again");
 }
 
 }  // namespace diffapple

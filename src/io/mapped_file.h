@@ -1,10 +1,12 @@
-// A whole file mapped read-only into memory. Private to the io layer.
+// A whole file, open for reading and mapped into memory. Private to the io layer.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+
+#include "file_descriptor.h"
 
 namespace diffapple {
 
@@ -25,6 +27,10 @@ public:
 
     const std::byte* data() const { return data_; }
     uint64_t size() const { return size_; }
+
+    /// Reads a part of the file into memory of the caller's, not by way of the mapped pages. Throws Error where it got
+    /// shorter or its disk fails.
+    void read(uint64_t offset, void* destination, uint64_t bytes) const;
 
     /// Tells the system that the whole pages inside this range are not needed in memory for now.
     void release(uint64_t offset, uint64_t bytes) const;
@@ -48,7 +54,10 @@ public:
     }
 
 private:
+    [[noreturn]] void fail_from(uint64_t byte) const;
+
     std::filesystem::path path_;
+    FileDescriptor file_;
     std::byte* data_ = nullptr;
     uint64_t size_ = 0;
     MappedRange* range_ = nullptr;

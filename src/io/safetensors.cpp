@@ -15,6 +15,7 @@
 #include <tuple>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/json_fields.h"
@@ -89,8 +90,8 @@ Entry read_entry(const std::string& name, const json& description, const std::st
     const auto bytes = count_bytes(entry.shape, entry.dtype);
     if (!bytes) fields.reject("shape", "is too large to be true");
     if (*bytes != entry.end - entry.begin) {
-        fields.reject("data_offsets",
-                      concat("spans ", entry.end - entry.begin, " bytes, but its shape and dtype need ", *bytes));
+        fields.reject("data_offsets", concat("spans ", counted(entry.end - entry.begin, "byte"),
+                                             ", but its shape and dtype need ", *bytes));
     }
     return entry;
 }
@@ -101,7 +102,7 @@ uint64_t header_size(const MappedFile& file, const std::string& where) {
     if (file.size() < sizeof size) fail(where, ": is too short to be a safetensors file; download it again");
     std::memcpy(&size, file.data(), sizeof size);
     if (size > largest_header || size > file.size() - sizeof size) {
-        fail(where, ": is not a safetensors file, or was cut off: its header claims ", size, " bytes");
+        fail(where, ": is not a safetensors file, or was cut off: its header claims ", counted(size, "byte"));
     }
     return size;
 }
@@ -120,8 +121,8 @@ void check_layout(std::vector<Entry>& entries, uint64_t data_bytes, const std::s
     uint64_t expected = 0;
     for (const Entry& entry : entries) {
         if (entry.end > data_bytes) {
-            fail(where, ": tensor ", quote(entry.name), " ends ", entry.end - data_bytes,
-                 " bytes after the end of the file; was the download cut off?");
+            fail(where, ": tensor ", quote(entry.name), " ends ", counted(entry.end - data_bytes, "byte"),
+                 " after the end of the file; was the download cut off?");
         }
         if (entry.begin != expected) {
             fail(where, ": tensor ", quote(entry.name), " starts at byte ", entry.begin, " of the data, not at ",
@@ -129,7 +130,7 @@ void check_layout(std::vector<Entry>& entries, uint64_t data_bytes, const std::s
         }
         expected = entry.end;
     }
-    if (expected != data_bytes) fail(where, ": has ", data_bytes - expected, " bytes that belong to no tensor");
+    if (expected != data_bytes) fail(where, ": has ", counted(data_bytes - expected, "byte"), " of no tensor");
 }
 
 std::vector<Entry> read_header(const MappedFile& file, const std::string& where) {
@@ -164,19 +165,20 @@ at::Tensor read_tensor(const std::shared_ptr<MappedFile>& file, uint64_t offset,
     return copy;
 }
 
+using NamedTensors = std::vector<std::pair<std::string, StoredTensor>>;
+
 /// The header of a file that will hold these tensors in this order, padded so that the data starts aligned.
-std::string make_header(const std::vector<std::pair<std::string, at::Tensor>>& tensors, const std::string& where) {
-    json header = json::object();
+std::string make_header(const NamedTensors& tensors, const std::string& where) {
+    json header = {{metadata_key, {{"format", "pt"}}}};  // transformers reads no file without it
     uint64_t offset = 0;
     for (const auto& [name, tensor] : tensors) {
-        const c10::ScalarType type = tensor.scalar_type();
         const auto known = std::find_if(dtype_names.begin(), dtype_names.end(),
-                                        [type](const DtypeName& item) { return item.dtype == type; });
+                                        [type = tensor.dtype](const DtypeName& item) { return item.dtype == type; });
         if (known == dtype_names.end() || name == metadata_key) {
-            fail(where, ": tensor ", quote(name), " of type ", c10::toString(type), " cannot be saved");
+            fail(where, ": tensor ", quote(name), " of type ", c10::toString(tensor.dtype), " cannot be saved");
         }
-        const uint64_t end = offset + tensor.nbytes();
-        header[name] = {{"dtype", known->name}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
+        const uint64_t end = offset + tensor.bytes;
+        header[name] = {{"dtype", known->name}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
         offset = end;
     }
     try {
@@ -195,9 +197,13 @@ StoredTensors open_safetensors(const std::filesystem::path& path) {
     const uint64_t data_begin = file->size() - (entries.empty() ? 0 : entries.back().end);
     StoredTensors tensors;
     for (const Entry& entry : entries) {
-        StoredTensor stored{entry.dtype, entry.shape, entry.end - entry.begin, path, {}, {}};
+        StoredTensor stored{entry.dtype, entry.shape, entry.end - entry.begin, path, {}, {}, {}};
         const uint64_t offset = data_begin + entry.begin;
-        stored.read = [file, offset, stored] { return read_tensor(file, offset, stored); };
+        const auto described = std::make_shared<const StoredTensor>(stored);
+        stored.read = [file, offset, described] { return read_tensor(file, offset, *described); };
+        stored.read_into = [file, offset, described](const at::Tensor& destination) {
+            read_into(*file, offset, *described, destination);
+        };
         stored.release = [file, offset, bytes = stored.bytes] {
             file->require_intact();
             file->release(offset, bytes);
@@ -208,18 +214,32 @@ StoredTensors open_safetensors(const std::filesystem::path& path) {
 }
 
 void save_safetensors(const std::filesystem::path& path, const std::map<std::string, at::Tensor>& tensors) {
-    std::vector<std::pair<std::string, at::Tensor>> sorted(tensors.begin(), tensors.end());
+    StoredTensors stored;
+    for (const auto& [name, tensor] : tensors)
+        stored[name] = {tensor.scalar_type(),
+                        tensor.sizes().vec(),
+                        tensor.nbytes(),
+                        path,
+                        [tensor] { return tensor.cpu(); },
+                        [] {}};
+    save_safetensors(path, stored);
+}
+
+void save_safetensors(const std::filesystem::path& path, const StoredTensors& tensors) {
+    NamedTensors sorted(tensors.begin(), tensors.end());
     // Wide types first: so each tensor starts at a multiple of its element size.
-    std::stable_sort(sorted.begin(), sorted.end(),
-                     [](const auto& a, const auto& b) { return a.second.element_size() > b.second.element_size(); });
+    std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+        return c10::elementSize(a.second.dtype) > c10::elementSize(b.second.dtype);
+    });
     const std::string header = make_header(sorted, path.string());
     write_file_atomically(path, [&](std::ostream& out) {
         const uint64_t size = header.size();
         out.write(reinterpret_cast<const char*>(&size), sizeof size);
         out.write(header.data(), static_cast<std::streamsize>(size));
         for (const auto& [name, tensor] : sorted) {
-            const at::Tensor data = tensor.cpu().contiguous();
-            out.write(static_cast<const char*>(data.const_data_ptr()), static_cast<std::streamsize>(data.nbytes()));
+            const at::Tensor data = tensor.read().contiguous();
+            out.write(static_cast<const char*>(data.const_data_ptr()), static_cast<std::streamsize>(tensor.bytes));
+            tensor.release();
         }
     });
 }

@@ -5,9 +5,9 @@
 
 namespace diffapple {
 
-/// Reads a state dict saved by torch.save (zip form). The unpickler can build tensors, dicts, lists, tuples, strings
-/// and numbers and nothing else; any other global, an overflow, a lying storage size, deep nesting or a legacy
-/// (pre-1.6) file is an Error that says what to do. Data is mapped into memory and borrowed as from safetensors.
+/// Reads a state dict saved by torch.save (as a zip archive, or as before torch 1.6). The unpickler can build tensors,
+/// dicts, lists, tuples, strings and numbers and nothing else; any other global, an overflow, a lying storage size or
+/// deep nesting is an Error that says what to do. Data is mapped into memory and borrowed as from safetensors.
 StoredTensors open_torch_bin(const std::filesystem::path& path);
 
 }  // namespace diffapple

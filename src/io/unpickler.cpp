@@ -29,6 +29,8 @@ enum Opcode : unsigned char {
     op_int2 = 'M',
     op_long1 = 0x8a,
     op_float = 'G',
+    op_bytes1 = 'C',
+    op_bytes4 = 'B',
     op_text1 = 0x8c,
     op_text4 = 'X',
     op_text8 = 0x8d,
@@ -74,6 +76,7 @@ constexpr std::array storage_classes = {
 };
 
 constexpr std::string_view ordered_dict = "collections.OrderedDict";
+constexpr std::string_view rebuild_tensor = "torch._utils._rebuild_tensor";
 constexpr std::string_view rebuild_tensor_v2 = "torch._utils._rebuild_tensor_v2";
 constexpr std::string_view rebuild_parameter = "torch._utils._rebuild_parameter";
 
@@ -84,8 +87,30 @@ std::optional<c10::ScalarType> storage_dtype(std::string_view name) {
     return std::nullopt;
 }
 
+/// What training checkpoints hold beside their tensors (numbers of numpy, the names of callbacks, bytes): read, never
+/// called, and without a value here.
+constexpr std::array<std::string_view, 8> without_value = {
+    "__builtin__.set",
+    "_codecs.encode",
+    "builtins.set",
+    "numpy._core.multiarray.scalar",
+    "numpy.core.multiarray.scalar",
+    "numpy.dtype",
+    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
+    "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint",
+};
+
+bool has_no_value(std::string_view name) {
+    return std::find(without_value.begin(), without_value.end(), name) != without_value.end();
+}
+
+bool is_rebuild(std::string_view name) {
+    return name == rebuild_tensor || name == rebuild_tensor_v2;
+}
+
 bool is_allowed(std::string_view name) {
-    return name == ordered_dict || name == rebuild_tensor_v2 || name == rebuild_parameter || storage_dtype(name);
+    return name == ordered_dict || is_rebuild(name) || name == rebuild_parameter || storage_dtype(name) ||
+           has_no_value(name);
 }
 
 }  // namespace
@@ -259,9 +284,11 @@ bool Unpickler::constant(unsigned char opcode) {
         case op_float:
             push(take_double());
             return true;
+        case op_bytes1:
         case op_text1:
             push_text(take(take_little_endian<uint8_t>()));
             return true;
+        case op_bytes4:
         case op_text4:
             push_text(take(take_little_endian<uint32_t>()));
             return true;
@@ -391,15 +418,17 @@ Value Unpickler::call(const Global& function, const Container& arguments) {
         if (!arguments.items.empty()) reject("has an OrderedDict with arguments");
         return keep(Container{Container::Kind::dict, {}});
     }
-    if (function.name == rebuild_tensor_v2) return rebuild_tensor(arguments);
+    if (has_no_value(function.name)) return std::monostate{};
+    if (is_rebuild(function.name)) return make_view(arguments);
     const bool parameter = function.name == rebuild_parameter && !arguments.items.empty() &&
                            std::holds_alternative<const View*>(arguments.items[0]);
     if (!parameter) reject(concat("has a wrong call of ", quote(function.name)));
     return arguments.items[0];
 }
 
-/// _rebuild_tensor_v2(storage, offset, sizes, strides, requires_grad, backward_hooks[, metadata])
-const View* Unpickler::rebuild_tensor(const Container& arguments) {
+/// _rebuild_tensor(storage, offset, sizes, strides), _rebuild_tensor_v2(the same, requires_grad, backward_hooks
+/// [, metadata])
+const View* Unpickler::make_view(const Container& arguments) {
     const auto& items = arguments.items;
     const bool fits = items.size() >= 4 && std::holds_alternative<const Storage*>(items[0]) &&
                       std::holds_alternative<int64_t>(items[1]);
@@ -408,16 +437,24 @@ const View* Unpickler::rebuild_tensor(const Container& arguments) {
         View{std::get<const Storage*>(items[0]), std::get<int64_t>(items[1]), integers(items[2]), integers(items[3])});
 }
 
-/// ('storage', class, key, location, number of elements)
+/// ('storage', class, key, location, number of elements[, None]); the last one of legacy files, where it could be a
+/// view of another storage (which torch stopped writing in 2017)
 const Storage* Unpickler::load_storage(const Container& id) {
     const auto& items = id.items;
-    const bool fits = items.size() == 5 && std::holds_alternative<const std::string*>(items[0]) &&
+    const bool whole = items.size() == 5 || (items.size() == 6 && std::holds_alternative<std::monostate>(items[5]));
+    const bool fits = whole && std::holds_alternative<const std::string*>(items[0]) &&
                       *std::get<const std::string*>(items[0]) == "storage" &&
                       std::holds_alternative<const Global*>(items[1]) &&
                       std::holds_alternative<const std::string*>(items[2]) && std::holds_alternative<int64_t>(items[4]);
     const auto dtype = fits ? storage_dtype(std::get<const Global*>(items[1])->name) : std::nullopt;
     if (!dtype) reject("has a storage that is not described as torch.save does");
     return keep(Storage{*dtype, *std::get<const std::string*>(items[2]), std::get<int64_t>(items[4])});
+}
+
+std::map<std::string, const Storage*> Unpickler::storages() const {
+    std::map<std::string, const Storage*> by_key;
+    for (const Storage& storage : std::get<std::deque<Storage>>(kept_)) by_key.emplace(storage.key, &storage);
+    return by_key;
 }
 
 std::vector<int64_t> Unpickler::integers(const Value& tuple) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -52,6 +53,10 @@ public:
 
     /// The pickled value, which lives as long as this object.
     Value run();
+    /// The bytes that `run` has read: where what follows the pickle begins.
+    size_t position() const { return position_; }
+    /// All storages that the pickle names, by key: also those of no tensor of the state dict.
+    std::map<std::string, const Storage*> storages() const;
 
 private:
     // Opcodes by group; each returns false for an opcode that is not of its group.
@@ -84,7 +89,7 @@ private:
 
     void push_global(const std::string& name);
     Value call(const Global& function, const Container& arguments);
-    const View* rebuild_tensor(const Container& arguments);
+    const View* make_view(const Container& arguments);
     const Storage* load_storage(const Container& id);
     std::vector<int64_t> integers(const Value& tuple);
 

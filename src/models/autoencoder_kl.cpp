@@ -8,6 +8,7 @@
 #include "config_fields.h"
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/models/tiles.h"
 
 namespace diffapple {
@@ -30,7 +31,7 @@ std::optional<AutoencoderKLConfig::LatentStatistics> read_latent_statistics(cons
     const auto read = [&](const std::string& key) {
         auto values = fields.numbers(key);
         if (static_cast<int64_t>(values.size()) != channels)
-            fields.reject(key, concat("has ", values.size(), " entries, but latent_channels is ", channels));
+            fields.reject(key, concat("has ", counted(values.size(), "entry"), ", but latent_channels is ", channels));
         return values;
     };
     if (!fields.has("latents_mean") || !fields.has("latents_std")) return std::nullopt;

@@ -8,6 +8,7 @@
 #include <array>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
 #include "diffapple/io/files.h"
@@ -47,6 +48,20 @@ Checkpoint open_folder(const fs::path& folder, const std::string& name) {
     return {.name = name, .folder = folder};
 }
 
+Checkpoint open_single_file(const fs::path& path) {
+    if (!is_single_file_name(path))
+        fail("--model ", path.string(), ": is a file, but none of weights (.safetensors, .ckpt, .pt or .bin)");
+    const auto file = std::make_shared<const SingleFile>(path);
+    return {.name = file->name(), .folder = {}, .file = file};
+}
+
+/// The single file of a name, which has no extension.
+std::optional<fs::path> single_file_named(const fs::path& name) {
+    for (const char* const extension : {".safetensors", ".ckpt", ".pt", ".bin"})
+        if (const fs::path file = name.string() + extension; is_file(file)) return file;
+    return std::nullopt;
+}
+
 /// The last part of a folder's path, also for "x/" and ".".
 std::string folder_name(const fs::path& folder) {
     std::error_code error;
@@ -75,41 +90,143 @@ std::string Component::where() const {
 }
 
 WeightFiles Component::weights(bool prefer_half) const {
+    if (file) return {{file->path()}, {}};
     // Configs of transformers need not say whose they are; what has a text or a picture as input is theirs.
     const bool of_transformers = config.contains("architectures") || config.contains("model_type") ||
                                  name.starts_with("text_encoder") || name == "safety_checker";
     return find_weight_files(folder, of_transformers ? "model" : "diffusion_pytorch_model", prefer_half);
 }
 
+StoredTensors Component::open(bool prefer_half) const {
+    return file ? file->tensors(name, config) : open_weights(weights(prefer_half));
+}
+
+ClipTokenizer TokenizerSource::open() const {
+    return texts.empty() ? ClipTokenizer::from_folder(folder) : ClipTokenizer::from_texts(texts, folder.string());
+}
+
+namespace {
+
+/// Whether weights lie in the folder; which ones are meant, and whether they are whole, is found out later.
+bool holds_weights(const fs::path& folder) {
+    std::error_code error;
+    for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+        const fs::path extension = entry->path().extension();
+        if (extension == ".safetensors" || extension == ".bin") return true;
+    }
+    return false;
+}
+
+/// How a user gives what a single file does not hold.
+std::string advice_on_missing(const std::string& component) {
+    if (component == "vae") return "give one with --vae FILE (or DIR)";
+    return concat("give a file that holds it, or, with --config DIR, a folder in diffusers layout that has it in ",
+                  component, "/");
+}
+
+}  // namespace
+
+fs::path Checkpoint::place() const {
+    return file ? file->path() : folder;
+}
+
+std::optional<nlohmann::json> Checkpoint::read(const std::string& relative_path) const {
+    if (file && folder.empty()) {
+        const auto configs = file->kind().configs;
+        const auto found = configs.find(relative_path);
+        return found == configs.end() ? std::nullopt : std::optional(found->second);
+    }
+    return is_file(folder / relative_path) ? std::optional(read_json_file(folder / relative_path)) : std::nullopt;
+}
+
 Component Checkpoint::component(const std::string& component_name) const {
+    if (const auto other = swapped.find(component_name); other != swapped.end()) return other->second;
     fs::path component_folder = folder / component_name;
-    const bool root_layout =
-        !is_folder(component_folder) && component_name == "unet" && is_file(folder / "config.json");
+    const bool root_layout = !(file && folder.empty()) && !is_folder(component_folder) && component_name == "unet" &&
+                             is_file(folder / "config.json");
     if (root_layout) component_folder = folder;
     Component found{
         .name = component_name, .config_file = component_folder / "config.json", .folder = component_folder};
-    if (!is_file(found.config_file)) {
+    const auto config = read(root_layout ? "config.json" : component_name + "/config.json");
+    if (!config) {
         if (!uses(component_name))
             fail("model ", name, ": has no ", component_name, " (its model_index.json, of ",
                  valid_utf8(pipeline_class()), ", names none); models without it are not supported");
         fail("model ", name, ": its ", component_name, " is missing (no ", component_name, "/config.json in ",
              folder.string(), "); download the model again, or give another --model");
     }
-    found.config = read_json_file(found.config_file);
+    found.config = *config;
+    if (!file) return found;
+    if (file->has(component_name))
+        found.file = file;
+    else if (folder.empty() || !holds_weights(component_folder))
+        fail(file->path().string(), ": holds no ", component_name, " (no tensor begins with ",
+             SingleFile::beginning_of(component_name), "); ", advice_on_missing(component_name));
     return found;
+}
+
+TokenizerSource Checkpoint::tokenizer(const std::string& tokenizer_name) const {
+    if (!file || is_folder(folder / tokenizer_name)) return {.folder = folder / tokenizer_name, .texts = {}};
+    // Configs of other models of the same kind tell which of CLIP's tokenizers it is; without them, the file does.
+    const std::string pad = file->kind().pads.at(tokenizer_name);
+    return {.folder = concat(file->path().string(), ": ", tokenizer_name), .texts = clip_tokenizer_files(pad)};
 }
 
 std::vector<std::string> Checkpoint::component_names() const {
     std::vector<std::string> names;
+    if (file) {
+        for (const std::string component : {"text_encoder", "text_encoder_2", "unet", "vae"})
+            if (file->has(component) || swapped.contains(component) || holds_weights(folder / component))
+                names.push_back(component);
+        return names;
+    }
     for (const auto& subfolder : sorted_subfolders(folder))
         if (is_file(subfolder / "config.json")) names.push_back(subfolder.filename().string());
     if (names.empty() && is_file(folder / "config.json")) names.emplace_back("unet");
     return names;
 }
 
+namespace {
+
+/// A VAE's own folder, or a model's that has one.
+Component open_vae_folder(const fs::path& folder) {
+    for (const fs::path& place : {folder / "vae", folder})
+        if (is_file(place / "config.json") && (place != folder || !is_folder(folder / "unet"))) {
+            Component vae{.name = "vae", .config_file = place / "config.json", .folder = place};
+            vae.config = read_json_file(vae.config_file);
+            return vae;
+        }
+    fail("--vae ", folder.string(), ": holds neither config.json nor vae/config.json");
+}
+
+}  // namespace
+
+Checkpoint Checkpoint::with(const OtherParts& parts) const {
+    Checkpoint result = *this;
+    if (!parts.config.empty()) {
+        if (!file)
+            fail_usage("--config: is for a model in a single file; ", name, " is a folder, which has its own configs");
+        if (!is_folder(parts.config) || !is_model_folder(parts.config))
+            fail("--config ", parts.config, ": is no folder in diffusers layout (it holds no unet/config.json)");
+        result.folder = parts.config;
+    }
+    if (parts.vae.empty()) return result;
+    if (is_folder(parts.vae)) {
+        result.swapped["vae"] = open_vae_folder(parts.vae);
+        return result;
+    }
+    if (!is_file(parts.vae)) fail("--vae ", parts.vae, ": there is no such file or folder");
+    const auto other = std::make_shared<const SingleFile>(parts.vae);
+    if (!other->has("vae"))
+        fail("--vae ", parts.vae, ": holds no VAE (no tensor begins with ", SingleFile::beginning_of("vae"), ")");
+    const auto config = result.read("vae/config.json");
+    if (!config) fail("--vae ", parts.vae, ": belongs to a model with a VAE, which ", name, " has not");
+    result.swapped["vae"] = {.name = "vae", .config_file = "vae/config.json", .config = *config, .file = other};
+    return result;
+}
+
 std::optional<nlohmann::json> Checkpoint::index() const {
-    const fs::path file = folder / "model_index.json";
-    return is_file(file) ? std::optional(read_json_file(file)) : std::nullopt;
+    return read("model_index.json");
 }
 
 /// Of a pipeline with code of its own, the index names a file and a class.
@@ -145,14 +262,14 @@ std::optional<std::string> scheduler_class_of(const std::string& pipeline_class)
 }  // namespace
 
 nlohmann::json Checkpoint::scheduler_config() const {
-    for (const auto& file : {folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"}) {
-        if (!is_file(file)) continue;
-        auto config = read_json_file(file);
+    for (const std::string file_name : {"scheduler/scheduler_config.json", "scheduler_config.json"}) {
+        auto config = read(file_name);
+        if (!config) continue;
         if (const auto of_pipeline = scheduler_class_of(pipeline_class()))
-            config["_class_name"] = *of_pipeline;
+            (*config)["_class_name"] = *of_pipeline;
         else if (const auto in_index = class_in_index("scheduler"))
-            config["_class_name"] = *in_index;
-        return config;
+            (*config)["_class_name"] = *in_index;
+        return *config;
     }
     fail("model ", name, ": its scheduler is missing (no scheduler/scheduler_config.json in ", folder.string(),
          "); download the model again, or give another --model");
@@ -163,6 +280,11 @@ bool Checkpoint::is_demo() const {
     return std::any_of(experiments.begin(), experiments.end(), [&](const StudyExperiment& experiment) {
         return experiment.demo && experiment.demo->name == name;
     });
+}
+
+std::string name_of_place(const fs::path& place) {
+    const fs::path named = place.has_filename() ? place : place.parent_path();  // "x/"
+    return valid_utf8((is_single_file_name(named) ? named.stem() : named.filename()).string());
 }
 
 std::vector<fs::path> model_search_folders() {
@@ -211,16 +333,15 @@ std::vector<fs::path> folders_named(const std::string& model) {
 std::optional<Checkpoint> find_checkpoint(const std::string& model) {
     if (model.empty()) fail_usage("--model: the name is empty");
     if (is_folder(model)) return open_folder(model, folder_name(model));
-    if (is_file(model))
-        fail("--model ", model,
-             ": is a file, and single-file checkpoints are not read yet; give a folder in diffusers "
-             "layout");
+    if (is_file(model)) return open_single_file(model);
     return find_named_checkpoint(model);
 }
 
 std::optional<Checkpoint> find_named_checkpoint(const std::string& name) {
-    for (const auto& folder : folders_named(name))
+    for (const auto& folder : folders_named(name)) {
         if (is_model_folder(folder)) return Checkpoint{.name = valid_utf8(name), .folder = folder};
+        if (const auto file = single_file_named(folder)) return open_single_file(*file);
+    }
     if (const auto snapshot = find_hub_snapshot(name)) return open_folder(*snapshot, name);
     return std::nullopt;
 }
@@ -257,34 +378,60 @@ namespace {
 /// "org/name@revision" is one revision of a model.
 std::string download_command(const std::string& hub_id) {
     const size_t at = hub_id.find('@');
-    if (at == std::string::npos) return "hf download " + hub_id;
-    return concat("hf download ", hub_id.substr(0, at), " --revision ", hub_id.substr(at + 1));
+    if (at == std::string::npos) return "diffapple fetch " + hub_id;
+    return concat("diffapple fetch ", hub_id.substr(0, at), " --revision ", hub_id.substr(at + 1));
 }
 
 }  // namespace
 
 std::string how_to_get(const std::string& hub_id) {
     const StudyExperiment* const study = find_study_of(hub_id);
-    return concat("download it with `", study ? study->download_command() : download_command(hub_id),
-                  "`, or put its files into models/", shortest_place(hub_id), "/");
+    const std::string size = study ? concat(" (", format_bytes(study->download.bytes), ")") : "";
+    return concat("download it with `", study ? study->download_command() : download_command(hub_id), "`", size,
+                  ", or put its files into models/", shortest_place(hub_id), "/");
 }
+
+namespace {
+
+/// The checkpoints of a folder's single files; what is none of this program's models is left out.
+std::vector<Checkpoint> single_files_in(const fs::path& folder) {
+    std::vector<Checkpoint> found;
+    std::error_code error;
+    for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) try {
+            if (!is_single_file_name(entry->path()) || !is_file(entry->path())) continue;
+            Checkpoint checkpoint = open_single_file(entry->path());
+            checkpoint.file->kind();
+            found.push_back(std::move(checkpoint));
+        } catch (const Error&) {
+            continue;
+        }
+    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+    return found;
+}
+
+}  // namespace
 
 std::vector<Checkpoint> list_checkpoints() {
     std::vector<Checkpoint> found;
     std::vector<fs::path> seen;
-    const auto add = [&](const fs::path& folder, const std::string& name) {
-        const fs::path resolved = fs::canonical(folder);
-        if (!is_model_folder(folder) || std::find(seen.begin(), seen.end(), resolved) != seen.end()) return;
+    const auto add_new = [&](Checkpoint checkpoint) {
+        const fs::path resolved = fs::canonical(checkpoint.place());
+        if (std::find(seen.begin(), seen.end(), resolved) != seen.end()) return;
         seen.push_back(resolved);
-        found.push_back({.name = name, .folder = folder});
+        found.push_back(std::move(checkpoint));
     };
-    for (const auto& models : model_search_folders())
+    const auto add = [&](const fs::path& folder, const std::string& name) {
+        if (is_model_folder(folder)) add_new({.name = name, .folder = folder});
+    };
+    for (const auto& models : model_search_folders()) {
+        for (auto& checkpoint : single_files_in(models)) add_new(std::move(checkpoint));
         for (const auto& folder : sorted_subfolders(models)) {
             add(folder, folder.filename().string());
             if (is_model_folder(folder)) continue;
             for (const auto& nested : sorted_subfolders(folder))
                 add(nested, folder.filename().string() + "/" + nested.filename().string());
         }
+    }
     for (const auto& model : list_hub_models()) add(model.snapshot, model.id);
     return found;
 }

@@ -8,6 +8,7 @@
 
 #include "clip_config.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/models/component_loading.h"
 
 namespace diffapple {
@@ -72,25 +73,27 @@ void ClipTextModel::check(const at::Tensor& ids, const ClipTextRequest& request)
     if (ids.dim() != 2 || ids.scalar_type() != at::kLong || ids.numel() == 0)
         fail("text encoder: token ids must be int64 [N, L], not ", ids.scalar_type(), ' ', ids.sizes());
     if (ids.size(1) > config_.max_position_embeddings)
-        fail("text encoder: ", ids.size(1), " tokens are more than its ", config_.max_position_embeddings,
-             " positions; tokenizer and text encoder do not belong together");
+        fail("text encoder: ", counted(ids.size(1), "token"), " are more than its ",
+             counted(config_.max_position_embeddings, "position"),
+             "; tokenizer and text encoder do not belong together");
     const auto [smallest, largest] = at::aminmax(ids.to(at::kCPU));
     for (const int64_t id : {smallest.item<int64_t>(), largest.item<int64_t>()})
         if (id < 0 || id >= config_.vocab_size)
             fail("text encoder: token id ", id, " is outside its vocabulary of ", config_.vocab_size,
                  "; tokenizer and text encoder do not belong together");
     if (request.layers_skipped < 0 || request.layers_skipped > encoder_->depth())
-        fail("text encoder: cannot skip ", request.layers_skipped, " of its ", encoder_->depth(), " layers");
+        fail("text encoder: cannot skip ", request.layers_skipped, " of its ", counted(encoder_->depth(), "layer"));
 }
 
 namespace {
 
-/// [length, length]: 0 where the column's token is not after the row's, else minus infinity. Given explicitly, since
-/// mps leaked later tokens with its own causal flag in fp16.
-at::Tensor causal_mask(int64_t length, const at::Tensor& like) {
-    return at::full({length, length}, -std::numeric_limits<double>::infinity(), at::kFloat)
-        .triu_(1)
-        .to(like.device(), like.scalar_type());
+/// [length, length]: 0 where the column's token is seen and not after the row's, else minus infinity. Given explicitly,
+/// since mps leaked later tokens with its own causal flag in fp16.
+at::Tensor attention_mask(int64_t length, const std::vector<int64_t>& unseen, const at::Tensor& like) {
+    constexpr double nothing = -std::numeric_limits<double>::infinity();
+    const at::Tensor mask = at::full({length, length}, nothing, at::kFloat).triu_(1);
+    for (const int64_t column : unseen) mask.select(1, column).fill_(nothing);
+    return mask.to(like.device(), like.scalar_type());
 }
 
 }  // namespace
@@ -109,8 +112,7 @@ ClipTextOutput ClipTextModel::forward(const at::Tensor& ids, const ClipTextReque
     check(ids, request);
     const int64_t depth = encoder_->depth(), wanted = depth - request.layers_skipped;
     const at::Tensor embedded = embeddings_->forward(ids);
-    at::Tensor mask = causal_mask(ids.size(1), embedded);
-    if (request.seen) mask.slice(1, *request.seen).fill_(-std::numeric_limits<double>::infinity());
+    const at::Tensor mask = attention_mask(ids.size(1), request.unseen, embedded);
     const at::Tensor hidden = encoder_->forward(embedded, mask, 0, wanted);
     ClipTextOutput output{.hidden = request.final_norm ? final_layer_norm_->forward(hidden) : hidden};
     if (request.pooled) output.pooled = pool(encoder_->forward(hidden, mask, wanted, depth), ids);
@@ -149,6 +151,11 @@ std::shared_ptr<ClipTextModel> load_clip_text(const Component& component, const 
 std::string check_clip_text(const Component& component, const Placement& placement) {
     const auto stored = open_component(component, placement);
     return check_state(*build_clip_text(component, stored), stored, component.name, text_key);
+}
+
+StoredTensors clip_text_tensors(const Component& component, bool prefer_half) {
+    const auto stored = component.open(prefer_half);
+    return fitting_tensors(*build_clip_text(component, stored), stored, component.name, text_key);
 }
 
 }  // namespace diffapple

@@ -1,9 +1,11 @@
 #include "diffapple/models/component_descriptions.h"
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/sha256.h"
@@ -17,8 +19,6 @@
 #include "diffapple/nn/quantisation.h"
 
 namespace diffapple {
-
-namespace fs = std::filesystem;
 
 namespace {
 
@@ -39,8 +39,11 @@ uint64_t elements(const StoredTensor& tensor) {
 
 ComponentSize read_size(const Component& component, const Placement& placement) {
     ComponentSize size;
-    for (const auto& [name, tensor] : open_component(component, placement))
-        (nn::is_worth_quantising(tensor.shape) && !is_table(name) ? size.quantisable : size.other) += elements(tensor);
+    for (const auto& [name, tensor] : open_component(component, placement)) {
+        const uint64_t count = elements(tensor);
+        (nn::is_worth_quantising(tensor.shape) && !is_table(name) ? size.quantisable : size.other) += count;
+        size.largest = std::max(size.largest, count);
+    }
     return size;
 }
 
@@ -81,9 +84,13 @@ ComponentDescription describe_network(const Component& component) {
         return check_model<Model>(component, Config::from_json(JsonFields(component.config, component.where())),
                                   placement);
     };
+    description.tensors = [component](bool prefer_half) {
+        const auto config = Config::from_json(JsonFields(component.config, component.where()));
+        return fitting_tensors(*build_model<Model>(component, config), component.open(prefer_half), component.name);
+    };
     description.load = [component](const Placement& placement) {
         auto model = load_model<Model, Config>(component, placement);
-        nn::pack_weights(*model);
+        nn::pack_weights(*model, nn::passes_that_repay_packing);
         return model;
     };
     watch_weights(description, component);
@@ -110,6 +117,7 @@ ComponentDescription describe_clip_text(const Checkpoint& checkpoint, const std:
     description.stays_from = Keep::all;
     description.check = [component](const Placement& placement) { return check_clip_text(component, placement); };
     description.load = [component](const Placement& placement) { return load_clip_text(component, placement); };
+    description.tensors = [component](bool prefer_half) { return clip_text_tensors(component, prefer_half); };
     watch_weights(description, component);
     return description;
 }
@@ -117,35 +125,38 @@ ComponentDescription describe_clip_text(const Checkpoint& checkpoint, const std:
 namespace {
 
 /// Digest of those of the files that are there.
-std::string files_sha256(const fs::path& folder, const std::vector<std::string>& names) {
+std::string files_sha256(const TokenizerSource& source, const std::vector<std::string>& names) {
     std::string digests;
     for (const auto& name : names)
-        if (is_file(folder / name)) digests += name + ' ' + sha256_of_file(folder / name) + '\n';
+        if (const auto text = source.texts.find(name); text != source.texts.end())
+            digests += name + ' ' + sha256(text->second) + '\n';
+        else if (source.texts.empty() && is_file(source.folder / name))
+            digests += name + ' ' + sha256_of_file(source.folder / name) + '\n';
     return sha256(digests);
 }
 
 /// Of the files that decide how a text is cut into tokens. New names come last: where their files are absent, the
 /// digest stays as it is in older recipes.
-ComponentIdentity identify_tokenizer(const fs::path& folder) {
+ComponentIdentity identify_tokenizer(const TokenizerSource& source) {
     std::vector<std::string> names{"vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json",
                                    "special_tokens_map.json"};
-    const std::string schema_1 = files_sha256(folder, names);
+    const std::string schema_1 = files_sha256(source, names);
     names.insert(names.end(), {"added_tokens.json", "tokenizer.model"});
-    return {.config = files_sha256(folder, names), .config_schema_1 = schema_1};
+    return {.config = files_sha256(source, names), .config_schema_1 = schema_1};
 }
 
 }  // namespace
 
 ComponentDescription describe_tokenizer(const Checkpoint& checkpoint, const std::string& name) {
-    const fs::path folder = checkpoint.folder / name;
+    const TokenizerSource source = checkpoint.tokenizer(name);
     // Its vocabulary is large, so that it is read once for the check and for use.
-    const auto read = [folder, kept = std::make_shared<std::optional<ClipTokenizer>>()] {
-        if (!*kept) kept->emplace(ClipTokenizer::from_folder(folder));
+    const auto read = [source, kept = std::make_shared<std::optional<ClipTokenizer>>()] {
+        if (!*kept) kept->emplace(source.open());
         return **kept;
     };
     return {.name = name,
             .stays_from = Keep::none,
-            .identify = [folder](bool) { return identify_tokenizer(folder); },
+            .identify = [source](bool) { return identify_tokenizer(source); },
             .check =
                 [read](const Placement&) {
                     read();
@@ -153,8 +164,10 @@ ComponentDescription describe_tokenizer(const Checkpoint& checkpoint, const std:
                 },
             .load =
                 [read](const Placement&) {
-                    return std::make_shared<Tokenize>(
-                        [tokenizer = read()](const std::string& text) { return tokenizer.encode_padded(text); });
+                    const auto tokenizer = read();
+                    return std::make_shared<Tokenize>(Tokenize{
+                        .padded = [tokenizer](const std::string& text) { return tokenizer.encode_padded(text); },
+                        .weighted = [tokenizer](const WeightedPart& part) { return tokenize(tokenizer, part); }});
                 }};
 }
 
@@ -175,11 +188,11 @@ auto with_way_out(const Action& action) {
 constexpr const char* processor_where = "feature_extractor/preprocessor_config.json";
 
 nlohmann::json read_processor(const Checkpoint& checkpoint) {
-    const fs::path file = checkpoint.folder / "feature_extractor" / "preprocessor_config.json";
-    if (!is_file(file))
+    const auto processor = checkpoint.read(processor_where);
+    if (!processor)
         fail("model ", checkpoint.name, ": its feature_extractor is missing (no ", processor_where, " in ",
              checkpoint.folder.string(), "), and its safety checker needs it; download the model again");
-    return read_json_file(file);
+    return *processor;
 }
 
 ClipImageProcessorConfig parse_processor(const nlohmann::json& processor) {
@@ -191,7 +204,7 @@ void require_match(const ClipImageProcessorConfig& processor, const Component& c
     const auto vision = SafetyCheckerConfig::from_json(JsonFields(checker.config, checker.where())).vision;
     const auto made = processor.fixed_size();
     if (vision.num_channels != 3)
-        fail(checker.where(), ": its pictures have ", vision.num_channels, " channels instead of 3");
+        fail(checker.where(), ": its pictures have ", counted(vision.num_channels, "channel"), " instead of 3");
     if (made && *made != Size{vision.image_size, vision.image_size})
         fail(processor_where, ": makes pictures of ", made->width, 'x', made->height, ", but ", checker.where(),
              " takes ", vision.image_size, 'x', vision.image_size, "; a component is of another model");
@@ -203,6 +216,7 @@ ComponentDescription describe_safety_checker(const Checkpoint& checkpoint) {
     const Component component = with_way_out([&] { return checkpoint.component("safety_checker"); });
     ComponentDescription description = describe_weights(component);
     description.load = [component](const Placement& placement) { return load_safety_checker(component, placement); };
+    description.tensors = [component](bool prefer_half) { return safety_checker_tensors(component, prefer_half); };
     watch_weights(description, component);
     description.identify = [identify = description.identify](bool prefer_half) {
         return with_way_out([&] { return identify(prefer_half); });

@@ -34,6 +34,13 @@ bool ComponentStore::has(const std::string& name) const {
     return find(name) != nullptr;
 }
 
+std::map<std::string, StoredTensors> ComponentStore::tensors(bool prefer_half) const {
+    std::map<std::string, StoredTensors> tensors;
+    for (const auto& component : components_)
+        if (component.tensors) tensors[component.name] = component.tensors(prefer_half);
+    return tensors;
+}
+
 std::map<std::string, ComponentIdentity> ComponentStore::identify(
     c10::ScalarType dtype, const std::function<c10::ScalarType(const std::string& name)>& dtype_of) const {
     std::map<std::string, ComponentIdentity> identities;

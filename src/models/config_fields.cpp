@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 
 namespace diffapple {
 namespace {
@@ -65,7 +66,8 @@ std::vector<std::string> read_block_names(const JsonFields& fields, const std::s
 }
 
 void require_one_per_block(const JsonFields& fields, const std::string& key, size_t entries, size_t count) {
-    if (entries != count) fields.reject(key, concat("has ", entries, " entries, but block_out_channels has ", count));
+    if (entries != count)
+        fields.reject(key, concat("has ", counted(entries, "entry"), ", but block_out_channels has ", count));
 }
 
 }  // namespace diffapple

@@ -107,4 +107,8 @@ std::string check_safety_checker(const Component& component, const Placement& pl
                        checker_key);
 }
 
+StoredTensors safety_checker_tensors(const Component& component, bool prefer_half) {
+    return fitting_tensors(*build_safety_checker(component), component.open(prefer_half), component.name, checker_key);
+}
+
 }  // namespace diffapple

@@ -10,6 +10,7 @@
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/process_memory.h"
 #include "diffapple/core/random.h"
 #include "diffapple/core/stop.h"
@@ -86,9 +87,8 @@ Misfits find_misfits(const torch::OrderedDict<std::string, at::Tensor>& paramete
 /// What is said of tensors that fill no parameter; empty where there are none.
 std::string describe_surplus(const std::string& component, const Listed& surplus) {
     if (surplus.count() == 0) return "";
-    const bool one = surplus.count() == 1;
-    return concat(component, ": ", surplus.count(), one ? " tensor of its weights has" : " tensors of its weights have",
-                  " no place in the model and ", one ? "is" : "are", " left out: ", surplus.text(", "));
+    return concat(component, ": ", counted(surplus.count(), "tensor"), " of its weights ", is_or_are(surplus.count()),
+                  " left out, having no place in the model: ", surplus.text(", "));
 }
 
 /// Returns a note on surplus tensors.
@@ -110,15 +110,24 @@ c10::MemoryFormat format_of(const at::Tensor& tensor, c10::Device device) {
     return tensor.dim() == 4 ? image_memory_format(device) : c10::MemoryFormat::Contiguous;
 }
 
-/// A tensor of its own memory, in the wanted place, type and layout. On mps the CPU writes into the device's memory,
-/// where LibTorch lets it: a copy by the device would keep the file's pages beside it, and wait for each tensor.
+/// Memory of the device that the CPU writes into; undefined where LibTorch does not let it.
+struct SharedTensor {
+    at::Tensor device, host;
+};
+
+SharedTensor share_memory(at::IntArrayRef sizes, const Placement& placement) {
+    if (!placement.device.is_mps()) return {};
+    auto device = at::empty(sizes, at::TensorOptions(placement.device).dtype(placement.dtype));
+    auto host = libtorch::host_alias(device);
+    return {std::move(device), std::move(host)};
+}
+
+/// A tensor of its own memory, in the wanted place, type and layout. On mps the CPU writes it into the device's memory:
+/// a copy by the device would keep the file's pages beside it, and wait for each tensor.
 at::Tensor place(const at::Tensor& tensor, const Placement& placement) {
-    if (placement.device.is_mps()) {
-        auto placed = at::empty(tensor.sizes(), at::TensorOptions(placement.device).dtype(placement.dtype));
-        if (const auto alias = libtorch::host_alias(placed); alias.defined()) {
-            alias.copy_(tensor);
-            return placed;
-        }
+    if (const auto [device, host] = share_memory(tensor.sizes(), placement); host.defined()) {
+        host.copy_(tensor);
+        return device;
     }
     return tensor.to(at::TensorOptions(placement.device).dtype(placement.dtype), /*non_blocking=*/false,
                      /*copy=*/true, format_of(tensor, placement.device));
@@ -132,6 +141,17 @@ std::map<std::string, nn::WeightLayer*> quantised_layers(torch::nn::Module& modu
         if (auto* const layer = child.value()->as<nn::WeightLayer>())
             if (nn::is_worth_quantising(layer->weight.sizes())) layers[child.key() + ".weight"] = layer;
     return layers;
+}
+
+/// The same of a stored tensor. One of the wanted type is read from its file straight into the device's memory, so that
+/// it is in memory once.
+at::Tensor place(const StoredTensor& source, at::IntArrayRef sizes, const Placement& placement) {
+    if (source.read_into && source.dtype == placement.dtype)
+        if (const auto [device, host] = share_memory(sizes, placement); host.defined()) {
+            source.read_into(host);
+            return device;
+        }
+    return place(source.read().reshape(sizes), placement);
 }
 
 void set_quantised(nn::WeightLayer& layer, const at::Tensor& tensor, const Placement& placement) {
@@ -161,6 +181,23 @@ std::string check_state(const torch::nn::Module& module, const StoredTensors& st
                        component);
 }
 
+StoredTensors fitting_tensors(const torch::nn::Module& module, const StoredTensors& stored,
+                              const std::string& component, const KeyOfStored& key_of) {
+    const auto parameters = module.named_parameters(/*recurse=*/true);
+    StoredTensors tensors = with_current_keys(stored, component, key_of);
+    require_fit(parameters, tensors, component);
+    std::erase_if(tensors, [&](const auto& item) { return !parameters.contains(item.first); });
+    // An old attention's 1x1 convolutions are linear in diffusers; those around SD v1's transformers are not.
+    for (auto& [name, tensor] : tensors) {
+        const at::IntArrayRef shape = parameters[name].sizes();
+        const bool attends = name.find(".to_") != std::string::npos;
+        if (!attends || !is_linear_as_convolution(tensor.shape, shape)) continue;
+        tensor.shape = shape.vec();
+        tensor.read = [read = tensor.read, shape = tensor.shape] { return read().reshape(shape); };
+    }
+    return tensors;
+}
+
 void load_state(torch::nn::Module& module, const StoredTensors& stored, const std::string& component,
                 const Placement& placement, const KeyOfStored& key_of) {
     const StoredTensors tensors = with_current_keys(stored, component, key_of);
@@ -172,12 +209,12 @@ void load_state(torch::nn::Module& module, const StoredTensors& stored, const st
     for (auto& parameter : parameters) {
         check_stop();
         const StoredTensor& source = tensors.at(parameter.key());
-        const at::Tensor tensor = source.read().reshape(parameter.value().sizes());
+        const auto sizes = parameter.value().sizes();
         const auto layer = layers.find(parameter.key());
         if (layer != layers.end())
-            set_quantised(*layer->second, tensor, placement);
+            set_quantised(*layer->second, source.read().reshape(sizes), placement);
         else
-            parameter.value().set_data(place(tensor, placement));
+            parameter.value().set_data(place(source, sizes, placement));
         source.release();
     }
 }

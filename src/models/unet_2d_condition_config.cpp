@@ -4,6 +4,7 @@
 
 #include "config_fields.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/models/unet_2d_condition.h"
 
 namespace diffapple {
@@ -83,8 +84,8 @@ std::vector<int64_t> read_depths_of_level(const JsonFields& fields, const std::s
     if (!item.is_array()) return std::vector<int64_t>(transformers, own.integer(key, 1, max_depth));
     auto depths = own.integers(key, 1, max_depth);
     if (depths.size() < transformers)
-        fields.reject(key, concat("has ", depths.size(), " numbers for level ", level, ", which has ", transformers,
-                                  " transformers"));
+        fields.reject(key, concat("has ", counted(depths.size(), "number"), " for level ", level, ", which has ",
+                                  counted(transformers, "transformer")));
     depths.resize(transformers);
     return depths;
 }

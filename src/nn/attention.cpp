@@ -3,14 +3,15 @@
 #include <ATen/ATen.h>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 
 namespace diffapple::nn {
 
 Attention::Attention(const AttentionConfig& config)
     : heads_(config.channels / config.head_dim), rescale_output_factor_(config.rescale_output_factor) {
     if (heads_ == 0)
-        fail("attention: head size ", config.head_dim, " is larger than the ", config.channels,
-             " channels; check attention_head_dim in the config");
+        fail("attention: head size ", config.head_dim, " is larger than the ", counted(config.channels, "channel"),
+             "; check attention_head_dim in the config");
     const int64_t inner = heads_ * config.head_dim;
     if (config.norm_groups)
         group_norm_ = register_module("group_norm",

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 
 namespace diffapple::nn {
 
@@ -18,24 +19,24 @@ void Packable::replace(at::Tensor& weight, at::Tensor packed_weight) {
     packed_ = std::move(packed_weight);
 }
 
-void pack_weights(torch::nn::Module& module) {
+void pack_weights(torch::nn::Module& module, int after_passes) {
     for (const auto& part : module.modules()) {
         auto* const layer = dynamic_cast<Packable*>(part.get());
         const auto parameters = part->parameters(/*recurse=*/false);
-        if (layer && ops::packing_pays(parameters.front())) layer->pack_at_next_forward();
+        if (layer && ops::packing_pays(parameters.front())) layer->pack_after(after_passes);
     }
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) {
-    const auto& packed_weight = packed(weight, [&](const at::Tensor& plain) { return ops::pack_linear(plain, x); });
-    return packed_weight.defined() ? ops::packed_linear(x, packed_weight, bias) : ops::linear(x, usable_weight(), bias);
+    const auto& found = packable(weight, [&](const at::Tensor& plain) { return ops::pack_linear(plain, x); });
+    return found.defined() ? ops::packed_linear(x, found, bias) : ops::linear(x, usable_weight(), bias);
 }
 
 at::Tensor Conv2d::forward(const at::Tensor& x) {
-    const auto& packed_weight =
-        packed(weight, [&](const at::Tensor& plain) { return ops::pack_conv2d(plain, stride_, padding_, x); });
-    return packed_weight.defined() ? ops::packed_conv2d(x, packed_weight, bias, stride_, padding_)
-                                   : ops::conv2d(x, usable_weight(), bias, stride_, padding_);
+    const auto& found =
+        packable(weight, [&](const at::Tensor& plain) { return ops::pack_conv2d(plain, stride_, padding_, x); });
+    return found.defined() ? ops::packed_conv2d(x, found, bias, stride_, padding_)
+                           : ops::conv2d(x, usable_weight(), bias, stride_, padding_);
 }
 
 void WeightLayer::set_quantised(const QuantisedWeight& quantised) {
@@ -56,8 +57,8 @@ Conv2d::Conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel_size, i
 
 GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps) : groups_(groups), eps_(eps) {
     if (channels % groups != 0)
-        fail("group normalisation: ", channels, " channels cannot be split into ", groups,
-             " groups; check norm_num_groups, attn_norm_num_groups and block_out_channels in the config");
+        fail("group normalisation: ", counted(channels, "channel"), " cannot be split into ", counted(groups, "group"),
+             "; check norm_num_groups, attn_norm_num_groups and block_out_channels in the config");
     weight = declare_parameter(*this, "weight", {channels});
     bias = declare_parameter(*this, "bias", {channels});
 }

@@ -1,6 +1,6 @@
-// ops::attention: LibTorch's fused kernels, and what is done where they are slow or wrong.
+// ops::attention: the fused kernels of LibTorch and, on the CPU, our own, and what is done where they are slow or
+// wrong.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <array>
@@ -8,6 +8,7 @@
 
 #include "diffapple/core/libtorch.h"
 #include "diffapple/nn/ops.h"
+#include "flash_attention.h"
 
 namespace diffapple::nn::ops {
 namespace {
@@ -17,30 +18,48 @@ at::Tensor split_heads(const at::Tensor& x, int64_t heads) {
     return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
 }
 
-/// On the CPU by oneDNN, a block of rows at a time so that their products stay in the caches. Products and softmax are
-/// in fp32 for every type, as in LibTorch's kernel: products rounded to bf16 would cost twice its error. Measured
-/// against that kernel (AVX512-BF16; heads of 40, 80 and 160, 4096 to 256 pixels, a text of 77): 1.3 to 1.4 times as
-/// fast in fp32, 1.4 to 1.8 in bf16.
-at::Tensor attend_in_blocks(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
-    constexpr int64_t products_per_thread = 1 << 20;
-    const auto type = query.scalar_type();
-    const int64_t length = query.size(2);
-    const int64_t rows = std::max<int64_t>(1, products_per_thread * at::get_num_threads() / key.size(2));
-    const double scale = 1 / std::sqrt(static_cast<double>(query.size(3)));
-    const auto result = at::empty({query.size(0), length, query.size(1), query.size(3)}, query.options());
-    for (int64_t n = 0; n < query.size(0); ++n) {
-        for (int64_t head = 0; head < query.size(1); ++head) {
-            const auto q = query[n][head].to(at::kFloat).mul(scale).contiguous();
-            const auto k = key[n][head].to(at::kFloat).contiguous();
-            const auto v = value[n][head].t().contiguous();
-            for (int64_t begin = 0; begin < length; begin += rows) {
-                const int64_t end = std::min(begin + rows, length);
-                const auto weights = at::softmax(libtorch::packed_linear(q.slice(0, begin, end), k, {}), -1).to(type);
-                result[n].slice(0, begin, end).select(1, head).copy_(libtorch::packed_linear(weights, v, {}));
-            }
-        }
-    }
-    return result.flatten(2);
+/// The CPU's kernel for a type; null where LibTorch's own is the only one, or the better (see flash_attention.h).
+const FlashKernel* find_flash_kernel(at::ScalarType type) {
+    if (type == at::kFloat) return &flash_kernel_fp32();
+    return type == at::kBFloat16 ? flash_kernel_bf16() : nullptr;
+}
+
+/// [N, L, heads * d] with channels that lie behind each other.
+HeadsView view_heads(const at::Tensor& x) {
+    return {x.data_ptr(), x.stride(0), x.stride(1)};
+}
+
+/// Fills the kernel's buffers and runs its tasks on LibTorch's threads.
+at::Tensor attend_by_flash(const FlashKernel& kernel, const at::Tensor& query, const at::Tensor& key,
+                           const at::Tensor& value, int64_t heads, const at::Tensor& mask) {
+    const auto dense = [](const at::Tensor& x) { return x.stride(2) == 1 ? x : x.contiguous(); };
+    const auto buffer = [](size_t floats) { return at::empty({static_cast<int64_t>(floats)}, at::kFloat); };
+    const auto q = dense(query), k = dense(key), v = dense(value);
+    const auto added = mask.defined() ? mask.to(at::kFloat).contiguous() : mask;
+    auto result = at::empty(q.sizes(), q.options());
+    FlashProblem problem{};
+    problem.batch = q.size(0);
+    problem.heads = heads;
+    problem.rows = q.size(1);
+    problem.keys = k.size(1);
+    problem.head_size = q.size(2) / heads;
+    problem.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(problem.head_size)));
+    problem.query = view_heads(q);
+    problem.key = view_heads(k);
+    problem.value = view_heads(v);
+    problem.mask = added.defined() ? added.data_ptr<float>() : nullptr;
+    problem.result = result.data_ptr();
+
+    const auto packed = buffer(kernel.packed_floats(problem));
+    libtorch::run_in_parallel(kernel.pack_tasks(problem), [&](int64_t begin, int64_t end) {
+        for (int64_t task = begin; task < end; ++task) kernel.pack(problem, packed.data_ptr<float>(), task);
+    });
+    libtorch::run_in_parallel(kernel.attend_tasks(problem), [&](int64_t begin, int64_t end) {
+        const auto scratch = buffer(kernel.scratch_floats(problem));
+        for (int64_t task = begin; task < end; ++task)
+            kernel.attend(problem, packed.data_ptr<float>(), scratch.data_ptr<float>(), task);
+    });
+    return result;
 }
 
 /// The size of heads that mps computes in one kernel: the next that it has, filled up with zeros. Its other path holds
@@ -100,11 +119,11 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
         return attention(query.to(at::kFloat), key.to(at::kFloat), value.to(at::kFloat), heads,
                          mask.defined() ? mask.to(at::kFloat) : mask)
             .to(at::kHalf);
+    const FlashKernel* const kernel = query.is_cpu() ? find_flash_kernel(query.scalar_type()) : nullptr;
+    if (kernel) return attend_by_flash(*kernel, query, key, value, heads, mask);
     const auto q = split_heads(query, heads), k = split_heads(key, heads), v = split_heads(value, heads);
     const auto optional_mask = mask.defined() ? std::optional(mask) : std::nullopt;
     if (query.is_mps()) return attend_on_mps(q, k, v, optional_mask);
-    if (query.is_cpu() && !mask.defined() && libtorch::can_pack_weights(query.scalar_type()))
-        return attend_in_blocks(q, k, v);
     return at::scaled_dot_product_attention(q, k, v, optional_mask).transpose(1, 2).reshape(query.sizes());
 }
 

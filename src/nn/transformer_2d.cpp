@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 
 namespace diffapple::nn {
 namespace {
@@ -67,8 +68,8 @@ at::Tensor BasicTransformerBlock::forward(at::Tensor x, const TextContext& text)
 
 Transformer2DModel::Transformer2DModel(const TransformerConfig& config) {
     if (config.heads > config.channels)
-        fail("transformer: ", config.heads, " heads are more than its ", config.channels,
-             " channels; check attention_head_dim in the config");
+        fail("transformer: ", counted(config.heads, "head"), " are more than its ", counted(config.channels, "channel"),
+             "; check attention_head_dim in the config");
     const int64_t inner = config.channels / config.heads * config.heads;
     norm_ = register_module("norm", std::make_shared<GroupNorm>(config.norm_groups, config.channels, group_norm_eps));
     proj_in_ = register_module("proj_in", std::make_shared<Linear>(config.channels, inner));

@@ -56,7 +56,7 @@ private:
 }  // namespace
 
 Denoised denoise(at::Tensor sample, Scheduler& scheduler, const Predict& predict, NoiseSource& noise,
-                 const OnTurn& on_turn, const AfterTurn& after_turn) {
+                 const OnTurn& on_turn, const AfterTurn& after_turn, const Preview& preview) {
     using Clock = std::chrono::steady_clock;
     constexpr size_t most_in_flight = 2;
     const at::InferenceMode inference;
@@ -64,12 +64,15 @@ Denoised denoise(at::Tensor sample, Scheduler& scheduler, const Predict& predict
     noise.draw_ahead(scheduler.draws(), sample.sizes(), sample.device(), at::kFloat);
     end_stage(sample.device());
     synchronize(sample.device());
+    on_turn(0, turns);
     const auto start = Clock::now();
     TurnsInFlight in_flight(sample.device(), turns, on_turn);
     for (size_t index = 0; index < turns; ++index) {
         check_stop();
         in_flight.wait_until_left(most_in_flight - 1);
         const auto output = predict(scheduler.scale_model_input(sample, index), index);
+        if (preview.every > 0 && (index + 1) % preview.every == 0 && index + 1 < turns)
+            preview.show(output, sample, index);
         sample = scheduler.step(output, index, sample, noise);
         if (after_turn) sample = after_turn(sample, index, scheduler);
         in_flight.add();

@@ -35,9 +35,11 @@ uint64_t base_memory(c10::Device device) {
 
 std::string MemoryPlan::describe() const {
     std::string text = "memory plan:";
-    for (const auto& stage : stages)
-        text += concat(' ', stage.name, ' ', megabytes(stage.weights), " of weights and ", megabytes(stage.activations),
-                       " of activations;");
+    for (const auto& stage : stages) {
+        text += concat(' ', stage.name, ' ', megabytes(stage.weights), " of weights");
+        if (stage.loading > 0) text += concat(" (loaded with ", megabytes(stage.loading), " beside them)");
+        text += concat(" and ", megabytes(stage.activations), " of activations;");
+    }
     text += concat(" in all at most ", megabytes(needed), " of ", megabytes(free), " that are free; ");
     if (stages.size() == 1) return text + "the one component stays loaded";
     text += keep == Keep::all    ? "all components stay loaded"

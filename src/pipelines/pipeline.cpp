@@ -25,11 +25,11 @@ Size picture_size(const ModelTraits& traits, const std::optional<Size>& usual, s
     return size;
 }
 
-Denoised Pipeline::sample(const BatchRequest& request, Scheduler& scheduler, NoiseSource& noise,
-                          const OnTurn& on_turn) {
+Denoised Pipeline::sample(const BatchRequest& request, Scheduler& scheduler, NoiseSource& noise, const OnTurn& on_turn,
+                          const Preview& preview) {
     const Start begin = start(request, scheduler, noise);
     return denoise(begin.sample, scheduler, predict(request, begin, scheduler.timesteps()), noise, on_turn,
-                   begin.after_turn);
+                   begin.after_turn, preview);
 }
 
 namespace {

@@ -51,7 +51,7 @@ std::vector<MemoryStage> PixelPipeline::memory_stages(const MemoryRequest& reque
     const auto element = static_cast<double>(c10::elementSize(request.placement.dtype));
     const uint64_t weights = unet_size_.bytes(request.placement);
     const double activations = values_of_pixel * pixels * element + weights_share * static_cast<double>(weights);
-    return {{"denoising", weights, static_cast<uint64_t>(activations)}};
+    return {{"denoising", weights, static_cast<uint64_t>(activations), unet_size_.largest_bytes(request.placement)}};
 }
 
 double PixelPipeline::flop_per_turn(int64_t pictures, Size size, bool /*guided*/) const {

@@ -2,16 +2,19 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/models/clip_image_processor.h"
 #include "diffapple/models/component_descriptions.h"
 #include "diffapple/models/safety_checker.h"
 #include "diffapple/pipelines/inpaint.h"
 #include "diffapple/pipelines/start_from_noise.h"
+#include "latent_preview.h"
 
 namespace diffapple {
 namespace {
@@ -69,7 +72,7 @@ std::vector<int64_t> StableDiffusion::latents_shape(int64_t pictures, Size size)
 void StableDiffusion::prepare(const std::vector<Prompt>& prompts, const OnLostText& on_lost_text) {
     const std::set<Prompt> distinct(prompts.begin(), prompts.end());
     // A run of many prompts must not gather their keys and values.
-    std::erase_if(contexts_, [&](const auto& item) { return !distinct.contains(item.first); });
+    std::erase_if(contexts_, [&](const auto& item) { return !distinct.contains(item.first.first); });
     std::erase_if(embeddings_, [&](const auto& item) { return !distinct.contains(item.first); });
     std::vector<Prompt> fresh;
     for (const auto& prompt : distinct)
@@ -93,8 +96,8 @@ ImagePosterior StableDiffusion::encode_image(const at::Tensor& image) {
 void StableDiffusion::choose_inputs(const BatchRequest& request) {
     if (encoded_.inputs == request.inputs && encoded_.size == request.size) return;
     if (config_.vae.in_channels != 3)
-        fail("this model's VAE takes pictures of ", config_.vae.in_channels,
-             " channels (in_channels), so that it cannot start from an RGB picture; leave out --image");
+        fail("this model's VAE takes pictures of ", counted(config_.vae.in_channels, "channel"),
+             " (in_channels), so that it cannot start from an RGB picture; leave out --image");
     encoded_ = {.inputs = request.inputs, .size = request.size};
     if (request.inputs->mask) encoded_.mask = mask_tensor(*request.inputs->mask, request.size, request.inputs->crop);
 }
@@ -134,10 +137,11 @@ Start StableDiffusion::start(const BatchRequest& request, const Scheduler& sched
     return start;
 }
 
-const nn::TextContext& StableDiffusion::context_of(const Prompt& prompt, UNet2DConditionModel& unet) {
-    const auto found = contexts_.find(prompt);
+const nn::TextContext& StableDiffusion::context_of(const Prompt& prompt, int64_t length, UNet2DConditionModel& unet) {
+    const auto key = std::pair(prompt, length);
+    const auto found = contexts_.find(key);
     if (found != contexts_.end()) return found->second;
-    return contexts_.emplace(prompt, unet.encode_text(embeddings_.at(prompt).hidden)).first->second;
+    return contexts_.emplace(key, unet.encode_text(embeddings_.at(prompt).hidden_of(length))).first->second;
 }
 
 /// SDXL's added embedding of the pooled texts and the sizes; undefined where there is none.
@@ -159,8 +163,10 @@ StableDiffusion::Conditioning StableDiffusion::condition(const BatchRequest& req
     std::vector<Prompt> prompts;
     if (request.guidance.active()) prompts.assign(request.prompts.size(), request.negative_prompt);
     prompts.insert(prompts.end(), request.prompts.begin(), request.prompts.end());
+    int64_t longest = 0;
+    for (const auto& prompt : prompts) longest = std::max(longest, embeddings_.at(prompt).hidden.size(1));
     std::vector<nn::TextContext> contexts;
-    for (const auto& prompt : prompts) contexts.push_back(context_of(prompt, unet));
+    for (const auto& prompt : prompts) contexts.push_back(context_of(prompt, longest, unet));
     return {.text = nn::TextContext::join(contexts),
             .added = embed_sizes(request, prompts, unet),
             .guidance = traits_.embeds_guidance ? unet.embed_guidance(request.guidance.scale) : at::Tensor()};
@@ -198,6 +204,10 @@ at::Tensor StableDiffusion::decode(const at::Tensor& latents) {
     auto joined = at::cat(pictures);
     end_stage(placement.device);
     return joined;
+}
+
+at::Tensor StableDiffusion::preview(const at::Tensor& latents) const {
+    return latents_to_rgb(latents.cpu(), config_.is_xl());
 }
 
 std::vector<bool> StableDiffusion::find_unsafe(const std::vector<Image>& pictures) {

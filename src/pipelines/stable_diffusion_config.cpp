@@ -9,6 +9,7 @@
 #include "diffapple/io/json_fields.h"
 #include "diffapple/models/clip_text.h"
 #include "diffapple/pipelines/stable_diffusion.h"
+#include "latent_preview.h"
 
 namespace diffapple {
 namespace {
@@ -156,6 +157,7 @@ ModelTraits StableDiffusionConfig::traits() const {
             .zeros_for_no_prompt = is_xl() && force_zeros_for_empty_prompt,
             .skippable_text_layers = std::max<int64_t>(0, skippable),
             .has_safety_checker = has_safety_checker,
+            .has_preview = vae.latent_channels == previewed_channels,
             .reads_mask = reads_mask(),
             .tile = vae.sample_size};
 }

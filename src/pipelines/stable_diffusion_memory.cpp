@@ -80,7 +80,8 @@ std::vector<MemoryStage> StableDiffusion::memory_stages(const MemoryRequest& req
     std::vector<MemoryStage> stages{{"text encoding", all ? text : largest_text, text_activations}};
     if (request.encodes_picture)
         stages.push_back({"VAE encoding", kept + vae(encoding), vae_activations(request, encoding)});
-    stages.push_back({"denoising", kept + (loop ? vae(decoding) : 0) + unet, unet_activations(request)});
+    stages.push_back({"denoising", kept + (loop ? vae(decoding) : 0) + unet, unet_activations(request),
+                      sizes_.unet.largest_bytes(request.placement)});
     stages.push_back({"VAE decoding", kept + (loop ? unet : 0) + vae(decoding), vae_activations(request, decoding)});
     constexpr uint64_t checked_picture = 5'000'000;  // of CLIP ViT-L/14 in fp32 five times as much
     if (components_.has("safety_checker"))

@@ -70,7 +70,8 @@ std::string common_name(const std::string& key) {
                                                           {"strength", "Denoising strength"},
                                                           {"denoise", "Denoising strength"},
                                                           {"clip_skip", "Clip skip"},
-                                                          {"sample_method", "Sampler"},
+                                                          {"comfyuisampler", "Sampler"},
+                                                          {"comfyuischeduler", "Scheduler"},
                                                           {"size", "Size"},
                                                           {"resolution", "Size"}};
     const auto found = names.find(key);
@@ -118,7 +119,8 @@ void read_sdcpp(GenerationText& text) {
         if (part == object.end() || !part->is_object()) continue;
         if (const auto guidance = part->find("guidance"); guidance != part->end() && guidance->is_object())
             add_settings(text, *guidance, {});
-        add_settings(text, *part, {"guidance"});
+        if (const auto method = text_at(*part, "method"); !method.empty()) add_setting(text, "sampler", method);
+        add_settings(text, *part, {"guidance", "method"});
     }
     add_settings(text, object, {"prompt", "sampling", "models", "schema"});
 }
@@ -173,7 +175,9 @@ Found read_invoke(const std::string& keyword, const std::string& content) {
     if (const auto model = object.find("model"); model != object.end() && model->is_object())
         for (const char* const key : {"name", "model_name"})
             if (const auto name = text_at(*model, key); !name.empty()) add_setting(text, "model", name);
-    add_settings(text, object, {"positive_prompt", "negative_prompt"});
+    // What InvokeAI calls a scheduler is what others call a sampler.
+    if (const auto sampler = text_at(object, "scheduler"); !sampler.empty()) add_setting(text, "sampler", sampler);
+    add_settings(text, object, {"positive_prompt", "negative_prompt", "scheduler"});
     return text;
 }
 
@@ -234,6 +238,23 @@ Found read_xmp(const std::string& keyword, const std::string& xmp) {
     return read_a1111(keyword, xmp_value(xmp, "sdcpp:parameters"));
 }
 
+/// JSON as Python writes it where a number is none: ComfyUI marks some nodes with "is_changed": [NaN].
+std::string without_nan(const std::string& json) {
+    std::string plain;
+    bool in_text = false;
+    for (size_t i = 0; i < json.size(); ++i) {
+        if (json[i] == '"') in_text = !in_text;
+        if (in_text && json[i] == '\\') plain += json[i++];
+        const std::string_view rest = std::string_view(json).substr(i);
+        size_t length = 0;
+        for (const std::string_view name : {"NaN", "-Infinity", "Infinity"})
+            if (!in_text && length == 0 && rest.starts_with(name)) length = name.size();
+        plain += length > 0 ? std::string_view("null") : rest.substr(0, 1);
+        i += std::max<size_t>(length, 1) - 1;
+    }
+    return plain;
+}
+
 /// A graph of nodes. Links are [node, output].
 class ComfyGraph {
 public:
@@ -258,22 +279,33 @@ public:
         return only;
     }
 
-    /// The text that an input leads to, through nodes with one such input each.
-    std::string text_behind(const json& input, const std::set<std::string>& names, int depth = 0) const {
+    /// The text that an input leads to, through nodes with one such input each; absent where that is not clear.
+    std::optional<std::string> text_behind(const json& input, const std::set<std::string>& names, int depth = 0) const {
         constexpr int deepest = 16;
         if (input.is_string()) return input.get<std::string>();
-        const json* const inputs = depth < deepest ? behind(input) : nullptr;
-        if (!inputs) return "";
-        for (const std::string& name : names)
-            if (const auto next = inputs->find(name); next != inputs->end())
-                return text_behind(*next, names, depth + 1);
-        return "";
+        const json* const node = depth < deepest ? node_behind(input) : nullptr;
+        if (!node) return std::nullopt;
+        const json& inputs = node->at("inputs");
+        if (text_at(*node, "class_type") == "ConditioningZeroOut") return "";  // the text behind it counts for nothing
+        // Nodes that change both conditionings (ControlNet) pass them on in this order.
+        const bool second = input.size() > 1 && input.at(1) == 1;
+        if (const auto both = inputs.find(second ? "negative" : "positive"); both != inputs.end())
+            return text_behind(*both, names, depth + 1);
+        std::optional<std::string> found;
+        for (const std::string& name : names) {
+            const auto next = inputs.find(name);
+            if (next == inputs.end()) continue;
+            const auto text = text_behind(*next, names, depth + 1);
+            if (!text || (found && *found != *text)) return std::nullopt;  // SDXL's node has a text for each encoder
+            found = text;
+        }
+        return found;
     }
 
-    const json* behind(const json& link) const {
+    const json* node_behind(const json& link) const {
         if (!link.is_array() || link.empty() || !link.front().is_string()) return nullptr;
         const auto node = nodes_.find(link.front().get<std::string>());
-        return node == nodes_.end() ? nullptr : &node->at("inputs");
+        return node == nodes_.end() ? nullptr : &*node;
     }
 
 private:
@@ -281,22 +313,25 @@ private:
 };
 
 Found read_comfy(const std::string& keyword, const std::string& content) {
-    const json nodes = object_in(content);
+    const json nodes = object_in(without_nan(content));
     const ComfyGraph graph(nodes);
     if (!graph.valid()) return std::nullopt;
     const json* const sampler = graph.sampler();
     if (!sampler) return std::nullopt;
+    static const std::set<std::string> of_texts{"text", "conditioning", "text_g", "text_l", "string", "value"};
+    const auto prompt = graph.text_behind(sampler->at("positive"), of_texts);
+    const auto negative = graph.text_behind(sampler->at("negative"), of_texts);
+    if (!prompt || !negative) return std::nullopt;  // the graph itself says more
     GenerationText text = made_by("ComfyUI", keyword);
-    text.prompt = graph.text_behind(sampler->at("positive"), {"text", "conditioning", "text_g", "string", "value"});
-    text.negative_prompt =
-        graph.text_behind(sampler->at("negative"), {"text", "conditioning", "text_g", "string", "value"});
+    text.prompt = *prompt;
+    text.negative_prompt = *negative;
     for (const auto& [key, value] : sampler->items())
         if (!value.is_array()) add_setting(text, key, value);
     if (const auto model = sampler->find("model"); model != sampler->end())
-        if (const auto name = graph.text_behind(*model, {"ckpt_name", "unet_name", "model"}); !name.empty())
-            add_setting(text, "model", name);
+        if (const auto name = graph.text_behind(*model, {"ckpt_name", "unet_name", "model"}))
+            add_setting(text, "model", *name);
     if (const auto latents = sampler->find("latent_image"); latents != sampler->end())
-        if (const json* const inputs = graph.behind(*latents)) add_size(text, *inputs);
+        if (const json* const node = graph.node_behind(*latents)) add_size(text, node->at("inputs"));
     return text;
 }
 
@@ -325,9 +360,14 @@ std::string without_mark(const std::string& text) {
     return text;
 }
 
-}  // namespace
+/// NovelAI names its model in a text of its own: "NovelAI Diffusion V4.5 4BDE2A90".
+void add_model_beside(GenerationText& text, const std::vector<TextChunk>& chunks) {
+    if (text.program != "NovelAI") return;
+    for (const TextChunk& chunk : chunks)
+        if (chunk.keyword == "Source") add_setting(text, "model", chunk.text);
+}
 
-std::optional<GenerationText> find_generation_text(const std::vector<TextChunk>& chunks) {
+Found find_text(const std::vector<TextChunk>& chunks) {
     for (const auto& [keyword, possible] : readers())
         for (const TextChunk& chunk : chunks) {
             if (chunk.keyword != keyword) continue;
@@ -337,6 +377,14 @@ std::optional<GenerationText> find_generation_text(const std::vector<TextChunk>&
             }
         }
     return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<GenerationText> find_generation_text(const std::vector<TextChunk>& chunks) {
+    Found found = find_text(chunks);
+    if (found) add_model_beside(*found, chunks);
+    return found;
 }
 
 }  // namespace diffapple

@@ -137,4 +137,8 @@ std::filesystem::path comparison_path(const std::filesystem::path& picture) {
     return picture.parent_path() / (picture.stem().string() + "_comp" + picture.extension().string());
 }
 
+std::filesystem::path preview_path(const std::filesystem::path& picture) {
+    return picture.parent_path().parent_path() / preview_name;
+}
+
 }  // namespace diffapple

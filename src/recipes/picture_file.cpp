@@ -75,7 +75,8 @@ Occupant look_at(const fs::path& path, const Recipe& wanted) {
 
 fs::path numbered(const fs::path& path, int number) {
     fs::path other = path;
-    return number < 2 ? other : other.replace_filename(concat(path.stem().string(), '_', number, ".png"));
+    return number < 2 ? other
+                      : other.replace_filename(concat(path.stem().string(), '_', number, path.extension().string()));
 }
 
 }  // namespace

@@ -58,6 +58,32 @@ Setting text_row(Setting row, std::optional<std::string> BatchSettings::*member,
 /// A file; recipe and name have its digest.
 Setting file_row(Setting row, InputFile BatchSettings::*member);
 
+/// One of two values by their names, the usual one first. Recipe and name tell the other one alone; `part` begins what
+/// stands in the name.
+template <typename Value>
+Setting two_choice_row(Setting row, Value BatchSettings::*member, const std::pair<std::string, Value>& usual,
+                       const std::pair<std::string, Value>& other, const std::string& part) {
+    const Texts names{usual.first, other.first};
+    const auto value_of = [usual, other](const std::string& name) {
+        return name == other.first ? other.second : usual.second;
+    };
+    row.value = usual.first + "|" + other.first;
+    row.usual = [name = usual.first](const auto&) { return name; };
+    row.read = [option = row.option, member, names, value_of](const Texts& texts, RunSettings& run) {
+        run.batch.*member = value_of(one_choice(option, texts.front(), names));
+    };
+    row.write = [key = row.key, member, other](const BatchSettings& batch, json& recipe) {
+        if (batch.*member == other.second) put(recipe, key, other.first);
+    };
+    row.restore = [key = row.key, member, names, value_of](const JsonFields& recipe, BatchSettings& batch) {
+        batch.*member = value_of(settings_of(recipe).choice(key, names, names.front()));
+    };
+    row.suffix = [part, member, other](const BatchSettings& batch, const Circumstances&) {
+        return batch.*member == other.second ? part + "-" + other.first : "";
+    };
+    return row;
+}
+
 /// A list; more than one value is an axis of the sweep. `parse` gets the option and its text.
 template <typename Member, typename Parse>
 void read_as_list(Setting& row, Member member, Parse parse) {

@@ -1,4 +1,5 @@
 // Rows of the table of settings: what a prompt is, and how it is read.
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/utf8.h"
 #include "diffapple/io/sha256.h"
 #include "setting_kinds.h"
@@ -25,6 +26,30 @@ void require_second_encoder(Setting& row, std::optional<std::string> BatchSettin
     row.settle = [option = row.option, member](BatchSettings& batch, const Circumstances& now) {
         if (batch.*member && !now.traits.is_xl) fail_usage(option, ": this model has one text encoder");
     };
+}
+
+/// Where weights are read, every text of a batch must be one that can be.
+void require_weighted_texts(const BatchSettings& batch) {
+    if (batch.prompt_syntax == PromptSyntax::plain) return;
+    for (const auto& prompt : batch.prompts) parse_weighted_prompt(prompt);
+    for (const auto& text : {batch.negative_prompt, batch.prompt_2, batch.negative_prompt_2})
+        if (text) parse_weighted_prompt(*text);
+}
+
+Setting prompt_syntax_row() {
+    Setting row = two_choice_row<PromptSyntax>({.key = "prompt_syntax",
+                                                .option = "--prompt-syntax",
+                                                .help = "weighted: (cat:1.3), [dog], BREAK, and prompts of any length"},
+                                               &BatchSettings::prompt_syntax, {"plain", PromptSyntax::plain},
+                                               {"weighted", PromptSyntax::weighted}, "syntax");
+    row.topic = Topic::prompts;
+    row.with_prompts = true;
+    row.read = [read = row.read](const Texts& texts, RunSettings& run) {
+        read(texts, run);
+        require_weighted_texts(run.batch);  // which stand before this row: so bad lines of a file are named together
+    };
+    row.settle = [](BatchSettings& batch, const Circumstances&) { require_weighted_texts(batch); };
+    return row;
 }
 
 }  // namespace
@@ -130,7 +155,7 @@ void add_text_encoder_rows(std::vector<Setting>& rows) {
     skip.settle = [](BatchSettings& batch, const Circumstances& now) {
         if (batch.clip_skip > now.traits.skippable_text_layers)
             fail_usage("--clip-skip ", batch.clip_skip, ": this model's text encoder has ",
-                       now.traits.skippable_text_layers, " layers to leave out");
+                       counted(now.traits.skippable_text_layers, "layer"), " to leave out");
     };
     skip.write = [](const BatchSettings& batch, json& recipe) {
         if (batch.clip_skip > 0) put(recipe, "clip_skip", batch.clip_skip);
@@ -142,6 +167,7 @@ void add_text_encoder_rows(std::vector<Setting>& rows) {
         return batch.clip_skip > 0 ? concat("clip-skip-", batch.clip_skip) : "";
     };
     rows.push_back(skip);
+    rows.push_back(prompt_syntax_row());
 }
 
 }  // namespace diffapple::rows

@@ -11,6 +11,7 @@
 #include "diffapple/core/utf8.h"
 #include "diffapple/io/picture_encoding.h"
 #include "diffapple/io/sha256.h"
+#include "diffapple/models/checkpoint.h"
 #include "diffapple/recipes/lists.h"
 #include "diffapple/recipes/output_names.h"
 #include "diffapple/schedulers/scheduler.h"
@@ -51,9 +52,35 @@ void keep_aspect(BatchSettings& batch, const Circumstances& now) {
         batch.width = other(*batch.height, now.image_size->height, now.image_size->width);
 }
 
+/// What a model takes from elsewhere. Recipes know its name, and its digests among those of the model's components.
+Setting part_row(Setting row, std::string BatchSettings::*member) {
+    row.topic = Topic::model;
+    row.with_prompts = true;
+    row.once = true;
+    row.speed = -4;
+    row.read = [option = row.option, member](const Texts& texts, RunSettings& run) {
+        if (texts.front().empty()) fail_usage(option, ": the name is empty");
+        run.batch.*member = texts.front();
+    };
+    row.settle = [member](BatchSettings& batch, const Circumstances&) { batch.*member = name_of_place(batch.*member); };
+    row.write = [key = row.key, member](const BatchSettings& batch, json& recipe) {
+        if (!(batch.*member).empty()) put(recipe, key, batch.*member);
+    };
+    row.restore = [key = row.key, member](const JsonFields& recipe, BatchSettings& batch) {
+        const JsonFields fields = settings_of(recipe);
+        if (fields.has(key)) batch.*member = bounded_text(fields, key, max_recipe_name);
+    };
+    row.suffix = [key = row.key, member](const BatchSettings& batch, const Circumstances&) {
+        return (batch.*member).empty() ? "" : key + "-" + safe_name(batch.*member);
+    };
+    return row;
+}
+
 void add_model_rows(std::vector<Setting>& rows) {
-    Setting model{
-        .key = "model", .option = "--model", .value = "ID|DIR", .help = "Folder, name under models/ or Hub id"};
+    Setting model{.key = "model",
+                  .option = "--model",
+                  .value = "ID|DIR|FILE",
+                  .help = "Folder, file, name under models/ or Hub id"};
     model.aliases = {"-m"};
     model.topic = Topic::model;
     model.once = true;
@@ -72,6 +99,13 @@ void add_model_rows(std::vector<Setting>& rows) {
         return now.experiment.has_hub_id(batch.model) || now.is_demo ? "" : "model-" + safe_name(batch.model);
     };
     rows.push_back(model);
+    rows.push_back(part_row({.key = "config",
+                             .option = "--config",
+                             .value = "DIR",
+                             .help = "Configs (and what it lacks) of a model in a single file"},
+                            &BatchSettings::config));
+    rows.push_back(
+        part_row({.key = "vae", .option = "--vae", .value = "FILE|DIR", .help = "Another VAE"}, &BatchSettings::vae));
 
     Setting device{.key = "device",
                    .option = "--device",
@@ -192,31 +226,13 @@ void add_dtype_row(std::vector<Setting>& rows) {
 }
 
 void add_weights_row(std::vector<Setting>& rows) {
-    Setting row{.key = "weights",
-                .option = "--weights",
-                .value = "as-is|int8",
-                .help = "Of UNet and text encoders; int8 takes less memory"};
+    Setting row = two_choice_row<WeightStorage>(
+        {.key = "weights", .option = "--weights", .help = "Of UNet and text encoders; int8 takes less memory"},
+        &BatchSettings::weights, {"as-is", WeightStorage::as_is}, {"int8", WeightStorage::int8}, "weights");
     row.topic = Topic::model;
     row.once = true;
     row.with_prompts = true;
     row.label_name = "weight storage";  // "weights" are the digests of the model's
-    row.usual = [](const auto&) { return "as-is"; };
-    row.read = [](const Texts& texts, RunSettings& run) {
-        const bool int8 = one_choice("--weights", texts.front(), {"as-is", "int8"}) == "int8";
-        run.batch.weights = int8 ? WeightStorage::int8 : WeightStorage::as_is;
-    };
-    row.write = [](const BatchSettings& batch, json& recipe) {
-        if (batch.weights == WeightStorage::int8) put(recipe, "weights", "int8");
-    };
-    row.restore = [](const JsonFields& recipe, BatchSettings& batch) {
-        const JsonFields fields = settings_of(recipe);
-        if (!fields.has("weights")) return;
-        fields.choice("weights", {"int8"});
-        batch.weights = WeightStorage::int8;
-    };
-    row.suffix = [](const BatchSettings& batch, const Circumstances&) {
-        return batch.weights == WeightStorage::int8 ? "weights-int8" : "";
-    };
     rows.push_back(row);
 }
 
@@ -251,26 +267,9 @@ void add_tiling_row(std::vector<Setting>& rows) {
 }
 
 void add_generator_row(std::vector<Setting>& rows) {
-    Setting row{.key = "rng",
-                .option = "--rng",
-                .value = "cpu|cuda",
-                .help = "Whose random generator the seed is for, on whatever device"};
-    row.usual = [](const auto&) { return "cpu"; };
-    row.read = [](const Texts& texts, RunSettings& run) {
-        const bool cuda = one_choice("--rng", texts.front(), {"cpu", "cuda"}) == "cuda";
-        run.batch.generator = cuda ? GeneratorKind::cuda : GeneratorKind::cpu;
-    };
-    row.write = [](const BatchSettings& batch, json& recipe) {
-        if (batch.generator == GeneratorKind::cuda) put(recipe, "rng", "cuda");
-    };
-    row.restore = [](const JsonFields& recipe, BatchSettings& batch) {
-        const bool cuda = settings_of(recipe).choice("rng", {"cpu", "cuda"}, "cpu") == "cuda";
-        batch.generator = cuda ? GeneratorKind::cuda : GeneratorKind::cpu;
-    };
-    row.suffix = [](const BatchSettings& batch, const Circumstances&) {
-        return batch.generator == GeneratorKind::cuda ? "rng-cuda" : "";
-    };
-    rows.push_back(row);
+    rows.push_back(two_choice_row<GeneratorKind>(
+        {.key = "rng", .option = "--rng", .help = "Whose random generator the seed is for, on whatever device"},
+        &BatchSettings::generator, {"cpu", GeneratorKind::cpu}, {"cuda", GeneratorKind::cuda}, "rng"));
 }
 
 void add_eta_row(std::vector<Setting>& rows) {
@@ -475,6 +474,13 @@ void add_run_rows(std::vector<Setting>& rows) {
                             .help = "Part I of N of a sweep, as 1/8: every N-th batch, for job arrays",
                             .topic = Topic::results},
                            [](const std::string& text, RunSettings& run) { run.shard = parse_shard(text); }));
+    rows.push_back(run_row({.option = "--preview",
+                            .value = "N",
+                            .help = "Every N steps, the picture so far as preview.png beside the pictures' folders",
+                            .topic = Topic::results},
+                           [](const std::string& text, RunSettings& run) {
+                               run.preview = static_cast<size_t>(one_integer("--preview", text, 1, max_steps));
+                           }));
     rows.push_back(run_row(
         {.option = "--sheet",
          .value = "on|off",

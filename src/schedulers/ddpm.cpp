@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "discrete_scheduler.h"
 
 namespace diffapple {
@@ -105,7 +106,7 @@ at::Tensor DDPMScheduler::step(const at::Tensor& model_output, size_t index, con
     const int64_t channels = sample.size(1);
     if (model_output.size(1) != (learned ? 2 : 1) * channels)
         fail("the scheduler's variance_type ", learned ? "learns" : "fixes", " the variance, so the UNet must have ",
-             (learned ? 2 : 1) * channels, " output channels, but it has ", model_output.size(1),
+             counted((learned ? 2 : 1) * channels, "output channel"), ", but it has ", model_output.size(1),
              "; check the scheduler_config.json of this model");
     const auto predicted = model_output.slice(1, 0, channels);
     const Coefficients c = coefficients(index);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "discrete_scheduler.h"
 
 namespace diffapple {
@@ -14,8 +15,8 @@ namespace {
 std::vector<int64_t> lcm_timesteps(const JsonFields& config, int64_t steps, int64_t train) {
     const int64_t originals = config.integer("original_inference_steps", 1, train, 50);
     if (steps < 1 || steps > originals)
-        fail_usage("--steps ", steps, ": the LCM scheduler of this model takes 1 to ", originals,
-                   " steps (its original_inference_steps)");
+        fail_usage("--steps ", steps, ": the LCM scheduler of this model takes 1 to ", counted(originals, "step"),
+                   " (its original_inference_steps)");
     const double distance = static_cast<double>(originals) / static_cast<double>(steps);
     std::vector<int64_t> timesteps;
     for (int64_t i = 0; i < steps; ++i) {

@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 
 namespace diffapple {
 namespace {
@@ -62,7 +63,8 @@ at::Tensor read_trained_betas(const JsonFields& fields) {
     const auto betas = fields.numbers("trained_betas");
     const int64_t count = fields.integer("num_train_timesteps", 2, max_timesteps, 1000);
     if (static_cast<int64_t>(betas.size()) != count)
-        fields.reject("trained_betas", concat("has ", betas.size(), " entries, but num_train_timesteps is ", count));
+        fields.reject("trained_betas",
+                      concat("has ", counted(betas.size(), "entry"), ", but num_train_timesteps is ", count));
     for (const double beta : betas)
         if (beta < 0 || beta > 1) fields.reject("trained_betas", concat("has ", beta, ", not between 0 and 1"));
     return at::tensor(betas, at::kDouble).to(at::kFloat);
@@ -140,14 +142,14 @@ std::vector<double> trailing_timesteps(int64_t steps, int64_t train, int64_t hig
 
 void require_steps(int64_t steps, int64_t most) {
     if (steps < 1 || steps > most)
-        fail_usage("--steps ", steps, ": the scheduler of this model takes 1 to ", most, " steps");
+        fail_usage("--steps ", steps, ": the scheduler of this model takes 1 to ", counted(most, "step"));
 }
 
 void require_range(const std::vector<double>& timesteps, int64_t steps, int64_t train, int64_t steps_offset) {
     for (const double t : timesteps)
         if (t < 0 || t >= static_cast<double>(train))
-            fail_usage("--steps ", steps, ": timestep ", t, " is outside the ", train,
-                       " training timesteps of this scheduler (steps_offset ", steps_offset, "); use fewer steps");
+            fail_usage("--steps ", steps, ": timestep ", t, " is outside the ", counted(train, "training timestep"),
+                       " of this scheduler (steps_offset ", steps_offset, "); use fewer steps");
 }
 
 }  // namespace

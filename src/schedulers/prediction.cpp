@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 
 namespace diffapple {
 
@@ -26,7 +27,7 @@ Level Level::of_sigma(float sigma) {
 
 void require_channels(const at::Tensor& model_output, const at::Tensor& sample) {
     if (model_output.size(1) != sample.size(1))
-        fail("this scheduler needs a model with ", sample.size(1), " output channels, but it has ",
+        fail("this scheduler needs a model with ", counted(sample.size(1), "output channel"), ", but it has ",
              model_output.size(1),
              " (a learned variance?); use --scheduler ddpm or dpmsolver++, or check variance_type in ",
              "the scheduler_config.json of this model");

@@ -1,6 +1,7 @@
 #include "turn_scheduler.h"
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 
 namespace diffapple {
 
@@ -11,7 +12,8 @@ TurnScheduler::TurnScheduler(std::vector<double> timesteps, const SchedulerReque
     const auto left = static_cast<int64_t>(static_cast<double>(request.steps) * strength);
     begin_ = static_cast<size_t>((request.steps - left) * turns_per_step);
     if (left < 1 || begin_ >= timesteps_.size())
-        fail_usage("--strength ", strength, ": leaves none of ", request.steps, " steps; give more of either");
+        fail_usage("--strength ", strength, ": leaves none of ", counted(request.steps, "step"),
+                   "; give more of either");
     timesteps_.erase(timesteps_.begin(), timesteps_.begin() + static_cast<int64_t>(begin_));
 }
 

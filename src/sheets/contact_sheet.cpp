@@ -4,6 +4,7 @@
 #include <set>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/sha256.h"
 #include "diffapple/recipes/picture_facts.h"
@@ -116,8 +117,8 @@ Image draw_within_limits(const SheetPlan& plan, const std::vector<PictureFacts>&
                                    " megapixels"));
         return std::move(*sheet);
     }
-    fail(pictures.size(), " pictures in ", plan.rows, " rows and ", plan.columns,
-         " columns are too many for one contact sheet; make several");
+    fail(counted(pictures.size(), "picture"), " in ", counted(plan.rows, "row"), " and ",
+         counted(plan.columns, "column"), " are too many for one contact sheet; make several");
 }
 
 json ids_of(const std::vector<PictureFacts>& pictures) {
@@ -146,8 +147,8 @@ WrittenSheet write_contact_sheet(const std::vector<fs::path>& files, const Sheet
     check_replaceable(written.path, options.force);
     if (options.keep_existing && is_there(written.path)) return written;
     if (list.sheets > 0)
-        written.notes.push_back(list.sheets == 1 ? "a contact sheet among the files is left out"
-                                                 : concat(list.sheets, " contact sheets among the files are left out"));
+        written.notes.push_back(
+            concat(counted(list.sheets, "contact sheet"), " among the files ", is_or_are(list.sheets), " left out"));
     const PictureSource source = [&](size_t index) -> std::optional<Image> {
         try {
             Image image = read_image(pictures[index].path);

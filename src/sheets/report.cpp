@@ -8,6 +8,7 @@
 #include "diffapple/core/error.h"
 #include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
+#include "diffapple/recipes/output_names.h"
 #include "diffapple/sheets/picture_filter.h"
 #include "diffapple/sheets/varying_settings.h"
 
@@ -127,7 +128,8 @@ std::vector<fs::path> find_pictures(const std::vector<fs::path>& places) {
         if (error) fail(place.string(), ": ", error.message());
         for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
             const std::string name = entry->path().filename().string();
-            const bool shown = !name.starts_with('.') && !entry->path().stem().string().ends_with("_comp");
+            const bool shown =
+                !name.starts_with('.') && !entry->path().stem().string().ends_with("_comp") && name != preview_name;
             if (shown && is_picture(entry->path()) && entry->is_regular_file(error)) found.push_back(entry->path());
         }
         std::sort(found.begin(), found.end(),

@@ -7,6 +7,7 @@
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/nearest.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/sheets/varying_settings.h"
 
@@ -202,8 +203,9 @@ std::string suggest_condition(const std::vector<Settings>& settings, const std::
 }
 
 std::string describe_blanks(const SheetPlan& plan, size_t pictures) {
-    return concat(plan.cells.size() - pictures, " of the ", plan.cells.size(), " places of a table with ", plan.rows,
-                  " rows and ", plan.columns, " columns are blank");
+    const size_t blank = plan.cells.size() - pictures;
+    return concat(blank, " of the ", counted(plan.cells.size(), "place"), " of a table with ",
+                  counted(plan.rows, "row"), " and ", counted(plan.columns, "column"), ' ', is_or_are(blank), " blank");
 }
 
 }  // namespace

@@ -115,10 +115,8 @@ std::string StudyExperiment::model_folder() const {
 }
 
 std::string StudyExperiment::download_command() const {
-    const auto source = std::find_if(hub_ids.begin(), hub_ids.end(), [](const HubId& known) { return known.on_hub; });
-    std::string command = "hf download " + (source == hub_ids.end() ? model() : source->id);
-    if (!download.patterns.empty()) command += " --include '" + join(download.patterns, "' '") + "'";
-    return command;
+    const bool half = !download.patterns.empty();
+    return concat("diffapple fetch ", name == "ddpm" ? "ddpm-cat" : name, half ? " --dtype fp16" : "");
 }
 
 const std::string& StudyExperiment::config(const std::string& component) const {

@@ -164,6 +164,10 @@ ClipTokenizer ClipTokenizer::from_folder(const std::filesystem::path& folder) {
     return ClipTokenizer(std::make_shared<const State>(read_tokenizer_files(folder)));
 }
 
+ClipTokenizer ClipTokenizer::from_texts(const std::map<std::string, std::string>& texts, const std::string& where) {
+    return ClipTokenizer(std::make_shared<const State>(read_tokenizer_files(texts, where)));
+}
+
 std::vector<int64_t> ClipTokenizer::encode(const std::string& text) const {
     std::vector<int64_t> ids{state_->start};
     state_->encode_text(state_->with_all_vectors(valid_utf8(text)), ids);

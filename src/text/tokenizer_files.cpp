@@ -29,10 +29,25 @@ const std::vector<std::string> special_names = {"bos_token", "eos_token", "unk_t
                                                 "pad_token", "cls_token", "mask_token"};
 const std::vector<std::string> lists_of_special_tokens = {"additional_special_tokens", "extra_special_tokens"};
 
-std::optional<json> read_if_there(const fs::path& path) {
-    if (!is_file(path)) return std::nullopt;
-    return read_json_file(path);
-}
+constexpr uintmax_t largest_merges_file = 16 << 20;
+
+/// The files of a folder on the disk, or in memory.
+struct Folder {
+    fs::path path;
+    const std::map<std::string, std::string>* texts = nullptr;  ///< by name; null: on the disk
+
+    std::string where(const std::string& file) const { return (path / file).string(); }
+    bool has(const std::string& file) const { return texts ? texts->contains(file) : is_file(path / file); }
+    std::string text(const std::string& file) const {
+        return texts ? texts->at(file) : read_file(path / file, largest_merges_file);
+    }
+    json read(const std::string& file) const {
+        return texts ? parse_json(texts->at(file), where(file)) : read_json_file(path / file);
+    }
+    std::optional<json> read_if_there(const std::string& file) const {
+        return has(file) ? std::optional(read(file)) : std::nullopt;
+    }
+};
 
 /// A token as a text or as an object with flags.
 AddedToken parse_token(const JsonFields& owner, const std::string& key, bool special) {
@@ -49,7 +64,7 @@ AddedToken parse_token(const JsonFields& owner, const std::string& key, bool spe
 /// The tokens that the folder's files name, in the order in which transformers adds them.
 class TokenList {
 public:
-    explicit TokenList(const fs::path& folder) : folder_(folder) {}
+    explicit TokenList(Folder folder) : folder_(std::move(folder)) {}
 
     void read(const std::optional<json>& config, const std::optional<json>& tokenizer) {
         if (config) read_special_tokens(*config, "tokenizer_config.json", false);
@@ -57,9 +72,9 @@ public:
             read_decoder(*config);
             return;
         }
-        if (const auto map = read_if_there(folder_ / "special_tokens_map.json"))
+        if (const auto map = folder_.read_if_there("special_tokens_map.json"))
             read_special_tokens(*map, "special_tokens_map.json", true);
-        if (const auto added = read_if_there(folder_ / "added_tokens.json")) read_added_tokens(*added);
+        if (const auto added = folder_.read_if_there("added_tokens.json")) read_added_tokens(*added);
         if (tokenizer) read_added_tokens_of_tokenizer(*tokenizer);
     }
 
@@ -74,7 +89,7 @@ public:
     /// All tokens: numbered ones by number, then special ones that no number names; the last of a content counts.
     std::vector<AddedToken> all(const std::vector<std::pair<std::string, std::string>>& defaults) const {
         if (numbered_.size() + extra_.size() > most_added_tokens)
-            fail(folder_.string(), ": has more than ", most_added_tokens, " added tokens");
+            fail(folder_.path.string(), ": has more than ", most_added_tokens, " added tokens");
         std::vector<AddedToken> tokens;
         for (const auto& [number, token] : numbered_) tokens.push_back(token);
         const size_t numbered = tokens.size();
@@ -89,7 +104,7 @@ public:
     }
 
 private:
-    std::string where(const std::string& file) const { return (folder_ / file).string(); }
+    std::string where(const std::string& file) const { return folder_.where(file); }
 
     const AddedToken* find_numbered(const std::string& content) const {
         for (const auto& [number, token] : numbered_)
@@ -149,7 +164,7 @@ private:
         }
     }
 
-    fs::path folder_;
+    Folder folder_;
     std::map<std::string, AddedToken> special_;  ///< by name
     std::map<int64_t, AddedToken> numbered_;
     std::vector<AddedToken> extra_;
@@ -177,24 +192,24 @@ int64_t read_max_length(const std::optional<json>& config, const std::string& wh
     return length > longest ? clip_length : fields.integer("model_max_length", 2, longest, clip_length);
 }
 
-Vocabulary find_vocabulary(const fs::path& folder, const std::optional<json>& tokenizer) {
-    const bool vocabulary = is_file(folder / "vocab.json"), merges = is_file(folder / "merges.txt");
-    if (vocabulary && merges) return read_vocabulary(folder / "vocab.json", folder / "merges.txt");
-    if (tokenizer) return read_vocabulary(*tokenizer, (folder / "tokenizer.json").string());
-    if (is_file(folder / "tokenizer.model")) return read_saved_vocabulary(folder / "tokenizer.model");
+Vocabulary find_vocabulary(const Folder& folder, const std::optional<json>& tokenizer) {
+    const bool vocabulary = folder.has("vocab.json"), merges = folder.has("merges.txt");
+    if (vocabulary && merges)
+        return read_vocabulary(folder.read("vocab.json"), folder.where("vocab.json"), folder.text("merges.txt"),
+                               folder.where("merges.txt"));
+    if (tokenizer) return read_vocabulary(*tokenizer, folder.where("tokenizer.json"));
+    if (folder.has("tokenizer.model")) return read_saved_vocabulary(folder.path / "tokenizer.model");
     if (vocabulary != merges)
-        fail(folder.string(), ": ", vocabulary ? "merges.txt" : "vocab.json", " is missing beside ",
+        fail(folder.path.string(), ": ", vocabulary ? "merges.txt" : "vocab.json", " is missing beside ",
              vocabulary ? "vocab.json" : "merges.txt", "; download the model again, or give another --model");
-    fail(folder.string(),
+    fail(folder.path.string(),
          ": is no tokenizer folder (no vocab.json with merges.txt, no tokenizer.json, no "
          "tokenizer.model); download the model again, or give another --model");
 }
 
-}  // namespace
-
-TokenizerFiles read_tokenizer_files(const fs::path& folder) {
-    const auto tokenizer = read_if_there(folder / "tokenizer.json");
-    const auto config = read_if_there(folder / "tokenizer_config.json");
+TokenizerFiles read_folder(const Folder& folder) {
+    const auto tokenizer = folder.read_if_there("tokenizer.json");
+    const auto config = folder.read_if_there("tokenizer_config.json");
     TokenizerFiles files{.vocabulary = find_vocabulary(folder, tokenizer), .added = {}};
     TokenList list(folder);
     list.read(config, tokenizer);
@@ -209,9 +224,19 @@ TokenizerFiles read_tokenizer_files(const fs::path& folder) {
                                      {"unk_token", files.unknown},
                                      {"pad_token", files.pad}}),
                            files.vocabulary.tokens);
-    files.max_length = read_max_length(config, (folder / "tokenizer_config.json").string());
+    files.max_length = read_max_length(config, folder.where("tokenizer_config.json"));
     mark_unknown(files.vocabulary, files.unknown);
     return files;
+}
+
+}  // namespace
+
+TokenizerFiles read_tokenizer_files(const fs::path& folder) {
+    return read_folder({.path = folder});
+}
+
+TokenizerFiles read_tokenizer_files(const std::map<std::string, std::string>& texts, const std::string& where) {
+    return read_folder({.path = where, .texts = &texts});
 }
 
 }  // namespace diffapple

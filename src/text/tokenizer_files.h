@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -21,5 +22,8 @@ struct TokenizerFiles {
 
 /// Throws Error naming the file for one that is missing or damaged.
 TokenizerFiles read_tokenizer_files(const std::filesystem::path& folder);
+
+/// The same of files in memory; `where` stands for the folder in errors.
+TokenizerFiles read_tokenizer_files(const std::map<std::string, std::string>& texts, const std::string& where);
 
 }  // namespace diffapple

@@ -6,6 +6,7 @@
 
 #include "byte_alphabet.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/json_fields.h"
@@ -17,7 +18,6 @@ using nlohmann::json;
 
 namespace {
 
-constexpr uintmax_t largest_merges_file = 16 << 20;
 constexpr size_t most_merges = 1 << 20;  // CLIP has 48,894
 constexpr uintmax_t largest_saved_model = 64 << 20;
 
@@ -122,17 +122,17 @@ Vocabulary make_vocabulary(const json& tokens, const std::string& tokens_where, 
                            const std::string& merges_where) {
     Vocabulary vocabulary{.where = tokens_where, .tokens = tokens_by_id(tokens, tokens_where), .pieces = {}};
     if (merges.size() > vocabulary.tokens.size())
-        fail(merges_where, ": has ", merges.size(), " merges, and the vocabulary only ", vocabulary.tokens.size(),
-             " tokens");
+        fail(merges_where, ": has ", counted(merges.size(), "merge"), ", and the vocabulary only ",
+             counted(vocabulary.tokens.size(), "token"));
     rank_pieces(vocabulary, merges, merges_where);
     return vocabulary;
 }
 
 }  // namespace
 
-Vocabulary read_vocabulary(const fs::path& vocabulary_file, const fs::path& merges_file) {
-    const Merges merges = parse_merges_file(read_file(merges_file, largest_merges_file), merges_file.string());
-    return make_vocabulary(read_json_file(vocabulary_file), vocabulary_file.string(), merges, merges_file.string());
+Vocabulary read_vocabulary(const json& tokens, const std::string& tokens_where, const std::string& merges,
+                           const std::string& merges_where) {
+    return make_vocabulary(tokens, tokens_where, parse_merges_file(merges, merges_where), merges_where);
 }
 
 Vocabulary read_vocabulary(const json& tokenizer, const std::string& where) {

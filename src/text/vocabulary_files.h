@@ -19,8 +19,9 @@ struct Vocabulary {
 
 using Merges = std::vector<std::pair<std::string, std::string>>;  ///< first the one that is done first
 
-/// From vocab.json and merges.txt.
-Vocabulary read_vocabulary(const std::filesystem::path& vocabulary_file, const std::filesystem::path& merges_file);
+/// From the contents of vocab.json and merges.txt.
+Vocabulary read_vocabulary(const nlohmann::json& tokens, const std::string& tokens_where, const std::string& merges,
+                           const std::string& merges_where);
 
 /// From the object that tokenizer.json holds. Throws Error unless its model is a BPE.
 Vocabulary read_vocabulary(const nlohmann::json& tokenizer, const std::string& where);

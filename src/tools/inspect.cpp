@@ -10,8 +10,6 @@
 namespace diffapple {
 namespace {
 
-namespace fs = std::filesystem;
-
 /// Classes of model_index.json that have no weights.
 bool is_weightless(const std::string& class_name) {
     for (const std::string part : {"Scheduler", "Tokenizer", "FeatureExtractor", "Processor"})
@@ -22,11 +20,10 @@ bool is_weightless(const std::string& class_name) {
 /// Components with weights that model_index.json lists: {"unet": ["diffusers", "UNet2DModel"], ...}. Entries of another
 /// form are settings of the pipeline.
 std::vector<std::string> listed_components(const Checkpoint& checkpoint) {
-    const fs::path index = checkpoint.folder / "model_index.json";
     std::vector<std::string> names;
-    if (!fs::is_regular_file(index)) return names;
-    const nlohmann::json listed = read_json_file(index);
-    for (const auto& [name, entry] : listed.items()) {
+    const auto listed = checkpoint.index();
+    if (!listed || checkpoint.file) return names;  // a single file's index is that of its kind
+    for (const auto& [name, entry] : listed->items()) {
         const bool is_component = entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_string();
         if (is_component && !is_weightless(entry[1])) names.push_back(name);
     }
@@ -51,11 +48,12 @@ int64_t element_count(const std::vector<int64_t>& shape) {
 ComponentSummary inspect_component(const Component& component) {
     const WeightFiles files = component.weights();
     ComponentSummary summary{.name = component.name, .class_name = config_class_name(component.config)};
-    summary.bytes = files.total_bytes();
+    if (!component.file) summary.bytes = files.total_bytes();
     for (const auto& file : files.files) summary.files.push_back(file.filename().string());
-    for (const auto& [name, tensor] : open_weights(files)) {
+    for (const auto& [name, tensor] : component.open()) {
         const int64_t elements = element_count(tensor.shape);
         summary.dtypes[dtype_name(tensor.dtype)] += elements;
+        if (component.file) summary.bytes += tensor.bytes;  // of the file, its part
         if (c10::isFloatingType(tensor.dtype)) summary.parameters += elements;
         summary.tensors.push_back({name, tensor.dtype, tensor.shape});
     }
@@ -63,8 +61,7 @@ ComponentSummary inspect_component(const Component& component) {
 }
 
 std::string scheduler_class(const Checkpoint& checkpoint) {
-    const fs::path nested = checkpoint.folder / "scheduler" / "scheduler_config.json";
-    if (!fs::exists(nested) && !fs::exists(checkpoint.folder / "scheduler_config.json")) return "";
+    if (!checkpoint.read("scheduler/scheduler_config.json") && !checkpoint.read("scheduler_config.json")) return "";
     return config_class_name(checkpoint.scheduler_config());
 }
 
@@ -79,6 +76,11 @@ std::string config_class_name(const nlohmann::json& config) {
 
 ModelSummary inspect_model(const Checkpoint& checkpoint) {
     ModelSummary summary{.name = checkpoint.name};
+    if (checkpoint.file && checkpoint.folder.empty()) {
+        const SingleFileKind kind = checkpoint.file->kind();
+        summary.kind = kind.name;
+        summary.guessed = kind.guessed;
+    }
     for (const auto& name : all_components(checkpoint)) {
         const Component component = checkpoint.component(name);
         try {

@@ -22,7 +22,7 @@ struct KnownModel {
         names;  ///< under which list_checkpoints may find it; the first is shown where it is absent
     std::string command;
     ModelDownload download;
-    std::string how_to_get, note;
+    std::string how_to_get, download_command, note;
     std::optional<StudyFigures> figures;
 };
 
@@ -41,16 +41,17 @@ std::vector<KnownModel> known_models() {
         KnownModel model{.command = experiment.name,
                          .download = experiment.download,
                          .how_to_get = how_to_get(experiment.model()),
+                         .download_command = experiment.download_command(),
                          .note = note_on_hub(experiment),
                          .figures = experiment.figures};
         for (const auto& hub_id : experiment.hub_ids) model.names.push_back(hub_id.id);
         model.names.push_back(experiment.model_folder());
         known.push_back(model);
         if (const auto& demo = experiment.demo)
-            demos.push_back({{demo->name},
-                             experiment.name,
-                             demo->download,
-                             "comes with the program, in models/" + demo->name + "/"});
+            demos.push_back({.names = {demo->name},
+                             .command = experiment.name,
+                             .download = demo->download,
+                             .how_to_get = "comes with the program, in models/" + demo->name + "/"});
     }
     known.insert(known.end(), demos.begin(), demos.end());
     return known;
@@ -61,6 +62,7 @@ std::vector<KnownModel> known_models() {
 uint64_t size_on_disk(const fs::path& folder) {
     uint64_t bytes = 0;
     std::error_code error;
+    if (is_file(folder)) return fs::file_size(folder, error);
     for (fs::recursive_directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
         std::error_code unreadable;
         const bool is_file = entry->is_regular_file(unreadable);
@@ -134,9 +136,9 @@ ModelEntry describe(const Checkpoint& checkpoint) {
     return {.name = checkpoint.name,
             .command = command_for(checkpoint),
             .found = true,
-            .folder = checkpoint.folder,
-            .bytes = size_on_disk(checkpoint.folder),
-            .licence = licence_of(checkpoint.folder),
+            .folder = checkpoint.place(),
+            .bytes = size_on_disk(checkpoint.place()),
+            .licence = licence_of(checkpoint.place()),
             .missing = find_missing(checkpoint)};
 }
 
@@ -159,11 +161,15 @@ std::vector<ModelEntry> list_models() {
                                .bytes = known.download.bytes,
                                .licence = known.download.licence,
                                .how_to_get = known.how_to_get,
+                               .download_command = known.download_command,
                                .note = known.note,
                                .figures = known.figures});
         for (auto entry = found.begin(); entry != others; ++entry) {
             if (entry->licence.empty()) entry->licence = known.download.licence;
-            if (!entry->missing.empty()) entry->how_to_get = known.how_to_get;
+            if (!entry->missing.empty()) {
+                entry->how_to_get = known.how_to_get;
+                entry->download_command = known.download_command;
+            }
             entry->note = known.note;
             entry->figures = known.figures;
             entries.push_back(*entry);
@@ -180,10 +186,10 @@ Removal find_removal(const std::string& name) {
                                     [&](const Checkpoint& checkpoint) { return checkpoint.name == name; });
     if (found == checkpoints.end())
         fail("--remove ", name, ": there is no model of that name; `diffapple models` lists those that are here");
-    fs::path folder = found->folder;
+    fs::path place = found->place();
     for (const auto& model : list_hub_models())
-        if (model.snapshot == found->folder) folder = model.repository;
-    return {.name = name, .folder = folder, .bytes = size_on_disk(found->folder), .is_demo = found->is_demo()};
+        if (model.snapshot == found->place()) place = model.repository;
+    return {.name = name, .folder = place, .bytes = size_on_disk(found->place()), .is_demo = found->is_demo()};
 }
 
 void remove_model(const Removal& removal) {

@@ -239,16 +239,13 @@ def as_bin(model: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("keep", [0, 3, 100, 10_000, -1, -100])
-def test_truncated_bin(model, refuses, keep):
+def test_truncated_bin(model, refuses, keep, legacy):
     path = as_bin(model)
+    if legacy:
+        torch.save(torch.load(path), path, _use_new_zipfile_serialization=False)
     path.write_bytes(path.read_bytes()[:keep])
-    refuses(path.name)
-
-
-def test_legacy_bin(model, refuses):
-    path = as_bin(model)
-    torch.save(torch.load(path), path, _use_new_zipfile_serialization=False)
     refuses(path.name)
 
 

@@ -18,10 +18,10 @@ from peers.experiments import EXPERIMENTS  # noqa: E402
 
 SMALL = ["--experiments", "ddpm", "--sizes", 32, "--steps", 1, "--random"]
 KEYS = set(
-    "experiment device dtype batch_size width height steps ms_per_step it_per_s load_s encode_s decode_s peak_bytes "
+    "experiment device dtype batch_size width height steps ms_per_step it_per_s load_s load_peak_bytes encode_s decode_s peak_bytes "
     "gflop_per_step gemm_share".split()
 )
-MEASURED = ["ms_per_step", "it_per_s", "load_s", "decode_s", "peak_bytes", "gflop_per_step", "gemm_share"]
+MEASURED = ["ms_per_step", "it_per_s", "load_s", "load_peak_bytes", "decode_s", "peak_bytes", "gflop_per_step", "gemm_share"]
 
 
 def bench(program, *options) -> dict:

@@ -101,9 +101,9 @@ def models(diffapple) -> dict:
 def test_models_says_how_to_get_what_is_missing(diffapple):
     cat = models(diffapple)["google/ddpm-cat-256"]
     assert (cat["found"], cat["command"], cat["path"], cat["licence"]) == (False, "ddpm", None, "apache-2.0")
-    assert "hf download google/ddpm-cat-256" in cat["how_to_get"]
+    assert "diffapple fetch ddpm-cat` (455.0 MB)" in cat["how_to_get"]
     assert cat["bytes"] == pytest.approx(455e6, rel=0.01)
-    assert "hf download" in diffapple.ok("models").out
+    assert "diffapple fetch" in diffapple.ok("models").out
 
 
 def test_models_names_what_an_incomplete_model_lacks(diffapple):
@@ -111,7 +111,7 @@ def test_models_names_what_an_incomplete_model_lacks(diffapple):
     for file in (model / "unet").glob("*.safetensors"):
         file.unlink()
     (found,) = [m for m in models(diffapple).values() if m["found"] and m["path"].endswith("stable-diffusion-v1-5")]
-    assert found["missing"] == ["unet"] and "hf download" in found["how_to_get"]
+    assert found["missing"] == ["unet"] and "diffapple fetch" in found["how_to_get"]
     out = diffapple.ok("models").out
     assert "INCOMPLETE: without unet" in out
 
@@ -119,8 +119,10 @@ def test_models_names_what_an_incomplete_model_lacks(diffapple):
 def test_models_and_the_readme_say_the_same(diffapple):
     """Download lines, and where a copy is of the model that left the Hub; figures are quoted or not measured."""
     out, readme = diffapple.ok("models").out, (PROJECT / "README.md").read_text()
-    lines = set(re.findall(r"`(hf download [^`]*)`", out))
-    assert len(lines) == 4 and all(line in readme for line in lines), lines
+    lines = set(re.findall(r"`?(diffapple fetch [a-z0-9-]+(?: --dtype fp16)?)", out))
+    assert len(lines) == 4 and all(f"`{line}`" in readme for line in lines), lines
+    facts = re.findall(r": (\S+ .B, \S+), no login; on a M2 ([^*]*)\*\.", " ".join(out.split()))
+    assert len(facts) == 4 and all(f"| {licence} | {figures} |" in readme for licence, figures in facts), facts
     for text in (out, readme):
         assert "sd2-community/stable-diffusion-2-inpainting" in text and "left the Hub" in text
     assert "quoted from the study" in out

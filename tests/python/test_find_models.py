@@ -122,7 +122,7 @@ def test_without_the_studys_model_the_demo_is_used(bare, tiny):
     result = bare.ok("ddpm", "--steps", 1, "--seed", 0)
     assert result.out == "out/ddpm_cat_demo/uncond/seed0_i0_n1.png\n"
     message = result.err.splitlines()[0]
-    for part in ("google/ddpm-cat-256", "ddpm-cat-demo", "hf download google/ddpm-cat-256", "models/ddpm-cat-256"):
+    for part in ("google/ddpm-cat-256", "ddpm-cat-demo", "diffapple fetch ddpm-cat", "models/ddpm-cat-256"):
         assert part in message
 
 
@@ -130,7 +130,7 @@ def test_the_studys_model_is_never_replaced_silently(bare, tiny):
     copy_checkpoint(tiny, bare.folder / "models" / "ddpm-cat-demo")
     result = bare("ddpm", "--model", "google/ddpm-cat-256", "--steps", 1)
     assert (result.code, result.out, len(result.err.splitlines())) == (1, "", 1)
-    assert "google/ddpm-cat-256" in result.err and "hf download" in result.err
+    assert "google/ddpm-cat-256" in result.err and "diffapple fetch" in result.err
 
 
 @pytest.mark.parametrize("place", ["models/ddpm-cat-256", "models/google/ddpm-cat-256", "hub"])

@@ -131,3 +131,12 @@ def test_damaged_files(diffapple, checkpoint):
             path.write_bytes(content[:cut])
             result = diffapple("show", path)
             assert result.code in (0, 1) and len(result.err.splitlines()) == (result.code == 1)
+
+
+@pytest.mark.parametrize("format", ["jpg", "webp"])
+def test_a_renamed_picture_keeps_its_kind(diffapple, checkpoint, format):
+    path, _ = make(diffapple, checkpoint, format)
+    run = ["sd15", "--model", checkpoint, "--steps", 2, "--prompt", PROMPT, "--prompt", "b", "--format", format]
+    renamed = [diffapple.folder / p for p in diffapple.ok(*run, "--if-exists", "rename").paths]
+    assert f"{path.stem}_2.{format}" in [p.name for p in renamed]
+    assert {Image.open(p).format for p in renamed} == {"JPEG" if format == "jpg" else "WEBP"}

@@ -47,7 +47,7 @@ def sdxl(tmp_path_factory):
         (["sd15", "surplus"], ["'surplus': sd15 takes no words beside its options"]),
         (["grid"], ["grid: PLACES is missing"]),
         (["tokenize", "a cat"], ["tokenize: --model is missing"]),
-        (["show", "a.png", "b.png"], ["'b.png': show takes no more of them"]),
+        (["show", "a.png", "b.png"], ["'b.png': show takes 1 of them, not 2"]),
         # values
         (["ddpm", "--scheduler", "dpm"], ["--scheduler 'dpm': must be one of", "did you mean ddpm?"]),
         (["ddpm", "--dtype", "f16"], ["--dtype 'f16'", "did you mean fp16?"]),

@@ -4,9 +4,10 @@ import re
 import shlex
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
-from conftest import one_line_error, run_on_terminal
+from conftest import PROGRAM, one_line_error, run_on_terminal
 
 EXPERIMENTS = ("ddpm", "sd15", "sdxl-turbo", "sd2-inpaint")
 COMMANDS = (*EXPERIMENTS, "bench", "selftest", "devices", "models", "inspect", "tokenize", "show", "grid", "report",
@@ -120,6 +121,35 @@ def test_zsh_and_fish_take_their_scripts(diffapple):
             call = ["fish", "--no-config", "-c", f"source {script}; complete -C '{line}'"]
             result = subprocess.run(call, capture_output=True, text=True, env=diffapple.variables())
             assert {answer.split("\t")[0] for answer in result.stdout.splitlines()} == expected, result.stderr
+
+
+@pytest.mark.skipif(not (PROGRAM.parent / "cmake_install.cmake").exists(), reason="the program is in no build folder")
+def test_installed_completions_and_man_page_are_found(diffapple):
+    """By the shells that are here, and by man, from the places alone that `cmake --install` puts them into."""
+    prefix = diffapple.folder / "prefix"
+    install = ["cmake", "--install", PROGRAM.parent, "--component", "shells", "--prefix", prefix]
+    subprocess.run(install, check=True, capture_output=True)
+    share = prefix / "share"
+    places = {"bash": "bash-completion/completions/diffapple", "zsh": "zsh/site-functions/_diffapple",
+              "fish": "fish/vendor_completions.d/diffapple.fish", "man": "man/man1/diffapple.1"}  # fmt: skip
+    for kind, place in places.items():
+        assert (share / place).read_text() == diffapple.ok("completion", kind).out
+    loader = Path("/usr/share/bash-completion/bash_completion")
+    calls = {
+        "bash": f"source {loader}; _completion_loader diffapple; complete -p diffapple",
+        "zsh": f"fpath=({share}/zsh/site-functions $fpath); autoload -Uz compinit; compinit -D; echo $_comps[diffapple]",
+        "fish": "complete -C 'diffapple sd15 --guid'",
+        "man": f"man -M {share}/man -w diffapple",
+    }
+    found = {"bash": "diffapple", "zsh": "_diffapple", "fish": "--guidance", "man": str(share / places["man"])}
+    variables = diffapple.variables()
+    path = f"{PROGRAM.parent}:{variables['PATH']}"  # fish completes commands that exist
+    environment = {**variables, "XDG_DATA_DIRS": str(share), "PATH": path}
+    for kind, call in calls.items():
+        shell = "sh" if kind == "man" else kind
+        if shutil.which(kind) and (kind != "bash" or loader.exists()):
+            result = subprocess.run([shell, "-c", call], capture_output=True, text=True, env=environment)
+            assert found[kind] in result.stdout, (kind, result.stdout, result.stderr)
 
 
 def test_completion_and_man_page_have_every_option(diffapple):

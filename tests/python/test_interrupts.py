@@ -15,6 +15,7 @@ from checkpoints import TINY, write_json
 from conftest import leftovers
 from diffusers import DDPMScheduler, UNet2DModel
 from finished import pixels, pngs, recipe
+from sd_checkpoints import make_sd15
 
 NOTICE = "diffapple: stopping after this step; a second Ctrl-C stops now\n"
 FREE = {"DIFFAPPLE_FREE_MEMORY": str(10**13)}  # what would not fit gets no further than its first operators
@@ -141,6 +142,26 @@ def test_a_second_signal_ends_loading_within_a_second(diffapple):
     process.wait(timeout=20)
     assert process.returncode == -signal.SIGINT and time.monotonic() - asked < 1
     assert NOTICE in process.communicate()[1]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_decoding_within_a_second(diffapple, stop):
+    """The attention of the VAE, 65,536 latents at once, is one operator of many seconds."""
+    quick = dict(down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"), block_out_channels=(8, 8, 8),
+                 up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"))  # fmt: skip
+    model = make_sd15(diffapple.folder / "model", unet=quick)
+    diffapple.environment.update(FREE)
+    process = diffapple.start(
+        "sd15", "--model", model, "--prompt", "a cat", "--steps", 1, "--guidance", 1, "--size", "2048x2048", "--verbose"
+    )
+    for line in process.stderr:
+        if line.startswith("loaded vae"):
+            break
+    time.sleep(0.5)
+    seconds, err = end_by_two(process, stop, stop)
+    assert process.returncode == -stop and seconds < 1
+    assert err == NOTICE
+    assert pngs(diffapple.folder) == [] and leftovers(diffapple.folder) == []
 
 
 def test_quiet_stops_without_a_word(diffapple, small):

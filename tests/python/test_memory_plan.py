@@ -117,7 +117,7 @@ def test_a_resumed_sweep_keeps_its_tiles(diffapple, checkpoint):
     missing.unlink()
     resumed = run(diffapple, checkpoint, *sweep)
     assert resumed.code == 0 and resumed.paths == tiled.paths and missing.exists(), resumed.err
-    assert "1 of 2 batches are made already" in resumed.err and "the VAE works in tiles" in resumed.err
+    assert "1 of 2 batches is made already" in resumed.err and "the VAE works in tiles" in resumed.err
 
 
 @pytest.mark.full

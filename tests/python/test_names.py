@@ -155,7 +155,7 @@ def test_names_fit_with_every_option(diffapple):
         *("--padding-mask-crop", 4, "--keep-unmasked", "--scheduler", "dpmsolver++-single", "--width", 128),
         *("--height", 136, "--original-size", "640x480", "--target-size", "320x240", "--crop", "16,24"),
         *("--clip-skip", 1, "--guidance-rescale", 0.75, "--guidance", 7.25, "--dtype", "bf16", "--weights", "int8"),
-        *("--vae-tiling", "on", "--rng", "cuda", "--seed", 2**64 - 1, "--steps", 4),
+        *("--vae-tiling", "on", "--rng", "cuda", "--seed", 2**64 - 1, "--steps", 4, "--prompt-syntax", "weighted"),
     ]
     first = diffapple.ok("sdxl-turbo", "--model", model, *options).paths[0]
     assert len(os.fsencode((first.stem + "_latents.safetensors"))) < 255

@@ -388,4 +388,4 @@ def test_a_lost_end_of_a_prompt_names_the_tokenizers_limit(diffapple, copy_of):
 
 def test_a_missing_revision_is_downloaded_with_an_option(diffapple):
     result = diffapple("sd15", "--model", "someone/model@v2", "--prompt", "a")
-    one_line_error(result, 1, "hf download someone/model --revision v2")
+    one_line_error(result, 1, "diffapple fetch someone/model --revision v2")

@@ -253,6 +253,7 @@ HOSTILE = {
         "guidance": [-1, 1e308, "7"],
         "eta": [2],
         "clip_skip": [HUGE, -1],
+        "prompt_syntax": ["heavy", 1, True],
         "strength": [0.5, 2],
         "prompt": ["x" * 30_000, 7],
         "batch": [[], ["a"] * 100_000, ["x" * 30_000], "a cat", [[]], ["a"] * 64],

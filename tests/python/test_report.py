@@ -37,7 +37,7 @@ def test_table_csv_html_and_json(diffapple):
     pictures = save_sweep(diffapple.folder / "out" / "a b#%", sweep, known)
     save_picture(diffapple.folder / "out" / "plain.png")
     result = diffapple.ok("report", "out", "--csv", "r/t.csv", "--html", "r/t.html")
-    assert result.out == "r/t.csv\nr/t.html\n" and result.err == "a picture without a recipe is left out\n"
+    assert result.out == "r/t.csv\nr/t.html\n" and result.err == "1 picture without a recipe is left out\n"
     lines = diffapple.ok("report", "out").out.splitlines()
     assert lines[0].startswith("sd15: ") and "steps 5" in lines[0] and "scheduler ddpm" in lines[0]
     assert lines[2].split() == ["prompt", "seed", "seconds", "it/s", "peak", "MB", "device", "model", "file"]

@@ -53,6 +53,25 @@ def test_fp32_is_the_cpus(standin, shape):
     assert_pictures_equal(pictures, cpu_pictures)
 
 
+@pytest.mark.parametrize("dtype", HALF_TYPES)
+@pytest.mark.parametrize("stored_as", ["safetensors", "bin"])
+def test_weights_of_the_devices_type_are_read_straight_into_its_memory(standin, dtype, stored_as):
+    """The same values, stored in fp32, are converted on their way: one picture."""
+    checkpoint = make_checkpoint(standin.folder / "model", SMALL)
+    file = checkpoint / "unet" / "diffusion_pytorch_model.safetensors"
+    halves = {name: tensor.to(HALF_TYPES[dtype]) for name, tensor in load_file(file).items()}
+    save_file({name: tensor.float() for name, tensor in halves.items()}, file)
+    options = ["--device", "mps", "--dtype", dtype]
+    _, latents, pictures = run(standin, checkpoint, *options)
+    file.unlink()
+    if stored_as == "bin":
+        torch.save(halves, file.with_suffix(".bin"))
+    else:
+        save_file(halves, file)
+    _, same_latents, same_pictures = run(standin, checkpoint, *options)
+    assert torch.equal(latents, same_latents) and all(map(np.array_equal, pictures, same_pictures))
+
+
 def test_fourier_fp32_is_the_cpus(standin):
     checkpoint = save_checkpoint(standin.folder / "model", random_fourier_unet(), **FOURIER_SCHEDULER)
     _, latents, _ = run(standin, checkpoint, "--device", "mps", "--dtype", "fp32")

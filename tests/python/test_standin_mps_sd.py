@@ -6,6 +6,7 @@ import pytest
 import sd_oracle
 from conftest import STANDIN_MPS, Diffapple, needs_standin_mps
 from finished import recipe
+from original_layout import original_state, write_single_file
 from pictures import mask, photo
 from safetensors.torch import load_file, save_file
 from sd_checkpoints import load_pipeline, make_sd2, make_sd15, make_sdxl
@@ -24,6 +25,10 @@ RUNS = {
     "sdxl": ("sdxl-turbo", make_sdxl, ["--guidance", 3, "--guidance-rescale", 0.5]),
     "sd15_tiles": ("sd15", make_sd15, ["--vae-tiling", "on", "--width", 136, "--height", 104]),
     "sdxl_int8": ("sdxl-turbo", make_sdxl, ["--guidance", 3, "--weights", "int8"]),
+    "sdxl_weighted": (
+        *("sdxl-turbo", make_sdxl),
+        ["--guidance", 3, "--prompt-syntax", "weighted", "--prompt-2", "(a cat:0.5) BREAK (fog)"],
+    ),
     "sdxl_image": ("sdxl-turbo", make_sdxl, ["--image", "image.png", "--strength", 0.5]),
 }
 
@@ -43,6 +48,18 @@ def test_fp32_is_the_cpus(standin, name):
     on_mps = sd_oracle.run(standin, command, checkpoint, "--device", "mps", "--dtype", "fp32", *options, prompts=CATS)
     on_cpu = sd_oracle.run(standin, command, checkpoint, "--device", "cpu", *options, prompts=CATS)
     assert_equal(on_mps, on_cpu)
+
+
+@pytest.mark.parametrize("make, command", [(make_sdxl, "sdxl-turbo"), (make_sd2, "sd2-inpaint")])
+def test_single_file_is_the_folder(standin, make, command):
+    """Also what is cut out of a stored tensor (OpenCLIP's in_proj), turned or reshaped: none is read past its cut."""
+    folder = make(standin.folder / "model")
+    file = write_single_file(standin.folder / "one.safetensors", original_state(load_pipeline(folder)))
+    inputs = ["--image", "image.png", "--mask", "mask.png"] if command == "sd2-inpaint" else []
+    options = ["--device", "mps", "--dtype", "fp32", "--steps", 2, "--guidance", 3, *inputs]
+    of_folder = sd_oracle.run(standin, command, folder, *options, prompts=CATS)
+    of_file = sd_oracle.run(standin, command, file, "--config", folder, *options, prompts=CATS)
+    assert_equal(of_file, of_folder)
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,9 @@ def test_a_prompt_replaces_the_studys(tmp_path):
         ("sdxl_turbo_steps", ["--steps", "3"], 2),
         ("sdxl_turbo_guidance", ["--num-inference-steps=3", "--cfg-scale", "0"], 2),
         ("sd2_inpaint", ["--steps", "2", "--image", "mine.png", "--mask", "mask.png", "--prompt", "a dog"], 1),
+        ("sd2_inpaint", ["--steps=2", "--init-image=mine.png", "--mask_image", "mask.png", "-p", "a dog"], 1),
+        ("ddpm", ["--steps", "3", "--batch-size", "2", "--out", "elsewhere"], 2),
+        ("ddpm", ["--num_inference_steps=3", "-b3", "-o", "elsewhere", "-s", "1"], 3),
     ],
 )
 def test_arguments_replace_what_the_script_says(tmp_path, name, arguments, count):
@@ -91,6 +94,9 @@ def test_arguments_replace_what_the_script_says(tmp_path, name, arguments, count
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) == count
     assert not (tmp_path / "out" / "example_image.bmp").exists()
+    assert name != "ddpm" or pictures(tmp_path / "elsewhere") == count and not (tmp_path / "out").exists()
+    (sheet,) = tmp_path.rglob("sheet_*.png") if count > 1 else [None]
+    assert not sheet or result.stderr.rstrip().endswith(sheet.name), "the script ends with it"
 
 
 def test_example_of_the_inpainting_script(tmp_path):
@@ -110,6 +116,8 @@ def test_table(tmp_path):
     """What it asks of bench: the figures take minutes."""
     result = run_script(tmp_path, "table", "--repeats", 1, DIFFAPPLE="/bin/echo", DEVICE="cpu", DTYPE="bf16")
     assert result.stdout == "bench --preset study --devices cpu --dtypes bf16 --repeats 1\n"
+    result = run_script(tmp_path, "table", "--devices=mps", "--preset", "quick", DIFFAPPLE="/bin/echo", DEVICE="cpu")
+    assert result.stdout == "bench --devices=mps --preset quick\n"
 
 
 def test_without_the_program(tmp_path):

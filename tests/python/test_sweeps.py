@@ -174,7 +174,8 @@ def test_an_interrupt_says_what_is_left(diffapple, tiny):
     made = len(pictures(diffapple.folder))
     assert 4 <= made < 16
     last = err.splitlines()[-1]
-    assert f"{made} of 16 pictures are made, {16 - made} left; the same command goes on from there" in last
+    verb = "is" if made == 1 else "are"
+    assert f"{made} of 16 pictures {verb} made, {16 - made} left; the same command goes on from there" in last
     assert sheets(diffapple.folder) == []
 
 

@@ -17,6 +17,7 @@ public:
     Counter& operator=(const Counter&) = delete;
 
     std::atomic<int64_t> count = 0;
+    std::atomic<bool> queued = false;
 };
 
 Counter& counter() {
@@ -28,6 +29,15 @@ Counter& counter() {
 
 void count_wait() {
     ++counter().count;
+    counter().queued = false;
+}
+
+void note_queued() {
+    counter().queued = true;
+}
+
+bool has_queued() {
+    return counter().queued;
 }
 
 int64_t waits() {

@@ -138,6 +138,7 @@ void run_on_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
     const c10::FunctionSchema& schema = op.schema();
     const Values arguments = torch::jit::pop(*stack, schema.arguments().size());
     refuse_what_a_mac_gets_wrong(schema, arguments);
+    note_queued();
     if (gives_the_host_a_value(schema.name())) count_wait();
 
     const at::AutoDispatchBelowADInplaceOrView below_autograd;

@@ -49,7 +49,7 @@ at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride, std::opti
 at::Tensor& copy_(at::Tensor& destination, const at::Tensor& source, bool /*non_blocking*/) {
     refuse_double("aten::copy_", destination.scalar_type());
     refuse_converting_copy(destination, source);
-    if (destination.device() != source.device()) count_wait();
+    destination.device() == source.device() ? note_queued() : count_wait();
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     host_alias(destination).copy_(host_alias(source));
     return destination;

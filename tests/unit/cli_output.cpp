@@ -16,6 +16,35 @@ TEST(Output, TablesFitWhatTheyShow) {
     EXPECT_EQ(format_table({{"a\x1b", "b"}, {"x", "c"}}), "a\\x1b  b\nx      c");
 }
 
+TEST(Output, TablesKeepWhatTellsRowsApart) {
+    const std::string beginning = "a cat, fat, with ";
+    const std::string table = fit_table({{"prompt", "n", "file"},
+                                         {beginning + "brown fur", "1", "some/folder/n1.png"},
+                                         {beginning + "white fur", "1", "some/folder/n2.png"}},
+                                        30, {"file"});
+    EXPECT_NE(table.find("brown"), std::string::npos) << table;
+    EXPECT_NE(table.find("white"), std::string::npos) << table;
+    EXPECT_NE(table.find("n2.png"), std::string::npos) << table;
+}
+
+TEST(Output, TablesKeepWhatTellsRowsApartBesideOthers) {
+    const std::vector<std::vector<std::string>> rows{{"prompt", "file"},
+                                                     {"a rather fat cat with fur", "w.png"},
+                                                     {"a rather fat cat", "x.png"},
+                                                     {"a rather fat dog with fur", "y.png"},
+                                                     {"dog", "z.png"}};
+    const std::string table = fit_table(rows, 19, {"file"});
+    for (const char* const part : {"cat with", "\u2026cat ", "\u2026dog with", "dog  ", "z.png"})
+        EXPECT_NE(table.find(part), std::string::npos) << part << '\n' << table;
+}
+
+TEST(Output, TablesWrapTheirLastColumn) {
+    const std::vector<std::vector<std::string>> rows{{"device", ""}, {"mps", "not here: needs Apple silicon"}};
+    EXPECT_EQ(wrap_table(rows, 100), format_table(rows));
+    EXPECT_EQ(wrap_table(rows, 30), "device  \nmps     not here: needs Apple\n        silicon");
+    EXPECT_EQ(wrap_table(rows, 20), "device  \nmps     \n    not here: needs\n    Apple silicon");
+}
+
 TEST(Output, TablesAreCutToAWidth) {
     const std::vector<std::vector<std::string>> rows{
         {"prompt", "n", "spare", "file"}, {std::string(60, 'p'), "1", "x", std::string(60, 'd') + "/end.png"}};

@@ -49,6 +49,17 @@ TEST(Numbers, Integers) {
     EXPECT_EQ(format_hex(0x202e, 2), "202e");
 }
 
+TEST(Numbers, CountsOfThings) {
+    EXPECT_EQ(counted(1, "picture"), "1 picture");
+    EXPECT_EQ(counted(size_t{0}, "picture"), "0 pictures");
+    EXPECT_EQ(counted(int64_t{2}, "batch"), "2 batches");
+    EXPECT_EQ(counted(3, "entry"), "3 entries");
+    EXPECT_EQ(plural("day"), "days");
+    EXPECT_EQ(plural("CUDA device"), "CUDA devices");
+    EXPECT_STREQ(is_or_are(1), "is");
+    EXPECT_STREQ(is_or_are(size_t{2}), "are");
+}
+
 TEST(Numbers, BytesAndDurations) {
     EXPECT_EQ(format_bytes(0), "0 B");
     EXPECT_EQ(format_bytes(999), "999 B");

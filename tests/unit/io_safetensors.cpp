@@ -60,6 +60,17 @@ TEST_F(Safetensors, ReadsATensorWithoutCopyingIt) {
     EXPECT_TRUE(at::equal(stored.read(), at::tensor({1.5F, -2.0F}))) << "released pages come back";
 }
 
+TEST_F(Safetensors, ReadsATensorIntoMemoryOfTheCallers) {
+    const StoredTensor stored = open(one_tensor(kGoodFields), two_floats()).at("a");
+    const at::Tensor destination = at::zeros({1, 2});
+    stored.read_into(destination);
+    EXPECT_TRUE(at::equal(destination, at::tensor({1.5F, -2.0F}).view({1, 2})));
+    for (const at::Tensor& wrong : {at::zeros({3}), at::zeros({4}, at::kHalf), at::zeros({2, 2}).select(1, 0)})
+        EXPECT_TRUE(contains(error_of([&] { stored.read_into(wrong); }), "8 bytes of Float do not fit")) << wrong;
+    fs::resize_file(folder_.path() / "x.safetensors", 20);
+    EXPECT_TRUE(contains(error_of([&] { stored.read_into(destination); }), "cannot be read from byte"));
+}
+
 TEST_F(Safetensors, ATensorKeepsTheMappingAlive) {
     at::Tensor tensor;
     {
@@ -196,10 +207,10 @@ TEST_F(Safetensors, RejectsOverlapsHolesAndLeftovers) {
     EXPECT_REJECTS(pair(3, 8), "tensor 'b' starts at byte 3 of the data, not at 4");
     EXPECT_REJECTS(pair(5, 8), "tensor 'b' starts at byte 5 of the data, not at 4");
     EXPECT_REJECTS(pair(0, 4), "tensor 'b' starts at byte 0");
-    EXPECT_REJECTS(pair(4, 7), "has 1 bytes that belong to no tensor");
-    EXPECT_REJECTS(pair(4, 9), "tensor 'b' ends 1 bytes after the end of the file");
+    EXPECT_REJECTS(pair(4, 7), "has 1 byte of no tensor");
+    EXPECT_REJECTS(pair(4, 9), "tensor 'b' ends 1 byte after the end of the file");
     EXPECT_REJECTS("{" + tensor("a", 1, 8) + "}", "starts at byte 1 of the data, not at 0");
-    EXPECT_REJECTS("{}", "has 8 bytes that belong to no tensor");
+    EXPECT_REJECTS("{}", "has 8 bytes of no tensor");
 }
 
 TEST_F(Safetensors, RejectsOtherFiles) {

@@ -77,6 +77,11 @@ TEST_F(TorchBin, ReadsAnOrderedDictOfTorch) {
         EXPECT_TRUE(read.is_contiguous()) << name;
         EXPECT_EQ(read.scalar_type(), tensor.scalar_type()) << name;
         EXPECT_TRUE(at::equal(read, tensor)) << name;
+        EXPECT_EQ(stored.read_into != nullptr, tensor.is_contiguous()) << name;
+        if (!stored.read_into) continue;
+        const at::Tensor destination = at::empty(tensor.sizes(), tensor.options());
+        stored.read_into(destination);
+        EXPECT_TRUE(at::equal(destination, tensor)) << name;
         stored.release();
     }
 }
@@ -93,9 +98,12 @@ TEST_F(TorchBin, ATensorOutlivesTheFile) {
     EXPECT_TRUE(at::equal(tensor, at::tensor({7, 8}, at::kInt)));
 }
 
-TEST_F(TorchBin, RefusesCodeAndLegacyFiles) {
+TEST_F(TorchBin, ReadsTheFormatBeforeZip) {
+    EXPECT_TRUE(at::equal(open_fixture(legacy_bin).at("w").read(), at::tensor({1.0F})));
+}
+
+TEST_F(TorchBin, RefusesCode) {
     EXPECT_ERROR(open_fixture(os_system_bin), "asks for 'posix.system', which a state dict has no use for");
-    EXPECT_ERROR(open_fixture(legacy_bin), "saved by a torch before 1.6");
     for (const char* name : {"os\nsystem", "builtins\neval", "torch\nload", "torch\nFloatStorage.__class__",
                              "collections\nOrderedDict ", "torch._utils\n_rebuild_qtensor", "\n", "a\x1b\nb"}) {
         EXPECT_ERROR(open("\x80\x02" + std::string("c") + name + "\n)R."), "asks for '");

@@ -85,7 +85,7 @@ TEST(LoadState, SurplusTensorsAreCountedAndTheFirstAreNamed) {
     EXPECT_EQ(check_state(model, tensors, "unet"), "");
     tensors.emplace("logit_scale", stored(at::zeros({})));
     EXPECT_EQ(check_state(model, tensors, "unet"),
-              "unet: 1 tensor of its weights has no place in the model and is left out: 'logit_scale' []");
+              "unet: 1 tensor of its weights is left out, having no place in the model: 'logit_scale' []");
     EXPECT_EQ(error_of(tensors), "");
     const StoredTensor surplus = stored(at::zeros({2}, at::kLong));  // of any type
     for (int i = 0; i < 300'000; ++i) tensors.emplace("loss." + std::to_string(i), surplus);

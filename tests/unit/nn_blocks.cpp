@@ -6,6 +6,7 @@
 
 #include "diffapple/core/error.h"
 #include "diffapple/nn/embeddings.h"
+#include "diffapple/nn/layers.h"
 #include "diffapple/nn/ops.h"
 #include "diffapple/nn/resnet.h"
 
@@ -32,6 +33,29 @@ TEST(GroupNorm, NormalisesEachGroup) {
     const auto expected = normal.view({2, 6, 5, 3}) * weight.view({6, 1, 1}) + bias.view({6, 1, 1});
     EXPECT_TRUE(at::allclose(y.to(at::kDouble), expected, 1e-4, 1e-5));
     EXPECT_THROW(GroupNorm(4, 6, 1e-5), Error);
+}
+
+TEST(Packing, ChangesNoBit) {
+    const c10::InferenceMode guard;
+    for (const auto type : {at::kFloat, at::kBFloat16}) {
+        const auto linear = std::make_shared<Linear>(48, 80);
+        linear->weight.set_data(random({80, 48}, 21).to(type));
+        linear->bias.set_data(random({80}, 22).to(type));
+        const auto convolution = std::make_shared<Conv2d>(16, 32, 3, 1, 1);
+        convolution->weight.set_data(random({32, 16, 3, 3}, 23).to(type).contiguous(at::MemoryFormat::ChannelsLast));
+        convolution->bias.set_data(random({32}, 24).to(type));
+        const auto x = random({2, 7, 48}, 25).to(type);
+        const auto map = random({2, 16, 9, 7}, 26).to(type).contiguous(at::MemoryFormat::ChannelsLast);
+        pack_weights(*linear, 2);
+        pack_weights(*convolution, 2);
+        const auto y = linear->forward(x), image = convolution->forward(map);
+        EXPECT_TRUE(at::allclose(y, at::linear(x, linear->weight, linear->bias), 1e-2, 1e-2)) << type;
+        for (int pass = 1; pass < 5; ++pass) {
+            EXPECT_TRUE(at::equal(linear->forward(x), y)) << type << " " << pass;
+            EXPECT_TRUE(at::equal(convolution->forward(map), image)) << type << " " << pass;
+        }
+        if (ops::packing_pays(y)) EXPECT_LT(linear->weight.storage().nbytes(), 48U);  // its memory was given back
+    }
 }
 
 TEST(Attention, IsSoftmaxOfScaledProducts) {

@@ -36,7 +36,7 @@ TEST(Denoise, AddressesTurnsByIndex) {
         [&](const at::Tensor& x, size_t index) { return x + scheduler.timesteps()[index]; }, noise,
         [&](size_t done, size_t total) { reported.push_back(10 * done + total); });
     EXPECT_EQ(scheduler.indices, (std::vector<size_t>{0, 1}));
-    EXPECT_EQ(reported, (std::vector<size_t>{12, 22}));
+    EXPECT_EQ(reported, (std::vector<size_t>{2, 12, 22}));
     EXPECT_EQ(result.turns, 2U);
     EXPECT_TRUE(at::equal(result.sample, at::full({1, 3, 2, 2}, 15.0F)));  // 0 + 5, then 5 + 10
 }

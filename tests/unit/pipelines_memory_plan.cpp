@@ -65,6 +65,16 @@ TEST(MemoryStages, HoldWhatIsLoaded) {
               (Weights{{"text encoding", 237}, {"VAE encoding", 336}, {"denoising", 1040}, {"VAE decoding", 336}}));
 }
 
+TEST(MemoryStages, CountATensorBesideTheWeightsWhileTheyAreLoaded) {
+    std::vector<ComponentDescription> components{sized("unet", 800 * million, 0)};
+    components[0].size = [](const Placement&) { return ComponentSize{800 * million, 0, 700 * million}; };
+    const PixelPipeline model(components, parse<UNet2DConfig>(SampleCheckpoint::pixel_unet()), on_cpu);
+    const auto plan = plan_memory(model, request_of({16, 8}), Tiling::off, 100'000 * million);
+    EXPECT_EQ(plan.needed, (3200 + 2800) * million + base_memory(c10::kCPU)) << "more than its activations";
+    EXPECT_NE(plan.describe().find("3200 MB of weights (loaded with 2800 MB beside them)"), std::string::npos)
+        << plan.describe();
+}
+
 TEST(MemoryStages, CountTheSafetyChecker) {
     const auto model = make_stable_diffusion(/*with_safety_checker=*/true);
     const Size size{32, 16};

@@ -50,6 +50,7 @@ std::map<std::string, std::vector<std::string>> samples(const Inputs& inputs) {
             {"prompt_2", texts},
             {"guidance_rescale", {"0", "0.7", "1"}},
             {"clip_skip", {"0", "1", "2"}},
+            {"prompt_syntax", {"plain", "weighted"}},
             {"weights", {"as-is", "int8"}},
             {"vae_tiling", {"on", "off", "auto"}},
             {"eta", {"0", "0.5", "1"}},

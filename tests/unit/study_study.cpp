@@ -57,13 +57,11 @@ TEST(Study, SaysAllOfEachExperiment) {
     }
 }
 
-TEST(Study, DownloadsComeFromAnIdThatIsStillThere) {
+TEST(Study, DownloadsAreNamed) {
     const StudyExperiment& inpaint = find_study_experiment("sd2-inpaint");
     EXPECT_EQ(inpaint.model(), "stabilityai/stable-diffusion-2-inpainting");
-    EXPECT_EQ(
-        inpaint.download_command(),
-        "hf download sd2-community/stable-diffusion-2-inpainting --include '*.json' '*.txt' '*.fp16.safetensors'");
-    EXPECT_EQ(find_study_experiment("ddpm").download_command(), "hf download google/ddpm-cat-256");
+    EXPECT_EQ(inpaint.download_command(), "diffapple fetch sd2-inpaint --dtype fp16");
+    EXPECT_EQ(find_study_experiment("ddpm").download_command(), "diffapple fetch ddpm-cat");
     EXPECT_TRUE(inpaint.has_hub_id("sd2-community/stable-diffusion-2-inpainting"));
     EXPECT_FALSE(inpaint.has_hub_id("stable-diffusion-2-inpainting"));
     EXPECT_EQ(inpaint.model_folder(), "stable-diffusion-2-inpainting");

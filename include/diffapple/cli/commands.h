@@ -13,6 +13,8 @@ void add_selftest_command(CLI::App& app);
 void add_devices_command(CLI::App& app);
 void add_models_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);
+void add_convert_command(CLI::App& app);
+void add_fetch_command(CLI::App& app);
 void add_show_command(CLI::App& app);
 void add_tokenize_command(CLI::App& app);
 void add_grid_command(CLI::App& app);

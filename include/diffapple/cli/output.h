@@ -36,7 +36,10 @@ void print_error(const std::string& text);
 /// count characters.
 std::string format_table(std::vector<std::vector<std::string>> rows);
 
-/// The same in lines of at most `width` characters: columns named in `expendable` are left out, the first first, and
+/// The same with the words of the last column in as many lines as they need, for `width` characters.
+std::string wrap_table(std::vector<std::vector<std::string>> rows, size_t width);
+
+/// A table in lines of at most `width` characters: columns named in `expendable` are left out, the first first, and
 /// the longest cells are cut, those of the last column at their beginnings. At least one column stays.
 std::string fit_table(std::vector<std::vector<std::string>> rows, size_t width,
                       const std::vector<std::string>& expendable);

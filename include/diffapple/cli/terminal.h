@@ -17,7 +17,8 @@ bool has_colours(int file);
 std::string bold(const std::string& text, int file);
 std::string red(const std::string& text, int file);
 
-/// Words in lines of at most `width` characters, those after the first behind `indent` blanks; longer words stay whole.
-std::string wrap_words(const std::string& text, size_t width, size_t indent);
+/// Words in lines of at most `width` characters: the first line has `taken` of them already, the others begin with
+/// `indent` blanks. Longer words stay whole.
+std::string wrap_words(const std::string& text, size_t width, size_t indent, size_t taken = 0);
 
 }  // namespace diffapple

@@ -6,6 +6,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,6 +48,10 @@ Memory memory(c10::Device device);
 
 /// Lets Memory::peak count from now on.
 void reset_peak_memory(c10::Device device);
+
+/// Calls run(begin, end) for ranges that make up [0, tasks), on LibTorch's own threads. Its at::parallel_for does so
+/// only in programs compiled with OpenMP, which Apple's compiler does not come with.
+void run_in_parallel(int64_t tasks, const std::function<void(int64_t begin, int64_t end)>& run);
 
 /// oneDNN in LibTorch says its errors on stdout, too, which is for results: from now on only where its user asks for it
 /// in the environment. To be called before anything is computed.

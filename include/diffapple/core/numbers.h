@@ -2,6 +2,7 @@
 // machine, whatever its locale.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <string>
 
@@ -27,6 +28,21 @@ std::string format_grouped(int64_t count);
 
 /// At least so many hexadecimal digits, in lower case: 2 makes "1b".
 std::string format_hex(uint64_t value, size_t digits);
+
+/// The plural of a noun that forms it regularly: "picture" makes "pictures", "batch" "batches", "entry" "entries".
+std::string plural(const std::string& noun);
+
+/// How many there are of something, by its singular: "1 picture", "2 pictures", "0 batches".
+template <std::integral Count>
+std::string counted(Count count, const std::string& noun) {
+    return std::to_string(count) + ' ' + (count == 1 ? noun : plural(noun));
+}
+
+/// The verb that follows such a number.
+template <std::integral Count>
+const char* is_or_are(Count count) {
+    return count == 1 ? "is" : "are";
+}
 
 /// "1.2 GB", "455 MB", "12 kB" (decimal units).
 std::string format_bytes(uint64_t bytes);

@@ -26,11 +26,14 @@ struct FinishedPictures {
     std::vector<Image> comparisons;  ///< saved beside the pictures as "..._comp.png"; may be empty
 };
 
+class PreviewFile;
+
 class Experiment {
 public:
     /// Finds device and model, reads what pictures start from. Throws Error for all that is wrong with the settings or
     /// the model and can be known before weights are loaded, which is all but what is particular to one batch (batch).
     Experiment(const StudyExperiment& study, RunSettings run);
+    ~Experiment();
 
     const RunSettings& run() const { return run_; }
     const Placement& placement() const { return pipeline_->placement(); }
@@ -102,6 +105,7 @@ private:
     Prompt negative_prompt(const BatchSettings& batch) const;
     void prepare_prompts(const BatchSettings& batch, Reporter& reporter);
     void warn_of_long_steps(const BatchSettings& batch, size_t turns, Reporter& reporter);
+    Preview preview(const BatchSettings& batch, const Scheduler& scheduler, Reporter& reporter);
     void censor(std::vector<Image>& pictures, Reporter& reporter);
 
     RunSettings run_;
@@ -115,6 +119,7 @@ private:
     std::shared_ptr<const PictureInputs> inputs_;
     std::vector<std::string> input_notes_;
     std::optional<BatchSettings> inputs_of_;   ///< the batch that inputs_ was read for
+    std::unique_ptr<PreviewFile> preview_;     ///< --preview: gone with the run
     std::optional<at::Tensor> start_latents_;  ///< --latents: unit noise [N, C, h, w], fp32 on the CPU
     MemoryPlan plan_;
     bool plan_checked_ = false, long_steps_told_ = false;

@@ -15,6 +15,7 @@ namespace diffapple {
 struct ReplaySettings {
     std::filesystem::path picture;
     std::optional<std::string> model, device, dtype;
+    OtherParts parts;
     std::filesystem::path image, mask, latents;
 };
 

@@ -21,7 +21,7 @@ public:
     virtual void batch_left_out(size_t turns) = 0;
     /// The next of its batches begins.
     virtual void begin_batch(const std::string& label) = 0;
-    /// A turn of the loop is done.
+    /// The loop begins (0 done), or a turn of it is done.
     virtual void turn(size_t done, size_t total) = 0;
     /// The batch is done, or was given up.
     virtual void end_batch() = 0;

@@ -13,6 +13,16 @@ namespace diffapple {
 /// ~/.cache/huggingface/hub, with ~ and $VARIABLE inside the variables expanded as Python does.
 std::vector<std::filesystem::path> hub_cache_folders();
 
+/// The file in which the Hub's client keeps its token: $HF_TOKEN_PATH, $HF_HOME/token,
+/// $XDG_CACHE_HOME/huggingface/token or ~/.cache/huggingface/token.
+std::filesystem::path hub_token_file();
+
+/// Whether a text is a Hub id ("org/name"), whose parts cannot lead to another folder.
+bool is_hub_id(const std::string& id);
+
+/// The folder of a Hub id inside the cache: models--org--name.
+std::string hub_folder_name(const std::string& id);
+
 /// The snapshot folder of a Hub id ("org/name", optionally "org/name@revision") in the local cache: the revision that
 /// refs/<revision> (default main) points to, else the only or newest snapshot. Empty when it is not there.
 std::optional<std::filesystem::path> find_hub_snapshot(const std::string& id);

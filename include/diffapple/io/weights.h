@@ -20,6 +20,10 @@ struct StoredTensor {
     std::filesystem::path file;
     /// Reads the data: a contiguous CPU tensor in the stored dtype. It may borrow the mapped file's pages.
     std::function<at::Tensor()> read;
+    /// Reads the data into a contiguous CPU tensor of the stored dtype and as many elements, straight from the file:
+    /// no page of it is mapped, and nothing needs to be released. Throws Error where it cannot be read, or does not
+    /// fit. Empty where the data does not stand in one piece.
+    std::function<void(const at::Tensor& destination)> read_into;
     /// To be called when what `read` gave was used: throws Error where the file got shorter or its disk failed in
     /// between, as what was read then is not the file's. Gives the touched pages back to the system; tensors that
     /// borrow them must not be used afterwards.
@@ -71,8 +75,9 @@ private:
     std::vector<Seen> seen_;
 };
 
-/// Writes tensors as safetensors (atomically).
+/// Writes tensors as safetensors (atomically), one after the other: of stored ones, no more than one is read at a time.
 void save_safetensors(const std::filesystem::path& path, const std::map<std::string, at::Tensor>& tensors);
+void save_safetensors(const std::filesystem::path& path, const StoredTensors& tensors);
 
 /// Hex sha256 over a component's files. Taken from the Hub cache's blob name where a file is a link into `blobs/`
 /// (64 hex digits), else computed once and kept in <cache>/diffapple/sha256.json by path and the state of the file

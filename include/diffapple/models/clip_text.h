@@ -31,7 +31,7 @@ struct ClipTextRequest {
     int64_t layers_skipped = 0;   ///< `hidden` leaves out this many last layers: hidden_states[-(layers_skipped + 1)]
     bool final_norm = true;       ///< `hidden` passes through the final LayerNorm
     bool pooled = false;          ///< compute `pooled` too
-    std::optional<int64_t> seen;  ///< only these first tokens are attended to; absent: all
+    std::vector<int64_t> unseen;  ///< places of tokens that no other attends to
 };
 
 struct ClipTextOutput {
@@ -71,5 +71,8 @@ std::shared_ptr<ClipTextModel> load_clip_text(const Component& component, const 
 
 /// Throws the Error that load_clip_text would, from headers alone. Returns check_state's note.
 std::string check_clip_text(const Component& component, const Placement& placement);
+
+/// Its stored tensors by the names of the parameters that they fill (without "text_model.").
+StoredTensors clip_text_tensors(const Component& component, bool prefer_half);
 
 }  // namespace diffapple

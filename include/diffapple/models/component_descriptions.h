@@ -8,11 +8,15 @@
 #include "diffapple/models/checkpoint.h"
 #include "diffapple/models/component_store.h"
 #include "diffapple/text/clip_tokenizer.h"
+#include "diffapple/text/weighted_tokens.h"
 
 namespace diffapple {
 
 /// What a tokenizer is to a pipeline.
-using Tokenize = std::function<ClipTokenizer::Padded(const std::string& text)>;
+struct Tokenize {
+    std::function<ClipTokenizer::Padded(const std::string& text)> padded;
+    std::function<WeightedTokens(const WeightedPart& part)> weighted;
+};
 
 ComponentDescription describe_unet_2d(const Checkpoint& checkpoint);            ///< "unet": UNet2DModel
 ComponentDescription describe_unet_2d_condition(const Checkpoint& checkpoint);  ///< "unet": UNet2DConditionModel

@@ -22,7 +22,7 @@ std::shared_ptr<Model> build_model(const Component& component, const Config& con
 
 /// The stored weights of a component in the variant that suits the placement: half-precision files first for fp16.
 inline StoredTensors open_component(const Component& component, const Placement& placement) {
-    return open_weights(component.weights(placement.dtype == c10::kHalf));
+    return component.open(placement.dtype == c10::kHalf);
 }
 
 /// A model whose config class has from_json, with its weights loaded.

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "diffapple/io/weights.h"
 #include "diffapple/models/placement.h"
 
 namespace diffapple {
@@ -25,7 +26,9 @@ enum class Keep {
 /// Elements of a component's weights, by what --weights int8 does with them.
 struct ComponentSize {
     uint64_t quantisable = 0, other = 0;
+    uint64_t largest = 0;  ///< of them in one tensor, which is read, and perhaps converted, at a time
     uint64_t bytes(const Placement& placement) const;
+    uint64_t largest_bytes(const Placement& placement) const { return largest * c10::elementSize(placement.dtype); }
 };
 
 /// sha256 of whatever of a component determines a picture, for recipes; "" for what it does not have.
@@ -47,6 +50,8 @@ struct ComponentDescription {
     std::function<std::string(const Placement&)> check;
     std::function<ComponentSize(const Placement&)> size;  ///< reads headers alone; empty: no weights
     std::function<std::shared_ptr<void>(const Placement&)> load;
+    /// Its stored tensors by the names of the network's parameters; empty: no weights. Throws as `check`.
+    std::function<StoredTensors(bool prefer_half)> tensors = {};
 };
 
 /// Gets the name of a component whose weights were just loaded, and how long that took. Not called for components
@@ -60,6 +65,8 @@ public:
     explicit ComponentStore(std::vector<ComponentDescription> components);
 
     bool has(const std::string& name) const;
+    /// Of every component that has weights, its stored tensors by the names of its network's parameters.
+    std::map<std::string, StoredTensors> tensors(bool prefer_half) const;
     /// Of every component that has one, by its name: of the files that are read where it computes in `dtype_of` its
     /// name. Earlier versions looked at the files for the dtype of the run, `dtype`, whatever the component had.
     std::map<std::string, ComponentIdentity> identify(

@@ -43,4 +43,7 @@ std::shared_ptr<SafetyCheckerModel> load_safety_checker(const Component& compone
 /// Throws the Error that load_safety_checker would, from headers alone. Returns check_state's note.
 std::string check_safety_checker(const Component& component, const Placement& placement);
 
+/// Its stored tensors by the names of transformers 5.
+StoredTensors safety_checker_tensors(const Component& component, bool prefer_half);
+
 }  // namespace diffapple

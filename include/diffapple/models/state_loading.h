@@ -24,6 +24,11 @@ using KeyOfStored = std::function<std::optional<std::string>(const std::string&)
 std::string check_state(const torch::nn::Module& module, const StoredTensors& stored, const std::string& component,
                         const KeyOfStored& key_of = current_attention_key);
 
+/// Those of `stored` that fill a parameter, by its name, with the rank that diffusers stores them in. Throws as
+/// check_state.
+StoredTensors fitting_tensors(const torch::nn::Module& module, const StoredTensors& stored,
+                              const std::string& component, const KeyOfStored& key_of = current_attention_key);
+
 /// Loads `stored` into every parameter of `module`, converted to `placement` (convolution weights in the device's image
 /// layout), one tensor at a time so that no second copy of the weights exists. Stored names first pass through
 /// `key_of`; a stored [out, in, 1, 1] convolution is accepted for an [out, in] linear weight.

@@ -5,6 +5,7 @@
 #include <torch/nn/module.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,28 +32,35 @@ private:
 /// Declares a parameter of the given shape that occupies no memory yet.
 at::Tensor declare_parameter(torch::nn::Module& module, const std::string& name, at::IntArrayRef shape);
 
-/// A layer whose weight the CPU reads faster in a layout of its own. Once told to pack, it does so at its next forward
-/// pass, whose input decides the layout, and gives the plain weight's memory back: there is one copy of it at any time.
+/// A layer whose weight the CPU reads faster in a layout of its own. Packing it, at a forward pass whose input decides
+/// the layout, gives the plain weight's memory back: there is one copy of it at any time. The results are the same
+/// bits.
 class Packable {
 public:
     virtual ~Packable() = default;
-    void pack_at_next_forward() { wanted_ = true; }
+    void pack_after(int passes) { plain_passes_ = passes; }
 
 protected:
-    /// The packed weight; undefined where the plain one is to be used.
+    /// The weight for the packed operations, plain at first, then packed; undefined where it is not to be packed.
     template <typename Pack>
-    const at::Tensor& packed(at::Tensor& weight, const Pack& pack) {
-        if (wanted_) replace(weight, pack(weight));
-        wanted_ = false;
+    const at::Tensor& packable(at::Tensor& weight, const Pack& pack) {
+        if (!plain_passes_ || packed_.defined()) return packed_;
+        if ((*plain_passes_)-- > 0) return weight;
+        replace(weight, pack(weight));
         return packed_;
     }
 
 private:
     void replace(at::Tensor& weight, at::Tensor packed_weight);
 
-    bool wanted_ = false;
+    std::optional<int> plain_passes_;  ///< to come; absent: never packed
     at::Tensor packed_;
 };
+
+/// Packing a weight takes as long as some forward passes gain by it, 1 to 7 of a linear layer, 3 to 15 of a convolution
+/// of 1280 channels (AMD EPYC, family 25 model 17, 2 cores). How many are to come is not known here: after as many as
+/// it would have taken, packing has cost at most twice what it could have gained.
+constexpr int passes_that_repay_packing = 4;
 
 /// Lets all layers of a model that gain from it pack their weights: on the CPU, where LibTorch has oneDNN. For models
 /// whose weights are in place and do not change any more.
@@ -60,7 +68,7 @@ private:
 /// Measured (2 cores, AVX512-BF16, GFLOP/s, plain to packed): fp32 linear 130-200 to 220-490, convolutions on maps of
 /// 16x16 and smaller 94-234 to 295-413; bf16 linear 390-870 to 430-1000, convolutions with 2560 channels 213-452 to
 /// 750-780; other convolutions equal.
-void pack_weights(torch::nn::Module& module);
+void pack_weights(torch::nn::Module& module, int after_passes = 0);
 
 /// A layer whose weight may be packed, or held in 8 bits; such a one is not packed.
 class WeightLayer : public torch::nn::Module, public Packable {

@@ -29,6 +29,7 @@ bool packing_pays(const at::Tensor& weight);
 /// For inputs like x; others work, too.
 at::Tensor pack_linear(const at::Tensor& weight, const at::Tensor& x);
 at::Tensor pack_conv2d(const at::Tensor& weight, int64_t stride, int64_t padding, const at::Tensor& x);
+/// Plain weights work, too, with the same result.
 at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias);
 at::Tensor packed_conv2d(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias, int64_t stride,
                          int64_t padding);

@@ -15,11 +15,19 @@ namespace diffapple {
 /// for nothing: either would stop the device until the next turn is encoded.
 using Predict = std::function<at::Tensor(const at::Tensor& sample, size_t index)>;
 
-/// Called after each turn with the number of turns done and in all: done by the device, which works behind the caller.
+/// Called when the loop begins, and after each turn, with the number of turns done and in all: done by the device,
+/// which works behind the caller.
 using OnTurn = std::function<void(size_t done, size_t total)>;
 
 /// Replaces the sample after turn `index` of the loop's scheduler (inpainting); its result has the same shape.
 using AfterTurn = std::function<at::Tensor(const at::Tensor& sample, size_t index, const Scheduler& scheduler)>;
+
+/// A look at what is being made: `show` gets the model's output for a sample at every `every`-th turn but the last. It
+/// may wait for the device and copy; where `every` is 0, the loop is as without it.
+struct Preview {
+    size_t every = 0;
+    std::function<void(const at::Tensor& model_output, const at::Tensor& sample, size_t index)> show;
+};
 
 /// What the loop made.
 struct Denoised {
@@ -33,7 +41,7 @@ struct Denoised {
 /// that a stop request is obeyed within them; the noise of all turns is drawn before the first. Throws Error when the
 /// result is not finite.
 Denoised denoise(at::Tensor sample, Scheduler& scheduler, const Predict& predict, NoiseSource& noise,
-                 const OnTurn& on_turn, const AfterTurn& after_turn = {});
+                 const OnTurn& on_turn, const AfterTurn& after_turn = {}, const Preview& preview = {});
 
 /// Throws Error naming the stage and a way out when a tensor holds a NaN or an infinity.
 void require_finite(const at::Tensor& tensor, const std::string& stage);

@@ -2,6 +2,7 @@
 // loaded; and what to do so that it fits.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,7 +32,8 @@ struct MemoryRequest {
 struct MemoryStage {
     std::string name;
     uint64_t weights = 0, activations = 0;
-    uint64_t bytes() const { return weights + activations; }
+    uint64_t loading = 0;  ///< beside the weights while they are loaded: the largest tensor
+    uint64_t bytes() const { return weights + std::max(activations, loading); }
 };
 
 /// The largest stage; there is at least one.

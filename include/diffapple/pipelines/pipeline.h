@@ -34,6 +34,7 @@ struct ModelTraits {
     bool zeros_for_no_prompt = false;   ///< SDXL: no negative prompt at all is an embedding of zeros
     int64_t skippable_text_layers = 0;  ///< the largest --clip-skip
     bool has_safety_checker = false;
+    bool has_preview = true;      ///< what the loop works on can be shown at once (Pipeline::preview)
     bool reads_mask = false;      ///< the UNet was trained for inpainting: mask and picture are further channels
     std::optional<int64_t> tile;  ///< side of the VAE's tiles, in pixels: larger pictures may be made in tiles
 };
@@ -103,11 +104,15 @@ public:
     virtual Predict predict(const BatchRequest& request, const Start& start, const std::vector<double>& timesteps) = 0;
     /// Pictures of a batch as the loop leaves it: fp32 [N, C, H, W] in about [-1, 1].
     virtual at::Tensor decode(const at::Tensor& sample) = 0;
+    /// A quick look at such a sample: fp32 [N, C, h, w] in about [-1, 1], on the CPU, perhaps smaller than the
+    /// pictures.
+    virtual at::Tensor preview(const at::Tensor& sample) const = 0;
     /// True for each picture (of one size) that the model's safety checker objects to; empty where it has none in use.
     virtual std::vector<bool> find_unsafe(const std::vector<Image>& /*pictures*/) { return {}; }
 
     /// start, then the loop. The scheduler must be a new one.
-    Denoised sample(const BatchRequest& request, Scheduler& scheduler, NoiseSource& noise, const OnTurn& on_turn);
+    Denoised sample(const BatchRequest& request, Scheduler& scheduler, NoiseSource& noise, const OnTurn& on_turn,
+                    const Preview& preview = {});
 };
 
 /// Whether a checkpoint makes pictures of prompts, by the class of its UNet. Throws Error for another class.

@@ -26,6 +26,7 @@ public:
     Start start(const BatchRequest& request, const Scheduler& scheduler, NoiseSource& noise) override;
     Predict predict(const BatchRequest& request, const Start& start, const std::vector<double>& timesteps) override;
     at::Tensor decode(const at::Tensor& sample) override { return sample; }
+    at::Tensor preview(const at::Tensor& sample) const override { return sample.cpu(); }
 
 private:
     ComponentStore components_;

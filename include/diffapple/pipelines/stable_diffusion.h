@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "diffapple/models/autoencoder_kl.h"
@@ -71,6 +72,7 @@ public:
     Start start(const BatchRequest& request, const Scheduler& scheduler, NoiseSource& noise) override;
     Predict predict(const BatchRequest& request, const Start& start, const std::vector<double>& timesteps) override;
     at::Tensor decode(const at::Tensor& latents) override;
+    at::Tensor preview(const at::Tensor& latents) const override;
     std::vector<bool> find_unsafe(const std::vector<Image>& pictures) override;
 
 private:
@@ -99,7 +101,7 @@ private:
     const ImagePosterior& encoded_masked_image();
     ImagePosterior encode_image(const at::Tensor& image);
     Start start_from_inputs(const BatchRequest& request, const Scheduler& scheduler, NoiseSource& noise);
-    const nn::TextContext& context_of(const Prompt& prompt, UNet2DConditionModel& unet);
+    const nn::TextContext& context_of(const Prompt& prompt, int64_t length, UNet2DConditionModel& unet);
     at::Tensor embed_sizes(const BatchRequest& request, const std::vector<Prompt>& prompts,
                            UNet2DConditionModel& unet) const;
     Conditioning condition(const BatchRequest& request, UNet2DConditionModel& unet);
@@ -111,7 +113,7 @@ private:
     Sizes sizes_;
     Tiling tiling_ = Tiling::off;
     std::map<Prompt, PromptEmbedding> embeddings_;
-    std::map<Prompt, nn::TextContext> contexts_;
+    std::map<std::pair<Prompt, int64_t>, nn::TextContext> contexts_;  ///< by their length in tokens
     EncodedInputs encoded_;
 };
 

@@ -33,6 +33,10 @@ enum class Naming {
 std::filesystem::path picture_path(const std::filesystem::path& out, const BatchSettings& batch, int64_t index,
                                    const Circumstances& circumstances, Naming naming = Naming::usual);
 
+/// The picture so far (--preview): a file beside the prompts' folders. `picture` is any of the run's.
+constexpr const char* preview_name = "preview.png";
+std::filesystem::path preview_path(const std::filesystem::path& picture);
+
 /// The file beside an inpainted picture that shows image, mask and result.
 std::filesystem::path comparison_path(const std::filesystem::path& picture);
 

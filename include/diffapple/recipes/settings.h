@@ -21,6 +21,7 @@
 #include "diffapple/models/placement.h"
 #include "diffapple/pipelines/pipeline.h"
 #include "diffapple/study/study.h"
+#include "diffapple/text/weighted_prompt.h"
 
 namespace diffapple {
 
@@ -36,7 +37,8 @@ struct InputFile {
 /// All that its user chooses of one batch: the pictures that share one draw of noise. What is absent is decided when
 /// the model is known (settle).
 struct BatchSettings : PipelineOptions {
-    std::string model;  ///< as typed; settled: its name. "": the experiment's
+    std::string model;        ///< as typed; settled: its name. "": the experiment's
+    std::string config, vae;  ///< folders or files of other models' parts, as typed; settled: their names. "": its own
     std::string device = "auto", dtype = "auto";
     WeightStorage weights = WeightStorage::as_is;  ///< of UNet and text encoders
     uint64_t seed = 42;
@@ -51,6 +53,7 @@ struct BatchSettings : PipelineOptions {
     std::optional<std::string> prompt_2, negative_prompt_2;
     double guidance_rescale = 0, eta = 0;
     int64_t clip_skip = 0;
+    PromptSyntax prompt_syntax = PromptSyntax::plain;
 
     int64_t batch_size = 1;  ///< pictures per prompt
     std::optional<int64_t> width, height;
@@ -109,6 +112,7 @@ struct RunSettings {
     bool force = false;                               ///< make and replace what exists
     IfExists if_exists = IfExists::refuse;
     bool keep_loaded = false;  ///< components stay in memory after their use
+    size_t preview = 0;        ///< every so many turns, the picture so far; 0: never
     bool sheet = true;         ///< a contact sheet at the end of a sweep
     Shard shard;
     std::optional<std::string> prompts_file;  ///< "-": stdin

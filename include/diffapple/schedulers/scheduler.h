@@ -52,6 +52,12 @@ public:
     virtual at::Tensor add_noise(const at::Tensor& original, const at::Tensor& noise, size_t index) const = 0;
 };
 
+/// What the finished sample x_0 would be, by the model's output for `sample` at a turn. For a look at what is being
+/// made: clipping and what samplers know of earlier turns are left out. `config` says what the model predicts. fp32
+/// tensors as `step` takes them.
+at::Tensor estimate_original(const Scheduler& scheduler, const nlohmann::json& config, const at::Tensor& model_output,
+                             const at::Tensor& sample, size_t index);
+
 /// Names for --scheduler, in the order in which help shows them.
 std::vector<std::string> scheduler_names();
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +26,9 @@ public:
     /// MiB (tokenizer.model: 64 MiB), or no BPE vocabulary: ids that are not 0, 1, 2, ..., merges of or into pieces
     /// that are not in the vocabulary, a piece with two merges.
     static ClipTokenizer from_folder(const std::filesystem::path& folder);
+
+    /// The same of files in memory, by name; `where` stands for the folder in errors.
+    static ClipTokenizer from_texts(const std::map<std::string, std::string>& texts, const std::string& where);
 
     /// Start token, the text's ids, end token: not cut, not padded. The text is UTF-8; bytes that are not become
     /// U+FFFD. Special tokens written in the text are found as transformers finds them.
@@ -51,5 +55,10 @@ private:
 
     std::shared_ptr<const State> state_;  // never changes: copies share it
 };
+
+/// The files of a tokenizer folder with CLIP's own vocabulary, which is part of this program: vocab.json, merges.txt,
+/// tokenizer_config.json and special_tokens_map.json. `pad`: "<|endoftext|>" of SD v1 and SDXL's first encoder, "!" of
+/// SD v2 and SDXL's second.
+std::map<std::string, std::string> clip_tokenizer_files(const std::string& pad);
 
 }  // namespace diffapple

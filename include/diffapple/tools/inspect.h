@@ -25,7 +25,7 @@ struct ComponentSummary {
     std::string name;                       ///< "unet"
     std::string class_name;                 ///< "UNet2DModel"
     int64_t parameters = 0;                 ///< elements of all floating-point tensors (integer buffers are none)
-    uint64_t bytes = 0;                     ///< size of the files
+    uint64_t bytes = 0;                     ///< size of the files; of a single file, its tensors'
     std::map<std::string, int64_t> dtypes;  ///< elements by type: {"fp32": 113673219}
     std::vector<std::string> files;         ///< names, no paths
     std::vector<TensorSummary> tensors;     ///< in name order
@@ -33,6 +33,8 @@ struct ComponentSummary {
 
 struct ModelSummary {
     std::string name;
+    std::string kind;     ///< of a single file, as recognised; "": a folder
+    std::string guessed;  ///< SingleFileKind
     std::vector<ComponentSummary> components;
     std::string scheduler;  ///< class name, "" where the model has no scheduler file
     int64_t total_parameters = 0;

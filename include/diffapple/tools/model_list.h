@@ -21,6 +21,7 @@ struct ModelEntry {
     uint64_t bytes = 0;                   ///< on disk where found, else of the download
     std::string licence;                  ///< from its model card, "" where that does not say
     std::string how_to_get;               ///< for a known model that is not here
+    std::string download_command;         ///< the same as a command; "" where there is none
     std::vector<std::string> missing;     ///< components without their files, where it was found
     std::string note;                     ///< of a known model: that it left the Hub, and where a copy is
     std::optional<StudyFigures> figures;  ///< of a known model: the study's, not measured here

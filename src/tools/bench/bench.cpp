@@ -73,7 +73,7 @@ private:
     void announce_duration();
     std::vector<std::vector<Group*>> make_rounds();
     void run_round(const std::vector<Group*>& round);
-    void load(Group& group);
+    void load(Group& group, MemoryMeter& meter);
     double expected_warm_up(const Group& group, const Row& row) const;
     void warm_up(Group& group, Row& row, MemoryMeter& meter);
     void repeat(Group& group, Row& row);
@@ -159,8 +159,8 @@ void BenchRun::announce_duration() {
     if (work.empty()) return;
     const double estimate = budget_.elapsed() + estimate_seconds(work, settings_);
     budget_.set_limit(limit_seconds(estimate, settings_.max_minutes));
-    tell_(concat(work.size(), work.size() == 1 ? " configuration, " : " configurations, ", settings_.repeats,
-                 " repeats of ", settings_.steps, " steps: about ", minutes(estimate), ", at most ",
+    tell_(concat(counted(work.size(), "configuration"), ", ", counted(settings_.repeats, "repeat"), " of ",
+                 counted(settings_.steps, "step"), ": about ", minutes(estimate), ", at most ",
                  minutes(budget_.limit())));
 }
 
@@ -185,7 +185,7 @@ bool BenchRun::attempt(BenchResult& row, double expected_seconds, Work work) {
     check_stop();
     if (!budget_.allows(expected_seconds)) {
         if (row.step_seconds.empty()) row.status = BenchStatus::out_of_time;
-        row.note = concat("out of time after ", row.step_seconds.size(), " of ", row.repeats, " repeats");
+        row.note = concat("out of time after ", row.step_seconds.size(), " of ", counted(row.repeats, "repeat"));
         return false;
     }
     try {
@@ -206,7 +206,7 @@ bool BenchRun::attempt(BenchResult& row, double expected_seconds, Work work) {
 void BenchRun::run_round(const std::vector<Group*>& round) {
     for (Group* group : round) {
         MemoryMeter meter(group->placement.device, resident_at_start_);
-        load(*group);
+        load(*group, meter);
         for (Row& row : group->rows)
             if (group->model) warm_up(*group, row, meter);
     }
@@ -231,16 +231,19 @@ void BenchRun::run_round(const std::vector<Group*>& round) {
     }
 }
 
-void BenchRun::load(Group& group) {
+void BenchRun::load(Group& group, MemoryMeter& meter) {
     BenchResult& first = *group.rows.front().result;
     const auto start = Clock::now();
     attempt(first, guess_load_seconds(static_cast<double>(group.experiment->parameters)), [&] {
+        meter.restart();
         group.model = group.experiment->load(group.placement, first.random_weights);
         synchronize(group.placement.device);
         first.load_seconds = seconds_since(start);
+        first.load_memory = meter.use();
     });
     for (Row& row : group.rows) {
         row.result->load_seconds = first.load_seconds;
+        row.result->load_memory = first.load_memory;
         row.result->status = first.status;
         row.result->note = first.note;
     }

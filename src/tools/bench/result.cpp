@@ -122,6 +122,7 @@ ordered_json to_json(const BenchResult& result) {
         {"note", nullable(result.note)}};
     add_timing(result, object);
     object["load_s"] = nullable(result.load_seconds);
+    object["load_peak_bytes"] = result.load_memory ? ordered_json(result.load_memory->peak()) : ordered_json();
     object["encode_s"] = nullable(result.encode_seconds);
     object["decode_s"] = nullable(result.decode_seconds);
     add_memory(result, object);

@@ -65,7 +65,8 @@ std::vector<ComponentDescription> random_components(const StudyExperiment& study
         const auto load = [text = encoders[i]->config()](const Placement& placement) {
             return make_random<ClipTextModel>(text, /*seed=*/2, placement);
         };
-        const auto tokenize = std::make_shared<Tokenize>(any_ids(encoders[i]->config()));
+        const auto tokenize =
+            std::make_shared<Tokenize>(Tokenize{.padded = any_ids(encoders[i]->config()), .weighted = {}});
         components.push_back({.name = name, .load = load});
         components.push_back({.name = tokenizer_of(name), .load = [=](const Placement&) { return tokenize; }});
     }

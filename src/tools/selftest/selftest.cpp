@@ -11,6 +11,7 @@
 #include "diffapple/core/device.h"
 #include "diffapple/core/dtype.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/numbers.h"
 #include "diffapple/core/stop.h"
 #include "parts.h"
 
@@ -69,10 +70,11 @@ void require_all_passed(const std::vector<CheckResult>& results, c10::Device dev
     const auto failed = [](const CheckResult& result) { return !result.ok; };
     const auto first = std::find_if(results.begin(), results.end(), failed);
     if (first == results.end()) return;
-    throw Error(concat("selftest: ", std::count_if(first, results.end(), failed), " of ", results.size(),
-                       " checks failed on ", device_name(device), ", the first being '", first->name, "' (",
-                       first->dtype, "); do not trust pictures made there, and please report the table"),
-                ExitCode::differs);
+    throw Error(
+        concat("selftest: ", std::count_if(first, results.end(), failed), " of ", counted(results.size(), "check"),
+               " failed on ", device_name(device), ", the first being '", first->name, "' (", first->dtype,
+               "); do not trust pictures made there, and please report the table"),
+        ExitCode::differs);
 }
 
 namespace selftest {

@@ -99,7 +99,7 @@ PipelineTwins make_pipelines(const Shape& shape, const Placement& placement) {
     add("vae", packed(make_twins<AutoencoderKL>(config.vae, placement)));
     for (const auto& name : config.text_encoders) {
         add(name, make_twins<ClipTextModel>(text_config(/*projects=*/name != "text_encoder"), placement));
-        const auto tokenize = std::make_shared<Tokenize>(ids_of);
+        const auto tokenize = std::make_shared<Tokenize>(Tokenize{.padded = ids_of, .weighted = {}});
         add(tokenizer_of(name), Twins<Tokenize>{.tested = tokenize, .exact = tokenize});
     }
     return {.tested = std::make_unique<StableDiffusion>(tested, config, placement),

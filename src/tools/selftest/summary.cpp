@@ -16,9 +16,9 @@ namespace diffapple {
 namespace {
 
 std::string describe_machine(const BenchMachine& machine, c10::Device device) {
-    return concat(machine.cpu, ", ", machine.cores, " cores, ", format_bytes(machine.memory_bytes), "; device ",
-                  device_name(device), machine.gpu.empty() ? "" : " (" + machine.gpu + ")", "; ", machine.os,
-                  "; LibTorch ", machine.libtorch, "; diffapple ", version);
+    return concat(machine.cpu, ", ", counted(machine.cores, "core"), ", ", format_bytes(machine.memory_bytes),
+                  "; device ", device_name(device), machine.gpu.empty() ? "" : " (" + machine.gpu + ")", "; ",
+                  machine.os, "; LibTorch ", machine.libtorch, "; diffapple ", version);
 }
 
 /// The worst share of its limit that a check used, of each dtype, and every check that failed.
@@ -68,6 +68,7 @@ std::string describe_speed(const BenchResult& result) {
                        format_bytes(result.memory->resident), ", swap ", format_bytes(result.memory->swap));
     }
     if (result.load_seconds) line += concat("; made in ", format_fixed(*result.load_seconds, 0), " s");
+    if (result.load_memory) line += concat(" with ", format_bytes(result.load_memory->peak()));
     if (result.decode_seconds) line += concat("; decoding ", format_fixed(*result.decode_seconds, 2), " s");
     return line;
 }

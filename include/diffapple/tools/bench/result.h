@@ -57,6 +57,7 @@ struct BenchResult {
     std::string note;                  ///< why there is no figure, or fewer repeats than asked for
     std::vector<double> step_seconds;  ///< seconds per turn, one of each repeat
     std::optional<double> load_seconds, encode_seconds, decode_seconds;
+    std::optional<MemoryUse> load_memory;  ///< while it was loaded
     std::optional<MemoryUse> memory;
     double flop_per_step = 0;
     double gemm_flop_per_second = 0;  ///< the best seen in this run, in this dtype on this device
