@@ -10,8 +10,8 @@ import pytest
 from conftest import PROGRAM, one_line_error, run_on_terminal
 
 EXPERIMENTS = ("ddpm", "sd15", "sdxl-turbo", "sd2-inpaint")
-COMMANDS = (*EXPERIMENTS, "bench", "selftest", "devices", "models", "inspect", "tokenize", "show", "grid", "report",
-            "replay", "completion")  # fmt: skip
+COMMANDS = (*EXPERIMENTS, "bench", "selftest", "devices", "models", "inspect", "tokenize", "fetch", "convert", "show", "grid",
+            "report", "replay", "completion")  # fmt: skip
 every_command = pytest.mark.parametrize("command", COMMANDS)
 
 
