@@ -37,6 +37,8 @@ std::map<std::string, std::vector<std::string>> samples(const Inputs& inputs) {
     const std::vector<std::string> files{inputs.file("a"), inputs.file("b"), inputs.file("c")};
     const std::vector<std::string> texts{"", "a cat, fat", "Käse 猫", "x\ny", std::string(150, 'w')};
     return {{"model", {"org/one", "two", "three words"}},
+            {"config", {"a/configs", "other configs/", "third"}},
+            {"vae", {"a/fine.v1.safetensors", "another", "b/third/"}},
             {"device", {"cpu", "mps", "cuda"}},
             {"dtype", {"fp32", "bf16", "fp16"}},
             {"scheduler", {"ddim", "euler-a", "pndm", "dpmsolver++"}},
