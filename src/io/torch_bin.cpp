@@ -195,7 +195,16 @@ StoredTensors open_zip(const std::shared_ptr<MappedFile>& file, const std::files
 // ---- The format before torch 1.6: a magic number, a version, the machine, the state dict and the keys of its
 // storages, each a pickle of its own; then, for each key, the number of elements (8 bytes) and the elements.
 
-constexpr std::string_view legacy_magic("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15);
+/// The size of the pickle of the magic number with which such a file begins; 0 where it does not. Before the number is
+/// the pickle's protocol, and from protocol 4 on the length of what follows.
+size_t size_of_legacy_magic(std::string_view bytes) {
+    constexpr std::string_view number("\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 13);
+    constexpr size_t protocol_size = 2, frame_size = 9;
+    if (!bytes.starts_with('\x80')) return 0;
+    size_t begin = protocol_size;
+    if (bytes.substr(std::min(begin, bytes.size())).starts_with('\x95')) begin += frame_size;
+    return bytes.substr(std::min(begin, bytes.size())).starts_with(number) ? begin + number.size() : 0;
+}
 
 /// Reads one pickle after the other from a mapped file.
 class Pickles {
@@ -257,10 +266,10 @@ std::map<std::string, Range> find_ranges(const MappedFile& file, uint64_t positi
     return ranges;
 }
 
-StoredTensors open_legacy(const std::shared_ptr<MappedFile>& file, const std::filesystem::path& path) {
+StoredTensors open_legacy(const std::shared_ptr<MappedFile>& file, size_t begin, const std::filesystem::path& path) {
     constexpr int64_t known_version = 1001;
     const std::string where = path.string();
-    Pickles pickles(*file, legacy_magic.size(), where);
+    Pickles pickles(*file, begin, where);
     if (pickles.next() != pickle::Value(known_version)) fail(where, ": is of an unknown version of torch's old format");
     pickles.next();  // the machine: sizes of its numbers, which storages do not depend on
     const pickle::Value state = pickles.next();
@@ -291,7 +300,7 @@ StoredTensors open_torch_bin(const std::filesystem::path& path) {
         reject_git_lfs_pointer(*file, where);
         const std::string_view bytes(reinterpret_cast<const char*>(file->data()), file->size());
         if (bytes.starts_with("PK")) return open_zip(file, path);
-        if (bytes.starts_with(legacy_magic)) return open_legacy(file, path);
+        if (const size_t begin = size_of_legacy_magic(bytes); begin > 0) return open_legacy(file, begin, path);
         reject_other(*file, where);
     });
 }

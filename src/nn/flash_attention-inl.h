@@ -321,7 +321,7 @@ void attend(const FlashProblem& problem, const float* packed, float* scratch, in
 }
 
 template <class Type>
-FlashKernel make_kernel() {
+constexpr FlashKernel make_kernel() {
     return {packed_floats<Type>, pack_tasks<Type>, pack<Type>, attend_tasks<Type>, scratch_floats<Type>, attend<Type>};
 }
 

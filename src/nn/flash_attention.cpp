@@ -15,7 +15,7 @@ HWY_BEFORE_NAMESPACE();
 namespace diffapple::nn::HWY_NAMESPACE {
 
 const FlashKernel* flash_fp32() {
-    static const FlashKernel kernel = make_kernel<Fp32>();
+    static constexpr FlashKernel kernel = make_kernel<Fp32>();
     return &kernel;
 }
 
@@ -23,6 +23,10 @@ const FlashKernel* flash_fp32() {
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#if HWY_ARCH_X86
+#include <cpuid.h>
+#endif
+
 namespace diffapple::nn {
 
 HWY_EXPORT(flash_fp32);
@@ -30,6 +34,31 @@ HWY_EXPORT(flash_fp32);
 const FlashKernel& flash_kernel_fp32() {
     return *HWY_DYNAMIC_DISPATCH(flash_fp32)();
 }
+
+#if HWY_ARCH_X86
+
+namespace {
+
+/// Not every compiler's __builtin_cpu_supports knows the name.
+bool has_amx_bf16() {
+    constexpr unsigned leaf = 7, amx_bf16 = 1U << 22;
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(leaf, 0, &a, &b, &c, &d) != 0 && (d & amx_bf16) != 0;
+}
+
+}  // namespace
+
+const FlashKernel* flash_kernel_bf16() {
+    return __builtin_cpu_supports("avx512bf16") && !has_amx_bf16() ? flash_kernel_avx512_bf16() : nullptr;
+}
+
+#else
+
+const FlashKernel* flash_kernel_bf16() {
+    return nullptr;
+}
+
+#endif
 
 }  // namespace diffapple::nn
 #endif

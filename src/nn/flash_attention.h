@@ -46,5 +46,7 @@ const FlashKernel& flash_kernel_fp32();
 /// For bf16 by the processor's bf16 products (AVX512-BF16). Null where it, or the compiler, has none, and where it has
 /// AMX, for which LibTorch has a kernel of its own (not measured).
 const FlashKernel* flash_kernel_bf16();
+/// Null where the compiler has no such instructions. To be called where the processor has them.
+const FlashKernel* flash_kernel_avx512_bf16();
 
 }  // namespace diffapple::nn

@@ -38,11 +38,16 @@ struct Bf16 {
 };
 
 }  // namespace
+
+const FlashKernel* flash_bf16() {
+    static constexpr FlashKernel kernel = make_kernel<Bf16>();
+    return &kernel;
+}
+
 }  // namespace HWY_NAMESPACE
 
-const FlashKernel* flash_kernel_bf16() {
-    static const FlashKernel kernel = HWY_NAMESPACE::make_kernel<HWY_NAMESPACE::Bf16>();
-    return __builtin_cpu_supports("avx512bf16") && !__builtin_cpu_supports("amx-bf16") ? &kernel : nullptr;
+const FlashKernel* flash_kernel_avx512_bf16() {
+    return HWY_NAMESPACE::flash_bf16();
 }
 
 }  // namespace diffapple::nn
@@ -50,7 +55,7 @@ HWY_AFTER_NAMESPACE();
 
 #else
 
-const diffapple::nn::FlashKernel* diffapple::nn::flash_kernel_bf16() {
+const diffapple::nn::FlashKernel* diffapple::nn::flash_kernel_avx512_bf16() {
     return nullptr;
 }
 

@@ -182,6 +182,7 @@ def test_a_loop_of_a_shell_ends_with_it(diffapple, tiny):
     shell = subprocess.Popen(
         ["bash", "-c", script], cwd=diffapple.folder, env=diffapple.variables(), start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where the tests run behind an "&"
     )  # fmt: skip
     assert shell.stdout.readline().endswith(".png\n")
     os.killpg(shell.pid, signal.SIGINT)

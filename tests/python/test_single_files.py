@@ -74,8 +74,9 @@ def test_names_are_those_of_diffusers(diffapple, original):
     theirs = kind.from_single_file(file, config=str(folder), local_files_only=True)
     of_folder = load_pipeline(folder)
     assert states(theirs).keys() == states(of_folder).keys()
+    expected = states(of_folder)
     for name, tensor in states(theirs).items():
-        assert torch.equal(tensor, states(of_folder)[name]), name
+        assert torch.equal(tensor, expected[name]), name
     assert listed(diffapple, file, "--config", folder) == shapes(theirs)
 
 
