@@ -97,8 +97,8 @@ void print_models_table(const std::vector<ModelEntry>& models) {
         if (!model.note.empty()) print_result('\n' + wrap_words(model.note, line_width, 2));
     }
     if (any_to_get)
-        print_result('\n' + wrap_words("`hf` comes with `pip install huggingface_hub`. Or put a model's files into a "
-                                       "folder of its name below models/, as models/ddpm-cat-256/.",
+        print_result('\n' + wrap_words("Or put a model's files into a folder of its name below models/, as "
+                                       "models/ddpm-cat-256/.",
                                        line_width, 2));
 }
 

@@ -4,6 +4,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+import pytest
 from faults import needs_faults
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "campaign"))
@@ -26,12 +27,14 @@ def test_allocations():
     assert allocations.run(slice_of(10), names=("ddpm",))
 
 
+@pytest.mark.full
 def test_kills():
     import kills
 
     assert kills.run(slice_of(5))
 
 
+@pytest.mark.full
 def test_soak():
     import soak
 

@@ -120,7 +120,7 @@ def test_models_and_the_readme_say_the_same(diffapple):
     """Download lines, and where a copy is of the model that left the Hub; figures are quoted or not measured."""
     out, readme = diffapple.ok("models").out, (PROJECT / "README.md").read_text()
     lines = set(re.findall(r"`?(diffapple fetch [a-z0-9-]+(?: --dtype fp16)?)", out))
-    assert len(lines) == 4 and all(f"`{line}`" in readme for line in lines), lines
+    assert len(lines) == 4 and all(f"{line}`" in readme for line in lines), lines
     facts = re.findall(r": (\S+ .B, \S+), no login; on a M2 ([^*]*)\*\.", " ".join(out.split()))
     assert len(facts) == 4 and all(f"| {licence} | {figures} |" in readme for licence, figures in facts), facts
     for text in (out, readme):

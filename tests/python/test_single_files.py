@@ -358,7 +358,10 @@ KINDS = {  # file name: model, what is different of its UNet, kind, scheduler, s
 }
 
 
-@pytest.mark.parametrize("name", KINDS)
+SLOW_KINDS = {"sd_xl_base_1.0", "xl-inpaint"}  # as sd_xl_turbo_1.0, but for name and channels
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.full) if n in SLOW_KINDS else n for n in KINDS])
 def test_kind(diffapple, name):
     """Recognised, with the configs that its tensors fit exactly, and none left over."""
     model, unet, kind, scheduler, command = KINDS[name]
