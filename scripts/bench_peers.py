@@ -118,7 +118,7 @@ class PeerProcess:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
         )
-        self.timer = clock.share(len(PEERS)).guard(self.process)
+        self.timer = clock.share(1 + len(options.peers.split(","))).guard(self.process)
         while self.answer() != "ready":
             pass  # what libraries print
         self.timer.cancel()
