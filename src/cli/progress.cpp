@@ -138,11 +138,11 @@ void ConsoleReporter::end_batch() {
 
 void ConsoleReporter::picture(const nlohmann::json& report) {
     if (isatty(STDOUT_FILENO) != 0) clear_bar();  // both are one terminal
+    const auto path = report.at("path").get<std::string>();
     if (verbosity_.json)
         print_json(report);
     else
-        print_path(report.at("path").get<std::string>());
-    const auto path = report.at("path").get<std::string>();
+        print_path(path);
     if (report.at("skipped").get<bool>())
         detail(path + ": made already, skipped");
     else if (verbosity_.show)

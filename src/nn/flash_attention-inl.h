@@ -29,9 +29,9 @@ constexpr size_t kRows = kRegisters / 4;  // of one product: with three vectors 
 constexpr size_t kTaskRows = 64;          // of one head: so often keys and values are read
 constexpr size_t kBlockKeys = 128;        // scores, keys and values of a block stay in the caches
 
-/// Rounds up to a multiple.
-constexpr size_t round_up(size_t x, size_t multiple) {
-    return (x + multiple - 1) / multiple * multiple;
+/// How many parts of a size it takes.
+constexpr size_t parts_of(size_t x, size_t size) {
+    return (x + size - 1) / size;
 }
 
 /// fp32, one a unit.
@@ -61,11 +61,15 @@ struct Sizes {
 
     explicit Sizes(const FlashProblem& problem)
         : heads(static_cast<size_t>(problem.batch * problem.heads)),
-          steps((static_cast<size_t>(problem.head_size) + Type::kPerUnit - 1) / Type::kPerUnit),
-          channels(round_up(static_cast<size_t>(problem.head_size), kLanes)),
-          padded_keys(round_up(static_cast<size_t>(problem.keys), kLanes)),
+          steps(parts_of(static_cast<size_t>(problem.head_size), Type::kPerUnit)),
+          channels(parts_of(static_cast<size_t>(problem.head_size), kLanes) * kLanes),
+          padded_keys(parts_of(static_cast<size_t>(problem.keys), kLanes) * kLanes),
           key_floats(padded_keys * steps),
           value_floats(padded_keys / Type::kPerUnit * channels) {}
+
+    /// Where the keys and the values of a head begin among what is packed.
+    size_t keys_of(size_t head) const { return head * key_floats; }
+    size_t values_of(size_t head) const { return heads * key_floats + head * value_floats; }
 };
 
 template <class Type>
@@ -181,14 +185,19 @@ size_t packed_floats(const FlashProblem& problem) {
     return sizes.heads * (sizes.key_floats + sizes.value_floats);
 }
 
-template <class Type>
-int64_t blocks_of_keys(const FlashProblem& problem) {
-    return (problem.keys + static_cast<int64_t>(kBlockKeys) - 1) / static_cast<int64_t>(kBlockKeys);
+/// Tasks of a head: blocks of its keys, or of its rows.
+inline int64_t key_tasks(const FlashProblem& problem) {
+    return static_cast<int64_t>(parts_of(static_cast<size_t>(problem.keys), kBlockKeys));
+}
+inline int64_t row_tasks(const FlashProblem& problem) {
+    return static_cast<int64_t>(parts_of(static_cast<size_t>(problem.rows), kTaskRows));
 }
 
-template <class Type>
-int64_t pack_tasks(const FlashProblem& problem) {
-    return problem.batch * problem.heads * blocks_of_keys<Type>(problem);
+inline int64_t pack_tasks(const FlashProblem& problem) {
+    return problem.batch * problem.heads * key_tasks(problem);
+}
+inline int64_t attend_tasks(const FlashProblem& problem) {
+    return problem.batch * problem.heads * row_tasks(problem);
 }
 
 /// A block of keys and values of a head; what fills up channels, units and vectors is 0.
@@ -196,11 +205,10 @@ template <class Type>
 void pack(const FlashProblem& problem, float* packed, int64_t task) {
     using Element = typename Type::Element;
     const Sizes<Type> sizes(problem);
-    const int64_t blocks = blocks_of_keys<Type>(problem), index = task / blocks;
+    const int64_t blocks = key_tasks(problem), index = task / blocks;
     const int64_t batch = index / problem.heads, head = index % problem.heads;
-    auto* const keys = reinterpret_cast<Element*>(packed + static_cast<size_t>(index) * sizes.key_floats);
-    auto* const values = reinterpret_cast<Element*>(packed + sizes.heads * sizes.key_floats +
-                                                    static_cast<size_t>(index) * sizes.value_floats);
+    auto* const keys = reinterpret_cast<Element*>(packed + sizes.keys_of(static_cast<size_t>(index)));
+    auto* const values = reinterpret_cast<Element*>(packed + sizes.values_of(static_cast<size_t>(index)));
     const size_t size = static_cast<size_t>(problem.head_size);
     const size_t begin = static_cast<size_t>(task % blocks) * kBlockKeys;
     const size_t end = HWY_MIN(begin + kBlockKeys, sizes.padded_keys);
@@ -222,16 +230,6 @@ void pack(const FlashProblem& problem, float* packed, int64_t task) {
     }
 }
 
-template <class Type>
-int64_t tasks_of_rows(const FlashProblem& problem) {
-    return (problem.rows + static_cast<int64_t>(kTaskRows) - 1) / static_cast<int64_t>(kTaskRows);
-}
-
-template <class Type>
-int64_t attend_tasks(const FlashProblem& problem) {
-    return problem.batch * problem.heads * tasks_of_rows<Type>(problem);
-}
-
 /// kTaskRows rows of a head on their way through its keys.
 struct Rows {
     int64_t batch, head, first, count;
@@ -248,7 +246,7 @@ size_t scratch_floats(const FlashProblem& problem) {
 /// The rows of a task, with their queries in units; rows past the last are 0.
 template <class Type>
 HWY_INLINE Rows begin_rows(const FlashProblem& problem, const Sizes<Type>& sizes, int64_t task, float* scratch) {
-    const int64_t tasks = tasks_of_rows<Type>(problem);
+    const int64_t tasks = row_tasks(problem);
     Rows rows;
     rows.batch = task / tasks / problem.heads;
     rows.head = task / tasks % problem.heads;
@@ -311,8 +309,8 @@ void attend(const FlashProblem& problem, const float* packed, float* scratch, in
     const Sizes<Type> sizes(problem);
     auto rows = begin_rows<Type>(problem, sizes, task, scratch);
     const auto index = static_cast<size_t>(rows.batch * problem.heads + rows.head);
-    const float* const keys = packed + index * sizes.key_floats;
-    const float* const values = packed + sizes.heads * sizes.key_floats + index * sizes.value_floats;
+    const float* const keys = packed + sizes.keys_of(index);
+    const float* const values = packed + sizes.values_of(index);
     for (size_t key = 0; key < sizes.padded_keys; key += kBlockKeys)
         for (size_t row = 0; row < static_cast<size_t>(rows.count); row += kRows)
             attend_to_block<Type>(problem, sizes, rows, row, key, keys + key * sizes.steps,
@@ -322,7 +320,7 @@ void attend(const FlashProblem& problem, const float* packed, float* scratch, in
 
 template <class Type>
 constexpr FlashKernel make_kernel() {
-    return {packed_floats<Type>, pack_tasks<Type>, pack<Type>, attend_tasks<Type>, scratch_floats<Type>, attend<Type>};
+    return {packed_floats<Type>, pack_tasks, pack<Type>, attend_tasks, scratch_floats<Type>, attend<Type>};
 }
 
 }  // namespace

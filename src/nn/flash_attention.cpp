@@ -1,5 +1,5 @@
 // The fp32 kernel of flash_attention.h, compiled for every instruction set that the compiler knows, and the choice
-// among them. (Apple's processors have one, which needs no choice and no library.)
+// of kernels. (Apple's processors have one set, which needs no choice and no library.)
 #include "flash_attention.h"
 
 #if defined(__APPLE__)
@@ -49,7 +49,9 @@ bool has_amx_bf16() {
 }  // namespace
 
 const FlashKernel* flash_kernel_bf16() {
-    return __builtin_cpu_supports("avx512bf16") && !has_amx_bf16() ? flash_kernel_avx512_bf16() : nullptr;
+    // Asked once: in a virtual machine, every cpuid goes by way of its host.
+    static const bool chosen = __builtin_cpu_supports("avx512bf16") && !has_amx_bf16();
+    return chosen ? flash_kernel_avx512_bf16() : nullptr;
 }
 
 #else

@@ -1,6 +1,6 @@
 // The bf16 kernel of flash_attention.h, for x86 processors with AVX512-BF16 (Intel from Cooper Lake, AMD from Zen 4
 // on). CMake compiles this file alone for them: Highway names the instructions only from 1.1 on, which Debian 12 and
-// Ubuntu 24.04 do not have.
+// Ubuntu 24.04 do not have. Nothing here may be called on another processor: flash_attention.cpp asks it.
 #include "flash_attention.h"
 
 #if defined(__AVX512BF16__)

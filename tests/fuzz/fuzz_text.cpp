@@ -9,9 +9,6 @@ namespace {
 
 using Files = std::map<std::string, std::string>;
 
-const Files plain_files = {
-    {"vocab.json", small_vocabulary}, {"merges.txt", small_merges}, {"tokenizer_config.json", small_config}};
-
 void remove_files() {
     for (const auto& entry : std::filesystem::directory_iterator(folder().path()))
         std::filesystem::remove(entry.path());
@@ -25,7 +22,7 @@ std::string tokenizer_json() {
 
 std::string saved_model() {
     remove_files();
-    for (const auto& [file, text] : plain_files) folder().write(file, text);
+    for (const auto& [file, text] : small_tokenizer_files) folder().write(file, text);
     ClipTokenizer::from_folder(folder().path()).save_model(folder().path() / "tokenizer.model");
     return read_file(folder().path() / "tokenizer.model", 1 << 20);
 }
@@ -46,9 +43,9 @@ Target target(const Files& valid, const std::string& name, const std::string& te
 const std::map<std::string, Target>& targets() {
     static const Files config = {{"tokenizer_config.json", small_config}};
     static const std::map<std::string, Target> all = {
-        {"vocabulary", target(plain_files, "vocab.json", small_vocabulary)},
-        {"merges", target(plain_files, "merges.txt", small_merges)},
-        {"config", target(plain_files, "tokenizer_config.json", small_config)},
+        {"vocabulary", target(small_tokenizer_files, "vocab.json", small_vocabulary)},
+        {"merges", target(small_tokenizer_files, "merges.txt", small_merges)},
+        {"config", target(small_tokenizer_files, "tokenizer_config.json", small_config)},
         {"tokenizer", target(config, "tokenizer.json", tokenizer_json())},
         {"model", target(config, "tokenizer.model", saved_model())}};
     return all;

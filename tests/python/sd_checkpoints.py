@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 
 import diffusers
+import pytest
 import torch
 import transformers
 from checkpoints import to_old_attention_keys, write_json
@@ -271,3 +272,14 @@ def load_pipeline(checkpoint: Path, dtype: torch.dtype = torch.float32) -> Diffu
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def loaded_once(make, **options):
+    """A fixture of a module: a checkpoint of its own, as a folder and as diffusers loads it."""
+
+    @pytest.fixture(scope="module")
+    def checkpoint(tmp_path_factory):
+        folder = make(tmp_path_factory.mktemp(make.__name__) / "model", **options)
+        return folder, load_pipeline(folder)
+
+    return checkpoint

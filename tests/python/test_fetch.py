@@ -251,6 +251,11 @@ def test_endless_redirects(diffapple, hub):
 # --- connections and servers that fail
 
 
+def assert_fetched(diffapple, content: bytes):
+    diffapple.ok("fetch", ID, "--quiet")
+    assert (snapshot(diffapple) / "diffusion_pytorch_model.safetensors").read_bytes() == content
+
+
 def test_cut_connections_are_resumed(diffapple, hub, big):
     """Each answer ends after a part of what it promised."""
 
@@ -270,8 +275,7 @@ def test_cut_connections_are_resumed(diffapple, hub, big):
         return True
 
     hub.faults = [cut]
-    diffapple.ok("fetch", ID, "--quiet")
-    assert (snapshot(diffapple) / "diffusion_pytorch_model.safetensors").read_bytes() == big
+    assert_fetched(diffapple, big)
     assert len(hub.ranges()) >= 2 and leftovers(diffapple.folder) == []
 
 
@@ -315,45 +319,41 @@ def test_wrong_content_gets_no_name(diffapple, hub, big, change):
     assert not snapshot(diffapple).exists()
     assert not [path for path in (model_folder(diffapple) / "blobs").iterdir() if len(path.name) == 64]
     hub.faults = []
-    diffapple.ok("fetch", ID, "--quiet")
-    assert (snapshot(diffapple) / "diffusion_pytorch_model.safetensors").read_bytes() == big
+    assert_fetched(diffapple, big)
+
+
+def leave_incomplete(diffapple, hub, content: bytes):
+    """What an interrupted download of the UNet's weights has left."""
+    incomplete = model_folder(diffapple) / "blobs" / f"{hub.models[ID][1].etag}.incomplete"
+    incomplete.parent.mkdir(parents=True)
+    incomplete.write_bytes(content)
+    return incomplete
 
 
 def test_server_without_ranges(diffapple, hub, big):
     """It sends all again: what was there is not used."""
-    file = hub.models[ID][1]
-    incomplete = model_folder(diffapple) / "blobs" / f"{file.etag}.incomplete"
-    incomplete.parent.mkdir(parents=True)
-    incomplete.write_bytes(big[:1000])
+    leave_incomplete(diffapple, hub, big[:1000])
 
     def whole(handler, entry):
         return bool(entry and entry.large) and (handler.answer(200, entry.content) or True)
 
     hub.faults = [whole]
-    diffapple.ok("fetch", ID, "--quiet")
-    assert (snapshot(diffapple) / "diffusion_pytorch_model.safetensors").read_bytes() == big
+    assert_fetched(diffapple, big)
 
 
 def test_range_that_the_server_refuses(diffapple, hub, big):
     """416: what is there is thrown away. A whole one that only lacks its name needs no request."""
-    file = hub.models[ID][1]
-    incomplete = model_folder(diffapple) / "blobs" / f"{file.etag}.incomplete"
-    incomplete.parent.mkdir(parents=True)
-    incomplete.write_bytes(big[:1000])
+    leave_incomplete(diffapple, hub, big[:1000])
 
     def refuse(handler, entry):
         return "Range" in handler.headers and (handler.answer(416) or True)
 
     hub.faults = [refuse]
-    diffapple.ok("fetch", ID, "--quiet")
-    assert (snapshot(diffapple) / "diffusion_pytorch_model.safetensors").read_bytes() == big
+    assert_fetched(diffapple, big)
 
 
 def test_damaged_beginning_is_noticed(diffapple, hub, big):
-    file = hub.models[ID][1]
-    incomplete = model_folder(diffapple) / "blobs" / f"{file.etag}.incomplete"
-    incomplete.parent.mkdir(parents=True)
-    incomplete.write_bytes(b"wrong" * 100)
+    incomplete = leave_incomplete(diffapple, hub, b"wrong" * 100)
     one_line_error(diffapple("fetch", ID, "--quiet"), 1, "damaged")
     assert not incomplete.exists()
     diffapple.ok("fetch", ID, "--quiet")
@@ -410,8 +410,7 @@ def test_killed_at_any_moment(diffapple, hub, big, count):
                 assert blob.read_bytes() == big
         if snapshot(diffapple).exists():
             assert all(path.exists() for path in snapshot(diffapple).iterdir())
-    diffapple.ok("fetch", ID, "--quiet")
-    assert (snapshot(diffapple) / "diffusion_pytorch_model.safetensors").read_bytes() == big
+    assert_fetched(diffapple, big)
 
 
 def test_two_at_a_time(diffapple, hub, big):

@@ -8,27 +8,14 @@ import sd_oracle
 from oracle import SCHEDULER_CLASSES
 from PIL import Image
 from pictures import mask, photo
-from sd_checkpoints import load_pipeline, make_sd2, make_sd15, make_sdxl
+from sd_checkpoints import load_pipeline, loaded_once, make_sd2, make_sd15, make_sdxl
 
 PROMPTS = ["a bench", "a cat, sitting on a bench"]
 
 
-@pytest.fixture(scope="module")
-def inpainting(tmp_path_factory):
-    checkpoint = make_sd2(tmp_path_factory.mktemp("sd2") / "model")
-    return checkpoint, load_pipeline(checkpoint)
-
-
-@pytest.fixture(scope="module")
-def sd15(tmp_path_factory):
-    checkpoint = make_sd15(tmp_path_factory.mktemp("sd15") / "model")
-    return checkpoint, load_pipeline(checkpoint)
-
-
-@pytest.fixture(scope="module")
-def sdxl(tmp_path_factory):
-    checkpoint = make_sdxl(tmp_path_factory.mktemp("sdxl") / "model")
-    return checkpoint, load_pipeline(checkpoint)
+inpainting = loaded_once(make_sd2)
+sd15 = loaded_once(make_sd15)
+sdxl = loaded_once(make_sdxl)
 
 
 def as_pipeline(loaded, kind):

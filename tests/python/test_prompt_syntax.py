@@ -10,7 +10,7 @@ import torch
 from conftest import one_line_error
 from finished import recipe
 from pictures import mask, photo
-from sd_checkpoints import load_pipeline, make_sd2, make_sd15, make_sdxl
+from sd_checkpoints import loaded_once, make_sd2, make_sd15, make_sdxl
 from test_parity_inpaint import as_pipeline
 
 SENTENCES = "A very long prompt. It is about cats; and their whiskers, again and again! " * 6
@@ -37,22 +37,9 @@ NEGATIVE = ("fog, (rain:1.2)", "fog, (rain)1.2", "fog, rain")
 NONE = ("", "", "")
 
 
-@pytest.fixture(scope="module")
-def sd2(tmp_path_factory):
-    checkpoint = make_sd2(tmp_path_factory.mktemp("sd2") / "model", inpainting=False)
-    return checkpoint, load_pipeline(checkpoint)
-
-
-@pytest.fixture(scope="module")
-def sd15(tmp_path_factory):
-    checkpoint = make_sd15(tmp_path_factory.mktemp("sd15") / "model")
-    return checkpoint, load_pipeline(checkpoint)
-
-
-@pytest.fixture(scope="module")
-def sdxl(tmp_path_factory):
-    checkpoint = make_sdxl(tmp_path_factory.mktemp("sdxl") / "model")
-    return checkpoint, load_pipeline(checkpoint)
+sd2 = loaded_once(make_sd2, inpainting=False)
+sd15 = loaded_once(make_sd15)
+sdxl = loaded_once(make_sdxl)
 
 
 @torch.inference_mode()

@@ -132,9 +132,7 @@ namespace {
 class TokenizerDescriptionTest : public testing::Test {
 protected:
     TokenizerDescriptionTest() {
-        write("vocab.json", small_vocabulary);
-        write("merges.txt", small_merges);
-        write("tokenizer_config.json", small_config);
+        for (const auto& [file, text] : small_tokenizer_files) write(file, text);
     }
     void write(const std::string& name, const std::string& content) const {
         folder_.write("tokenizer/" + name, content);

@@ -84,9 +84,7 @@ public:
         write_component<ClipTextModel, ClipTextConfig>("text_encoder", text_encoder(), "model.safetensors");
         write_component<SafetyCheckerModel, SafetyCheckerConfig>("safety_checker", safety_checker(),
                                                                  "model.safetensors");
-        write("tokenizer/vocab.json", small_vocabulary);
-        write("tokenizer/merges.txt", small_merges);
-        write("tokenizer/tokenizer_config.json", small_config);
+        for (const auto& [file, text] : small_tokenizer_files) write("tokenizer/" + file, text);
         write("feature_extractor/preprocessor_config.json", R"({"crop_size": 8, "size": 8})");
     }
 

@@ -12,9 +12,7 @@ using Ids = std::vector<int64_t>;
 class ClipTokenizerTest : public testing::Test {
 protected:
     ClipTokenizerTest() {
-        folder_.write("vocab.json", small_vocabulary);
-        folder_.write("merges.txt", small_merges);
-        folder_.write("tokenizer_config.json", small_config);
+        for (const auto& [file, text] : small_tokenizer_files) folder_.write(file, text);
     }
     ClipTokenizer tokenizer() const { return ClipTokenizer::from_folder(folder_.path()); }
 

@@ -1,6 +1,7 @@
 // A small tokenizer made by hand, for the text layer's tests and fuzzer.
 #pragma once
 
+#include <map>
 #include <string>
 
 namespace diffapple {
@@ -15,5 +16,7 @@ inline const std::string small_merges = "#version: 0.2\na b\nab c</w>\n\u00c3 \u
 inline const std::string small_config = R"({"model_max_length": 6, "pad_token": "!",
     "eos_token": {"content": "<|endoftext|>", "normalized": true, "lstrip": false, "rstrip": false},
     "added_tokens_decoder": {"10": {"content": "!", "special": true}, "21": {"content": "<toy>", "lstrip": true}}})";
+inline const std::map<std::string, std::string> small_tokenizer_files = {
+    {"vocab.json", small_vocabulary}, {"merges.txt", small_merges}, {"tokenizer_config.json", small_config}};
 
 }  // namespace diffapple

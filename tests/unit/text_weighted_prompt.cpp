@@ -83,9 +83,7 @@ TEST(WeightedPrompt, NamesWhatCannotBeMeant) {
 class WeightedTokensTest : public testing::Test {
 protected:
     WeightedTokensTest() {
-        folder_.write("vocab.json", small_vocabulary);
-        folder_.write("merges.txt", small_merges);
-        folder_.write("tokenizer_config.json", small_config);
+        for (const auto& [file, text] : small_tokenizer_files) folder_.write(file, text);
     }
     WeightedTokens tokens(const std::string& prompt) const {
         return tokenize(ClipTokenizer::from_folder(folder_.path()), only_part(prompt));
