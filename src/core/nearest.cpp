@@ -4,14 +4,10 @@
 #include <cctype>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 
 namespace diffapple {
 namespace {
-
-std::string lower(std::string text) {
-    for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    return text;
-}
 
 /// Optimal string alignment distance (Damerau's, where no part is edited twice).
 size_t distance_between(const std::string& a, const std::string& b) {
@@ -33,13 +29,13 @@ size_t distance_between(const std::string& a, const std::string& b) {
 std::string nearest(const std::string& word, const std::vector<std::string>& known) {
     constexpr size_t longest = 100, shortest_beginning = 3;
     if (word.empty() || word.size() > longest) return "";
-    const std::string typed = lower(word);
+    const std::string typed = lower_ascii(word);
     std::string closest;
     size_t least =
         std::max<size_t>(1, (typed.size() - std::min<size_t>(typed.size(), typed.find_first_not_of('-'))) / 3);
     std::vector<std::string> begun;
     for (const std::string& candidate : known) {
-        const std::string other = lower(candidate);
+        const std::string other = lower_ascii(candidate);
         if (typed.size() >= shortest_beginning && other.starts_with(typed)) begun.push_back(candidate);
         const size_t distance = distance_between(typed, other);
         if (distance < least || (distance == least && closest.empty())) {

@@ -8,6 +8,17 @@
 
 namespace diffapple {
 
+std::string lower_ascii(std::string text) {
+    for (char& c : text)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    return text;
+}
+
+std::string_view trimmed(std::string_view text, std::string_view blanks) {
+    const size_t begin = text.find_first_not_of(blanks);
+    return begin == std::string_view::npos ? "" : text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
+}
+
 std::string escape_markup(std::string_view text) {
     std::string escaped;
     for (const char c : text) {

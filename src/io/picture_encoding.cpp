@@ -14,6 +14,7 @@
 
 #include "c_errors.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/io/picture_info.h"
 #include "image_formats.h"
 #include "picture_metadata.h"
@@ -24,8 +25,7 @@ namespace {
 enum class PictureFormat { png, jpeg, webp };
 
 PictureFormat format_of(const std::filesystem::path& path) {
-    std::string ending = path.extension().string();
-    std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+    const std::string ending = lower_ascii(path.extension().string());
     if (ending == ".jpg" || ending == ".jpeg") return PictureFormat::jpeg;
     return ending == ".webp" ? PictureFormat::webp : PictureFormat::png;
 }

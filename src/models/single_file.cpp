@@ -78,11 +78,6 @@ bool contains(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
 }
 
-std::string lower(std::string text) {
-    std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-    return text;
-}
-
 /// A model of the study whose configs stand for a kind of files, and what is different of that kind.
 struct KindRow {
     const char* id;
@@ -234,7 +229,7 @@ namespace {
 
 /// SDXL and its Turbo have the same tensors.
 std::string kind_of_xl(const std::string& name, std::string& guessed) {
-    const bool turbo = contains(lower(name), "turbo");
+    const bool turbo = contains(lower_ascii(name), "turbo");
     guessed = concat("by its ",
                      turbo ? "name, it is an SDXL Turbo: Euler ancestral, 512x512"
                            : "tensors, it is an SDXL (a Turbo, whose tensors are the same, would have it in its name)",
@@ -244,7 +239,7 @@ std::string kind_of_xl(const std::string& name, std::string& guessed) {
 
 /// The two predictions of SD v2 have the same tensors.
 std::string kind_of_v2(const std::string& name, std::string& guessed) {
-    const std::string text = lower(name);
+    const std::string text = lower_ascii(name);
     const bool base = contains(text, "512") || contains(text, "base");
     guessed =
         concat("by its ",
@@ -284,7 +279,7 @@ SingleFileKind SingleFile::kind() const {
 }
 
 bool is_single_file_name(const fs::path& path) {
-    const std::string extension = lower(path.extension().string());
+    const std::string extension = lower_ascii(path.extension().string());
     return extension == ".safetensors" || extension == ".ckpt" || extension == ".pt" || extension == ".bin";
 }
 

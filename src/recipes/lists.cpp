@@ -59,10 +59,7 @@ std::vector<Integer> parse_integer_list(const std::string& option, const std::st
 std::vector<std::string> list_words(const std::string& text) {
     std::vector<std::string> parts;
     std::istringstream stream(text + ',');
-    for (std::string part; std::getline(stream, part, ',');) {
-        const size_t first = part.find_first_not_of(' ');
-        parts.push_back(first == std::string::npos ? "" : part.substr(first, part.find_last_not_of(' ') - first + 1));
-    }
+    for (std::string part; std::getline(stream, part, ',');) parts.emplace_back(trimmed(part, " "));
     return parts;
 }
 

@@ -11,6 +11,7 @@
 
 #include "diffapple/core/error.h"
 #include "diffapple/core/numbers.h"
+#include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
 #include "diffapple/io/sha256.h"
 
@@ -69,11 +70,7 @@ bool loses_characters(const std::string& prompt) {
 
 /// Whether another prompt of the batch had the same folder in earlier versions.
 bool shared_older_folder(const BatchSettings& batch, int64_t index) {
-    const auto folder = [](const std::string& prompt) {
-        std::string name = safe_name(prompt);
-        std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-        return name;
-    };
+    const auto folder = [](const std::string& prompt) { return lower_ascii(safe_name(prompt)); };
     const std::string own = folder(batch.prompt_of(index));
     return std::count_if(batch.prompts.begin(), batch.prompts.end(),
                          [&](const std::string& prompt) { return folder(prompt) == own; }) > 1;

@@ -26,8 +26,7 @@ namespace {
 constexpr size_t id_digits = 16;
 
 bool may_hold_text(const fs::path& path) {
-    std::string ending = path.extension().string();
-    std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+    const std::string ending = lower_ascii(path.extension().string());
     return ending == ".png" || ending == ".jpg" || ending == ".jpeg" || ending == ".webp";
 }
 

@@ -22,8 +22,7 @@ namespace fs = std::filesystem;
 
 bool is_picture_name(const fs::path& path) {
     static const std::set<std::string> endings{".png", ".jpg", ".jpeg", ".webp", ".bmp"};
-    std::string ending = path.extension().string();
-    std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+    const std::string ending = lower_ascii(path.extension().string());
     const std::string name = path.filename().string();
     return endings.contains(ending) && !name.starts_with('.') && !path.stem().string().ends_with("_comp");
 }

@@ -20,11 +20,7 @@ bool is_of_word(char c) {
     return byte >= 0x80 || std::isalnum(byte) != 0 || c == '_';
 }
 
-std::string_view trimmed(std::string_view text) {
-    constexpr const char* blanks = " \t\r\n\f\v";
-    const size_t first = text.find_first_not_of(blanks);
-    return first == std::string_view::npos ? "" : text.substr(first, text.find_last_not_of(blanks) - first + 1);
-}
+constexpr std::string_view blanks = " \t\r\n\f\v";
 
 /// Reads a prompt from its beginning to its end.
 class WeightedPromptReader {
@@ -113,7 +109,7 @@ private:
     std::optional<double> number_of(const Bracket& bracket) const {
         if (!bracket.colon) return std::nullopt;
         const std::string_view all = prompt_;
-        const std::string_view text = trimmed(all.substr(*bracket.colon + 1, at_ - *bracket.colon - 1));
+        const std::string_view text = trimmed(all.substr(*bracket.colon + 1, at_ - *bracket.colon - 1), blanks);
         if (text.empty() || std::string_view("+-.0123456789").find(text[0]) == std::string_view::npos)
             return std::nullopt;
         if (text.find_first_not_of("+-.,0123456789") != std::string_view::npos) return std::nullopt;  // ":3d model"
@@ -147,7 +143,7 @@ private:
     }
 
     void add_piece(std::string_view piece) {
-        piece = trimmed(piece);
+        piece = trimmed(piece, blanks);
         if (!piece.empty()) texts_.push_back({.text = std::string(piece), .weight = 1, .part = part_});
     }
 

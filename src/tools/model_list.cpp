@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/hub.h"
 #include "diffapple/io/json_fields.h"
@@ -72,11 +73,7 @@ uint64_t size_on_disk(const fs::path& folder) {
     return bytes;
 }
 
-std::string trimmed(const std::string& text) {
-    constexpr const char* blanks = " \t\r\"'";
-    const size_t begin = text.find_first_not_of(blanks);
-    return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
-}
+constexpr std::string_view card_blanks = " \t\r\"'";
 
 /// `license:` of the model card's front matter (YAML between two lines of three dashes).
 std::string licence_of(const fs::path& folder) {
@@ -86,9 +83,10 @@ std::string licence_of(const fs::path& folder) {
     if (!fs::is_regular_file(card, ignored) || fs::file_size(card, ignored) > max_card_bytes) return "";
     std::istringstream lines(read_file(card, max_card_bytes));
     std::string line;
-    if (!std::getline(lines, line) || trimmed(line) != "---") return "";
-    while (std::getline(lines, line) && trimmed(line) != "---")
-        if (line.starts_with("license:")) return trimmed(line.substr(std::string("license:").size()));
+    if (!std::getline(lines, line) || trimmed(line, card_blanks) != "---") return "";
+    while (std::getline(lines, line) && trimmed(line, card_blanks) != "---")
+        if (line.starts_with("license:"))
+            return std::string(trimmed(line.substr(std::string("license:").size()), card_blanks));
     return "";
 }
 

@@ -19,6 +19,12 @@ std::string join(const Parts& parts, std::string_view separator) {
     return joined;
 }
 
+/// With A to Z in lower case; other characters stay.
+std::string lower_ascii(std::string text);
+
+/// Without what is of `blanks` at its beginning and end: a part of `text`.
+std::string_view trimmed(std::string_view text, std::string_view blanks);
+
 /// `text` with the markup characters of HTML and XML (& < > " ') as entities.
 std::string escape_markup(std::string_view text);
 

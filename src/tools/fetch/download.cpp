@@ -1,7 +1,6 @@
 #include "download.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include "diffapple/core/stop.h"
 #include "diffapple/core/system_calls.h"
 #include "diffapple/core/text.h"
+#include "diffapple/io/digest.h"
 #include "diffapple/io/files.h"
 
 namespace diffapple {
@@ -24,35 +24,19 @@ namespace {
 namespace fs = std::filesystem;
 
 /// The digest that a blob is named by: the sha256 of its content, or git's sha1 of "blob <size>\0" and its content.
-class BlobDigest {
-public:
-    explicit BlobDigest(const HubFile& file) : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-        check(context_ && EVP_DigestInit_ex(context_.get(), file.is_large() ? EVP_sha256() : EVP_sha1(), nullptr));
-        const std::string header = concat("blob ", file.size);
-        if (!file.is_large()) update(header.c_str(), header.size() + 1);
-    }
-    void update(const void* data, size_t bytes) { check(EVP_DigestUpdate(context_.get(), data, bytes)); }
-    std::string hex() {
-        std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-        unsigned int size = 0;
-        check(EVP_DigestFinal_ex(context_.get(), digest.data(), &size));
-        std::string text;
-        for (unsigned int i = 0; i < size; ++i) text += format_hex(digest.at(i), 2);
-        return text;
-    }
-
-private:
-    static void check(bool ok) {
-        if (!ok) fail("OpenSSL cannot compute a digest");
-    }
-    std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-};
+Digest begin_digest(const HubFile& file) {
+    if (file.is_large()) return Digest(Digest::Kind::sha256);
+    Digest digest(Digest::Kind::sha1);
+    const std::string header = concat("blob ", file.size);
+    digest.update(header.c_str(), header.size() + 1);
+    return digest;
+}
 
 /// A file that is written from where it ends, with the digest of all of it.
 class PartialFile {
 public:
     PartialFile(const fs::path& path, const HubFile& file, const std::function<void(int64_t)>& received)
-        : path_(path), file_(file), received_(received), digest_(file) {
+        : path_(path), file_(file), received_(received), digest_(begin_digest(file)) {
         descriptor_ = uninterrupted([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644); });
         if (descriptor_ < 0) fail_write(errno);
         read_what_is_there();
@@ -79,7 +63,7 @@ public:
 
     void start_over() {
         if (::ftruncate(descriptor_, 0) != 0 || ::lseek(descriptor_, 0, SEEK_SET) != 0) fail_write(errno);
-        digest_ = BlobDigest(file_);
+        digest_ = begin_digest(file_);
         received_(-static_cast<int64_t>(size_));
         size_ = 0;
     }
@@ -114,7 +98,7 @@ private:
     fs::path path_;
     const HubFile& file_;
     const std::function<void(int64_t)>& received_;
-    BlobDigest digest_;
+    Digest digest_;
     int descriptor_ = -1;
     uint64_t size_ = 0;
 };

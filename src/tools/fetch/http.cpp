@@ -42,18 +42,6 @@ size_t guarded(Transfer& transfer, size_t bytes, Step step) {
     }
 }
 
-std::string lower_case(std::string_view text) {
-    std::string lower(text);
-    std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-    return lower;
-}
-
-std::string_view stripped(std::string_view text) {
-    while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
-    while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
-    return text;
-}
-
 size_t take_header(char* data, size_t size, size_t count, void* target) {
     auto& transfer = *static_cast<Transfer*>(target);
     const std::string_view line(data, size * count);
@@ -62,7 +50,8 @@ size_t take_header(char* data, size_t size, size_t count, void* target) {
         if (line.starts_with("HTTP/")) transfer.head.headers.clear();  // an interim answer came before
         const size_t colon = line.find(':');
         if (colon == std::string_view::npos || transfer.head.headers.size() > most_headers) return;
-        transfer.head.headers[lower_case(line.substr(0, colon))] = stripped(line.substr(colon + 1));
+        transfer.head.headers[lower_ascii(std::string(line.substr(0, colon)))] =
+            trimmed(line.substr(colon + 1), " \t\r\n\f\v");
     });
 }
 
@@ -98,7 +87,7 @@ std::string origin_of(const std::string& url) {
     std::string origin;
     for (const CURLUPart part : {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT}) {
         char* text = nullptr;
-        if (curl_url_get(parsed.get(), part, &text, CURLU_DEFAULT_PORT) == CURLUE_OK) origin += lower_case(text) + ":";
+        if (curl_url_get(parsed.get(), part, &text, CURLU_DEFAULT_PORT) == CURLUE_OK) origin += lower_ascii(text) + ":";
         curl_free(text);
     }
     return origin;
@@ -168,8 +157,8 @@ HttpHead http_get(const HttpRequest& request) {
         std::string next;
         HttpHead head = get_once(request, url, own ? request.token : "", next);
         if (next.empty()) return head;
-        const std::string scheme = lower_case(next.substr(0, next.find(':')));
-        if (scheme != "https" && (scheme != "http" || lower_case(request.url).starts_with("https:")))
+        const std::string scheme = lower_ascii(next.substr(0, next.find(':')));
+        if (scheme != "https" && (scheme != "http" || lower_ascii(request.url).starts_with("https:")))
             fail(shown(request.url), ": is redirected to ", quote(shown(next)),
                  ", which is not encrypted; not followed");
         url = next;

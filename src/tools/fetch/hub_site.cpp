@@ -30,11 +30,7 @@ bool is_true(std::string value) {
     return value == "1" || value == "ON" || value == "YES" || value == "TRUE";
 }
 
-std::string trimmed_token(const std::string& text) {
-    constexpr const char* blanks = " \t\r\n";
-    const size_t begin = text.find_first_not_of(blanks);
-    return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
-}
+constexpr std::string_view token_blanks = " \t\r\n";
 
 /// Everything but letters, digits and -._~ as %XX; slashes stay.
 std::string escaped(const std::string& path) {
@@ -114,10 +110,10 @@ HubSite HubSite::from_environment() {
     while (site.endpoint.ends_with('/')) site.endpoint.pop_back();
     constexpr uintmax_t largest_token = 1 << 16;
     const auto file = hub_token_file();
-    site.token = trimmed_token(environment("HF_TOKEN"));
+    site.token = trimmed(environment("HF_TOKEN"), token_blanks);
     site.token_from = "HF_TOKEN";
     if (site.token.empty() && is_file(file)) {
-        site.token = trimmed_token(read_file(file, largest_token));
+        site.token = trimmed(read_file(file, largest_token), token_blanks);
         site.token_from = file.string();
     }
     return site;
