@@ -17,7 +17,7 @@ case ${1:-} in
 *) libtorch=$(cd -- "$caller_dir" && cd -- "$1" && pwd) && shift ;;
 esac
 flags=(-std=c++20 -stdlib=libc++ -Wall -Wextra -Wpedantic -Wno-missing-field-initializers -Werror
-    -isystem "$work/include" -Iinclude -Itests -isystem include/third_party -isystem /usr/include/freetype2
+    -isystem "$work/include" -Iinclude -Itests -Isrc/nn -isystem include/third_party -isystem /usr/include/freetype2
     -isystem "$libtorch/include" -isystem "$libtorch/include/torch/csrc/api/include" '-DDIFFAPPLE_VERSION="-"')
 
 # The header that defines the 64-bit integers, and the two of LibTorch that ask which type these are.

@@ -10,6 +10,7 @@
 # Needs a build and llvm-nm (Debian: llvm). The unpacked wheel stays in build-wheel/torch.
 
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib/common.sh"
+. "$project/scripts/lib/packages.sh"
 . "$project/scripts/lib/venv.sh"
 . "$project/scripts/lib/libtorch.sh"
 

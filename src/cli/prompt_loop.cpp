@@ -126,6 +126,19 @@ bool run_typed_line(const std::string& line, Experiment& experiment, PromptRuns&
     return true;
 }
 
+/// Lines of a pipe are read as typed ones are, but what asks for a setting and cannot have it is an error: the prompts
+/// behind it would be made with other settings than were meant.
+void run_piped_lines(Experiment& experiment, PromptRuns& runs) {
+    while (const auto line = next_line(std::cin)) {
+        if (*line == "q") return;
+        if (line->starts_with(':')) {
+            if (!obey(*line, experiment)) return;
+        } else if (!is_blank(*line)) {
+            runs.run(*line);
+        }
+    }
+}
+
 void run_session(Experiment& experiment, PromptRuns& runs) {
     LineEditor editor("prompt (:help, q ends): ");
     for (;;) {
@@ -139,14 +152,10 @@ void run_session(Experiment& experiment, PromptRuns& runs) {
 
 void run_interactive(Experiment& experiment, Reporter& reporter) {
     PromptRuns runs(experiment, reporter);
-    if (isatty(STDIN_FILENO) != 0) {
+    if (isatty(STDIN_FILENO) != 0)
         run_session(experiment, runs);
-    } else {
-        while (const auto line = next_line(std::cin)) {
-            if (*line == "q") break;
-            if (!is_blank(*line)) runs.run(*line);
-        }
-    }
+    else
+        run_piped_lines(experiment, runs);
     runs.require_success();
 }
 

@@ -8,6 +8,7 @@
 
 #include "diffapple/core/device.h"
 #include "diffapple/core/error.h"
+#include "diffapple/core/text.h"
 #include "diffapple/experiments/run.h"
 #include "diffapple/io/image.h"
 #include "diffapple/io/picture_encoding.h"

@@ -382,9 +382,9 @@ void make_sheet(const RunSettings& run, const Plan& plan, bool shared, Reporter&
     try {
         std::optional<Claim> claim;
         while (shared && !(claim = Claim::take(folder, "sheet"))) wait_a_moment();
-        const WrittenSheet sheet = write_contact_sheet(files, {.folder = folder, .keep_existing = !made_new || shared});
+        const WrittenSheet sheet =
+            write_contact_sheet(files, {.folder = folder, .keep_existing = !made_new || shared, .all = true});
         for (const auto& message : sheet.notes) reporter.note("contact sheet: " + message);
-        for (const auto& message : sheet.problems) reporter.note("contact sheet: " + message);
         reporter.note("contact sheet: " + sheet.path.string());
     } catch (const Interrupted&) {
         throw Error("interrupted: all pictures are made, but no contact sheet of them; the same command makes it",

@@ -128,6 +128,10 @@ json ids_of(const std::vector<PictureFacts>& pictures) {
     return ids;
 }
 
+void check_all_are_readable(const WrittenSheet& sheet, const SheetOptions& options) {
+    if (options.all && !sheet.problems.empty()) fail(sheet.problems[0]);
+}
+
 }  // namespace
 
 WrittenSheet write_contact_sheet(const std::vector<fs::path>& files, const SheetOptions& options) {
@@ -143,6 +147,7 @@ WrittenSheet write_contact_sheet(const std::vector<fs::path>& files, const Sheet
                                                    ? std::string(list.sheets ? ": there are only contact sheets" : "")
                                                    : ": " + list.problems[0]);
     WrittenSheet written{.id = sheet_id(pictures), .problems = list.problems};
+    check_all_are_readable(written, options);
     written.path = sheet_path(options, pictures, written.id);
     check_replaceable(written.path, options.force);
     if (options.keep_existing && is_there(written.path)) return written;
@@ -162,6 +167,7 @@ WrittenSheet write_contact_sheet(const std::vector<fs::path>& files, const Sheet
     const SheetPlan plan = make_plan(pictures, options);
     if (!plan.note.empty()) written.notes.push_back(plan.note);
     const Image sheet = draw_within_limits(plan, pictures, options, source, written.notes);
+    check_all_are_readable(written, options);
     remove_stale_temporary_files(fs::absolute(written.path).parent_path());
     write_file_atomically(written.path,
                           encode_png(sheet, {{recipe_keyword, contact_sheet_text(written.id, ids_of(pictures))}}));

@@ -72,6 +72,14 @@ def test_a_line_that_fails_does_not_end_the_loop(diffapple, checkpoint):
     assert "prompt 'a cat'" in result.err and "1 of 2 prompts failed" in result.err
 
 
+def test_lines_with_a_colon_change_settings_from_a_pipe_too(diffapple, checkpoint):
+    lines = "a cat\n:seed 3\n:guidance 2,4\na dog\n:q\na bird\n"
+    names = [path.name for path in run(diffapple, checkpoint, "--interactive", lines=lines).paths]
+    assert names == [f"{name}_model-model.png" for name in ("seed42_n1_s7.5", "seed3_n1_s2.0", "seed3_n1_s4.0")]
+    wrong = run(diffapple, checkpoint, "--interactive", lines=":seeds x\na cat\n")
+    assert (wrong.code, wrong.out) == (2, "") and "seeds" in wrong.err
+
+
 @pytest.mark.parametrize(
     "options",
     [

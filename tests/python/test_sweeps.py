@@ -4,7 +4,9 @@ import json
 import random
 import re
 import signal
+import struct
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,25 @@ def test_a_sweep_ends_in_a_sheet(diffapple, tiny):
     reports = diffapple.ok(*run, "0..2", "--json").reports
     (wider,) = set(sheets(diffapple.folder)) - {sheet}
     assert sheet_ids(wider) == [report["id"] for report in reports]
+
+
+def replace_pixels(path: Path) -> None:
+    """By what cannot be decompressed, in a whole PNG file whose recipe is as it was."""
+    data = path.read_bytes()
+    begin = data.index(b"IDAT") - 4
+    chunk = b"IDAT" + b"no pixels"
+    data = data[:begin] + struct.pack(">I", 9) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    path.write_bytes(data + struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND")))
+
+
+def test_a_picture_that_cannot_be_read_leaves_no_smaller_sheet(diffapple, tiny):
+    """A sheet of fewer pictures would stand beside them under the name of another sweep."""
+    run = ["ddpm", "--model", tiny, "--steps", "1,2"]
+    damaged, _ = diffapple.ok(*run, "--sheet", "off").paths
+    replace_pixels(diffapple.folder / damaged)
+    result = diffapple.ok(*run)
+    assert "no contact sheet: " in result.err and Path(damaged).name in result.err
+    assert sheets(diffapple.folder) == []
 
 
 @pytest.mark.parametrize("options", [["--seed", 3], ["--batch-size", 3], ["--seed", "0,1", "--sheet", "off"]])

@@ -50,24 +50,24 @@ TEST(BenchModel, StableDiffusionIsFullSize) {
 TEST(BenchModel, FlopsOfStableDiffusionAreTorchs) {
     const auto experiments = experiments_by_name();
     const auto& sd15 = experiments.at("sd15");
-    EXPECT_EQ(sd15.flop_per_step({1, 512, 512}), 1'606'546'882'560 - 5'904'138'240 - 55'705'600);
-    EXPECT_EQ(sd15.flop_per_step({1, 320, 192}), 337'178'378'240 - 5'904'138'240 - 55'705'600);
-    EXPECT_EQ(sd15.flop_per_step({2, 512, 512}), 3'213'093'765'120 - 11'808'276'480 - int64_t{3} * 55'705'600);
-    EXPECT_EQ(experiments.at("sd2-inpaint").flop_per_step({1, 512, 512}),
+    EXPECT_EQ(sd15.flop_per_step({1, {512, 512}}), 1'606'546'882'560 - 5'904'138'240 - 55'705'600);
+    EXPECT_EQ(sd15.flop_per_step({1, {320, 192}}), 337'178'378'240 - 5'904'138'240 - 55'705'600);
+    EXPECT_EQ(sd15.flop_per_step({2, {512, 512}}), 3'213'093'765'120 - 11'808'276'480 - int64_t{3} * 55'705'600);
+    EXPECT_EQ(experiments.at("sd2-inpaint").flop_per_step({1, {512, 512}}),
               1'608'750'858'240 - 7'872'184'320 - 55'705'600);
-    EXPECT_EQ(experiments.at("sdxl-turbo").flop_per_step({1, 512, 512}),
+    EXPECT_EQ(experiments.at("sdxl-turbo").flop_per_step({1, {512, 512}}),
               1'588'778'762'240 - 52'481'228'800 - 10'485'760);
-    EXPECT_EQ(experiments.at("sdxl-turbo").flop_per_step({2, 512, 512}),
+    EXPECT_EQ(experiments.at("sdxl-turbo").flop_per_step({2, {512, 512}}),
               3'177'557'524'480 - 104'962'457'600 - int64_t{2} * 10'485'760 - 4'096'000);
 }
 
 TEST(BenchModel, FlopsOfTheAutoencoderAreTorchs) {
     const auto experiments = experiments_by_name();
-    EXPECT_EQ(experiments.at("sd15").flop_to_decode({1, 512, 512}), 2'514'518'933'504);
-    EXPECT_EQ(experiments.at("sd15").flop_to_decode({2, 320, 192}), 2 * 583'174'748'160);
+    EXPECT_EQ(experiments.at("sd15").flop_to_decode({1, {512, 512}}), 2'514'518'933'504);
+    EXPECT_EQ(experiments.at("sd15").flop_to_decode({2, {320, 192}}), 2 * 583'174'748'160);
     const auto& sd2 = experiments.at("sd2-inpaint");
-    const auto texts = sd2.flop_to_encode({1, 512, 512}) - 1'116'658'466'816;
-    EXPECT_EQ(sd2.flop_to_encode({1, 320, 192}) - texts, 255'551'201'280);
+    const auto texts = sd2.flop_to_encode({1, {512, 512}}) - 1'116'658'466'816;
+    EXPECT_EQ(sd2.flop_to_encode({1, {320, 192}}) - texts, 255'551'201'280);
 }
 
 /// The study's models in miniature: what an experiment does is the same.
@@ -119,12 +119,12 @@ INSTANTIATE_TEST_SUITE_P(Study, StableDiffusionBenchTest, testing::Values("sd15"
 /// The counts of torch.utils.flop_counter.FlopCounterMode for diffusers' UNet2DModel of this config.
 TEST(BenchModel, FlopsAreTorchs) {
     const BenchExperiment ddpm = ddpm_bench(find_study_experiment("ddpm"));
-    EXPECT_EQ(ddpm.flop_per_step({1, 256, 256}), 497'027'514'368);
-    EXPECT_EQ(ddpm.flop_per_step({1, 128, 128}), 124'137'635'840);
-    EXPECT_EQ(ddpm.flop_per_step({1, 64, 96}), 46'548'459'520);
-    EXPECT_EQ(ddpm.flop_per_step({1, 32, 32}), 7'766'312'960);
+    EXPECT_EQ(ddpm.flop_per_step({1, {256, 256}}), 497'027'514'368);
+    EXPECT_EQ(ddpm.flop_per_step({1, {128, 128}}), 124'137'635'840);
+    EXPECT_EQ(ddpm.flop_per_step({1, {64, 96}}), 46'548'459'520);
+    EXPECT_EQ(ddpm.flop_per_step({1, {32, 32}}), 7'766'312'960);
     // diffusers embeds the time of each picture, we that of the batch: 15,728,640 each.
-    EXPECT_NEAR(ddpm.flop_per_step({4, 64, 64}), 124'138'422'272, 3 * 15'728'640);
+    EXPECT_NEAR(ddpm.flop_per_step({4, {64, 64}}), 124'138'422'272, 3 * 15'728'640);
 }
 
 TEST(BenchPlan, HasARowForEachConfiguration) {

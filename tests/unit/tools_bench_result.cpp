@@ -22,7 +22,7 @@ BenchResult measured() {
             .model = "org/name",
             .device = "cpu",
             .dtype = "fp32",
-            .shape = {1, 256, 256},
+            .shape = {1, {256, 256}},
             .steps = 2,
             .repeats = 3,
             .status = BenchStatus::measured,

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "diffapple/core/error.h"
 #include "diffapple/io/json_fields.h"
 #include "diffapple/models/clip_text.h"
 #include "diffapple/models/component_descriptions.h"
