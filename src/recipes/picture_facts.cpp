@@ -150,6 +150,9 @@ std::map<std::string, std::string> setting_texts(const Recipe& recipe) {
     const json& settings = part(all, "settings");
     for (const auto& [key, value] : settings.items())
         if (key != "batch") texts[label_of(key)] = value_text(value);
+    // Zeros in its place: no text at all, also where a recipe holds an empty one beside.
+    if (texts.erase(label_of("zero_negative_prompt")) > 0 && settings.value("zero_negative_prompt", json()) == true)
+        texts.erase(label_of("negative_prompt"));
     add_size(texts);
     add_picture_number(texts, settings);
     add_text(texts, "experiment", all, "experiment");

@@ -50,7 +50,7 @@ std::pair<int64_t, int64_t> two_integers(const std::string& option, const std::s
                                          int64_t minimum) {
     const size_t middle = text.find(separator);
     if (middle == std::string::npos)
-        fail_usage(option, ' ', quote(text), ": takes two numbers as in 64", separator, "64");
+        fail_usage(option, ' ', quote(text), ": takes two numbers, as in 512", separator, "768");
     return {one_integer(option, text.substr(0, middle), minimum, max_size),
             one_integer(option, text.substr(middle + 1), minimum, max_size)};
 }

@@ -53,7 +53,7 @@ def sdxl(tmp_path_factory):
         (["ddpm", "--dtype", "f16"], ["--dtype 'f16'", "did you mean fp16?"]),
         (["ddpm", "--device", "msp"], ["--device 'msp'", "did you mean mps?"]),
         (["sd15", "--safety", "offf"], ["--safety 'offf'", "did you mean off?"]),
-        (["ddpm", "--size", "512"], ["--size '512': takes two numbers as in 64x64"]),
+        (["ddpm", "--size", "512"], ["--size '512': takes two numbers, as in 512x768"]),
         (["ddpm", "--size", "64x64", "--width", "64"], ["--size and --width"]),
         (["grid", "x.png", "--cell", "wide"], ["--cell 'wide'", "whole number"]),
         (["bench", "--preset", "studdy"], ["--preset 'studdy'", "did you mean study?"]),

@@ -80,6 +80,13 @@ def test_lines_with_a_colon_change_settings_from_a_pipe_too(diffapple, checkpoin
     assert (wrong.code, wrong.out) == (2, "") and "seeds" in wrong.err
 
 
+def test_no_negative_prompt_shows_as_none(diffapple):
+    """SDXL has zeros in its place, which is no setting that a person made."""
+    checkpoint = make_sdxl(diffapple.folder / "model")
+    shown = run(diffapple, checkpoint, "--interactive", "--guidance", 2, lines=":show\n", command="sdxl-turbo").err
+    assert "guidance 2" in shown and "negative prompt" not in shown
+
+
 @pytest.mark.parametrize(
     "options",
     [
