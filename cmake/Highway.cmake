@@ -9,10 +9,10 @@ if(NOT APPLE)  # whose processors need no choice
   target_link_libraries(Highway INTERFACE "${HIGHWAY_LIBRARY}")
 endif()
 
-# The first source chooses at run time; the second is for AVX512-BF16 alone and asks the processor before it is used.
+# The first source is for AVX512-BF16 alone, and the processor is asked before it is used; the others choose at run time.
 # Each is compiled by itself: Highway includes it again for each instruction set.
-function(compile_for_instruction_sets dispatched avx512_bf16)
-  set_source_files_properties(${dispatched} ${avx512_bf16} PROPERTIES
+function(compile_for_instruction_sets avx512_bf16)
+  set_source_files_properties(${avx512_bf16} ${ARGN} PROPERTIES
     SKIP_UNITY_BUILD_INCLUSION ON SKIP_PRECOMPILE_HEADERS ON COMPILE_OPTIONS "-O3"
     INCLUDE_DIRECTORIES "${CMAKE_CURRENT_SOURCE_DIR}/src/nn")
   set(flags -mavx512f -mavx512vl -mavx512bw -mavx512dq -mavx512cd -mavx512bf16 -mavx2 -mfma -mbmi -mbmi2 -mf16c

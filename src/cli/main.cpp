@@ -12,6 +12,7 @@
 #include "diffapple/cli/help.h"
 #include "diffapple/cli/last_words.h"
 #include "diffapple/cli/output.h"
+#include "diffapple/core/cpu_memory.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
 #include "diffapple/core/process_limits.h"
@@ -88,6 +89,7 @@ void prepare() {
         "LibTorch needs them\n");
     diffapple::prepare_open_files();
     diffapple::libtorch::silence_onednn();
+    diffapple::reuse_cpu_memory();
 }
 
 }  // namespace

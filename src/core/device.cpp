@@ -12,6 +12,7 @@
 #include <sstream>
 #include <string_view>
 
+#include "diffapple/core/cpu_memory.h"
 #include "diffapple/core/error.h"
 #include "diffapple/core/libtorch.h"
 #include "diffapple/core/nearest.h"
@@ -140,11 +141,14 @@ bool QueueMark::passed() const {
 }
 
 void empty_cache(c10::Device device) {
-    if (!device.is_cpu()) libtorch::empty_cache(device);
+    if (device.is_cpu())
+        ReusingAllocator::instance().release();
+    else
+        libtorch::empty_cache(device);
 }
 
 void end_stage(c10::Device device) {
-    if (device.is_mps()) libtorch::empty_cache(device);
+    if (!device.is_cuda()) empty_cache(device);
 }
 
 c10::MemoryFormat image_memory_format(c10::Device device) {

@@ -113,7 +113,7 @@ struct AutoencoderKL::Encoder : torch::nn::Module {
         x = conv_in->forward(x);
         for (size_t i = 0; i < down_blocks->size(); ++i) x = (*down_blocks)[i].forward(std::move(x));
         x = mid_block->forward(std::move(x), /*temb=*/{});
-        return conv_out->forward(conv_norm_out->forward(x, nn::Activation::silu));
+        return conv_out->forward(conv_norm_out->forward(std::move(x), nn::Activation::silu));
     }
 
     std::shared_ptr<nn::Conv2d> conv_in, conv_out;
@@ -143,7 +143,7 @@ struct AutoencoderKL::Decoder : torch::nn::Module {
         x = conv_in->forward(x);
         x = mid_block->forward(std::move(x), /*temb=*/{});
         for (size_t i = 0; i < up_blocks->size(); ++i) x = (*up_blocks)[i].forward(std::move(x));
-        return conv_out->forward(conv_norm_out->forward(x, nn::Activation::silu));
+        return conv_out->forward(conv_norm_out->forward(std::move(x), nn::Activation::silu));
     }
 
     std::shared_ptr<nn::Conv2d> conv_in, conv_out;

@@ -222,7 +222,7 @@ at::Tensor UNet2DModel::forward(const at::Tensor& sample, const nn::TimeEmbeddin
     }
 
     // 6. post-process
-    x = conv_out_->forward(conv_norm_out_->forward(x, nn::Activation::silu));
+    x = conv_out_->forward(conv_norm_out_->forward(std::move(x), nn::Activation::silu));
     return config_.fourier_embedding ? x.div_(time.timestep) : x;
 }
 

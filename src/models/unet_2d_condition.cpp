@@ -187,7 +187,7 @@ at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, const nn::Tim
     }
 
     // 6. post-process
-    return conv_out_->forward(conv_norm_out_->forward(x, config_.act_fn));
+    return conv_out_->forward(conv_norm_out_->forward(std::move(x), config_.act_fn));
 }
 
 }  // namespace diffapple

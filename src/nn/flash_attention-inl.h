@@ -1,6 +1,4 @@
-// The kernel of flash_attention.h on Google Highway's vectors, included once for each instruction set. Nothing of the
-// standard library's inline functions is used: compiled here, with this set's instructions, they could become those of
-// the whole program.
+// The kernel of flash_attention.h on vectors-inl.h.
 //
 // What is multiplied comes in units of 32 bits: an fp32, or two bf16 whose products one instruction adds. A vector
 // holds a unit of each of kLanes columns:
@@ -9,33 +7,23 @@
 //     scores         [row][key], of a block of keys; then, in their place, weights [row][unit of keys]
 //     packed values  [head][unit of keys][block of kLanes channels][lane]
 // so that both products, Q K^T and weights x V, are the same one of few rows with packed columns.
-#include <hwy/highway.h>
 #include <math.h>
 #include <string.h>
 
 #include "flash_attention.h"
+#include "vectors-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace diffapple::nn {
 namespace HWY_NAMESPACE {
 namespace {
-namespace hn = hwy::HWY_NAMESPACE;
-
-using Floats = hn::ScalableTag<float>;
-using Vector = hn::Vec<Floats>;
-constexpr size_t kLanes = HWY_LANES(float);
 constexpr size_t kRegisters = HWY_ARCH_X86 && kLanes < 16 ? 16 : 32;
 constexpr size_t kRows = kRegisters / 4;  // of one product: with three vectors each, sums fill the registers
 constexpr size_t kTaskRows = 64;          // of one head: so often keys and values are read
 constexpr size_t kBlockKeys = 128;        // scores, keys and values of a block stay in the caches
 
-/// How many parts of a size it takes.
-constexpr size_t parts_of(size_t x, size_t size) {
-    return (x + size - 1) / size;
-}
-
 /// fp32, one a unit.
-struct Fp32 {
+struct Fp32 : PreciseExponential {
     using Element = float;
     static constexpr size_t kPerUnit = 1;
 
@@ -45,10 +33,6 @@ struct Fp32 {
         hn::StoreU(second, Floats(), to + kLanes);
     }
     static HWY_INLINE float from_float(float x) { return x; }
-
-    /// 2^f on [-1/2, 1/2] to 2e-9 (minimax, from the highest power).
-    static constexpr float kPowersOf2[] = {
-        1.5345812e-4F, 1.33999314e-3F, 9.61848896e-3F, 5.55032878e-2F, 0.240226469F, 0.693147206F, 1.0F};
 };
 
 /// What a problem is made of, in units and vectors.
@@ -130,23 +114,6 @@ HWY_INLINE void multiply(const float* HWY_RESTRICT a, size_t a_row, const float*
                                       keep);
 }
 
-/// 2^x for x <= 0; NaN stays NaN. Adding 1.5 * 2^23 rounds to an integer and leaves it in the lowest bits, from where
-/// it is added to the exponent.
-template <class Type>
-HWY_INLINE Vector power_of_2(Vector x) {
-    const Floats d;
-    const hn::RebindToSigned<Floats> integers;
-    const Vector magic = hn::Set(d, 12582912.0F);
-    x = hn::Max(hn::Set(d, -126.0F), x);  // in this order: of a NaN, the second is taken
-    const Vector shifted = hn::Add(x, magic);
-    const Vector fraction = hn::Sub(x, hn::Sub(shifted, magic));
-    Vector power = hn::Set(d, Type::kPowersOf2[0]);
-    HWY_UNROLL(8)
-    for (size_t i = 1; i < sizeof(Type::kPowersOf2) / sizeof(float); ++i)
-        power = hn::MulAdd(power, fraction, hn::Set(d, Type::kPowersOf2[i]));
-    return hn::BitCast(d, hn::Add(hn::BitCast(integers, power), hn::ShiftLeft<23>(hn::BitCast(integers, shifted))));
-}
-
 /// Of one row: the largest score so far, in units of log2, and what each lane has summed of the weights relative to it.
 struct RunningSoftmax {
     float maximum = -INFINITY;
@@ -160,7 +127,7 @@ HWY_INLINE float weigh(float* scores, size_t keys, float scale, RunningSoftmax& 
     const Floats d;
     Vector largest = hn::Load(d, scores);
     for (size_t j = kLanes; j < keys; j += kLanes) largest = hn::Max(largest, hn::Load(d, scores + j));
-    const float log2_scale = scale * 1.44269504F;
+    const float log2_scale = scale * kLog2E;
     const float found = hn::GetLane(hn::MaxOfLanes(d, largest)) * log2_scale;
     const float maximum = found > softmax.maximum ? found : softmax.maximum;
     const Vector factor = power_of_2<Type>(hn::Set(d, softmax.maximum - maximum));

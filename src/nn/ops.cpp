@@ -69,11 +69,6 @@ at::Tensor packed_conv2d(const at::Tensor& x, const at::Tensor& packed_weight, c
     return libtorch::packed_conv2d(x, packed_weight, bias, stride, padding);
 }
 
-at::Tensor group_norm(const at::Tensor& x, int64_t groups, const at::Tensor& weight, const at::Tensor& bias, double eps,
-                      Activation activation) {
-    return activate(at::group_norm(x, groups, weight, bias, eps), activation);
-}
-
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
     return at::layer_norm(x, weight.sizes(), weight, bias, eps);
 }

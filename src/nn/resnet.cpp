@@ -29,12 +29,14 @@ at::Tensor ResnetBlock2D::resample(const at::Tensor& x) const {
 }
 
 at::Tensor ResnetBlock2D::condition_on_time(at::Tensor hidden, const at::Tensor& temb) {
-    if (!time_emb_proj_) return norm2_->forward(hidden, config_.activation);
+    if (!time_emb_proj_) return norm2_->forward(std::move(hidden), config_.activation);
     const auto projected = time_emb_proj_->forward(temb).unsqueeze(-1).unsqueeze(-1);
-    if (config_.time_scale_shift == TimeScaleShift::add)
-        return norm2_->forward(hidden.add_(projected), config_.activation);
+    if (config_.time_scale_shift == TimeScaleShift::add) {
+        hidden.add_(projected);
+        return norm2_->forward(std::move(hidden), config_.activation);
+    }
     const auto halves = projected.chunk(2, 1);
-    hidden = norm2_->forward(hidden);
+    hidden = norm2_->forward(std::move(hidden));
     return ops::activate(hidden.mul_(halves[0] + 1).add_(halves[1]), config_.activation);
 }
 

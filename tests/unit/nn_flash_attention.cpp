@@ -3,13 +3,13 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
-#include <hwy/highway.h>
 
 #include <cmath>
 #include <limits>
 #include <tuple>
 
 #include "diffapple/nn/ops.h"
+#include "instruction_sets.h"
 
 namespace diffapple::nn {
 namespace {
@@ -35,25 +35,6 @@ double distance(const at::Tensor& x, const at::Tensor& y) {
 /// The rounding of LibTorch's own kernel is 6e-7 and 2.4e-3.
 double bar(at::ScalarType type) {
     return type == at::kFloat ? 2e-6 : 4e-3;
-}
-
-/// Runs a check on each of Highway's instruction sets that this processor has, the fastest last.
-template <typename Check>
-void on_every_instruction_set(Check check) {
-#ifdef __APPLE__  // one set alone, and no library of Highway's
-    check();
-#else
-    const int64_t all = hwy::SupportedTargets();
-    for (int64_t target = int64_t{1} << 61; target != 0; target >>= 1) {
-        if ((all & HWY_TARGETS & target) == 0) continue;
-        SCOPED_TRACE(hwy::TargetName(target));
-        hwy::SetSupportedTargetsForTest(target);
-        hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-        check();
-    }
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-#endif
 }
 
 TEST(FlashAttention, EveryHeadSizeAndOddLengths) {

@@ -48,8 +48,8 @@ private:
 /// Returns cached, unused memory of the device to the system.
 void empty_cache(c10::Device device);
 
-/// The same between two stages of a run (encoding, the loop, decoding), where the memory is the whole machine's (mps):
-/// the cache keeps what the stage before was the last to need. Elsewhere the cache is left alone.
+/// The same between two stages of a run (encoding, the loop, decoding), where the memory is the whole machine's (mps,
+/// cpu): the cache keeps what the stage before was the last to need. Elsewhere the cache is left alone.
 void end_stage(c10::Device device);
 
 /// Layout of image tensors and convolution weights: channels_last on cpu and cuda, where convolutions are faster in

@@ -34,8 +34,9 @@ at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& packed_weight, c
 at::Tensor packed_conv2d(const at::Tensor& x, const at::Tensor& packed_weight, const at::Tensor& bias, int64_t stride,
                          int64_t padding);
 
-/// Group normalisation (Wu & He 2018) followed by an activation. x [N, C, H, W]; weight, bias [C].
-at::Tensor group_norm(const at::Tensor& x, int64_t groups, const at::Tensor& weight, const at::Tensor& bias, double eps,
+/// Group normalisation (Wu & He 2018) followed by an activation. x [N, C, H, W]; weight, bias [C]. The storage of an
+/// `x` that was given away (std::move) may be reused for the result.
+at::Tensor group_norm(at::Tensor x, int64_t groups, const at::Tensor& weight, const at::Tensor& bias, double eps,
                       Activation activation = Activation::none);
 
 /// Layer normalisation (Ba et al. 2016) over the last dimension. x [..., C]; weight, bias [C].
