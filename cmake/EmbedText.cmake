@@ -1,29 +1,36 @@
-# Puts a text file into the program: embed_text(TARGET FILE NAME) adds a source to TARGET that defines
-# `const std::string_view NAME` in namespace diffapple, which a header of TARGET declares. When a build runs, it calls
-# this file as a script (OUTPUT, INPUT, NAME), whenever the file has changed.
+# Puts text files into the program: embed_text(TARGET NAME FILE...) adds a source to TARGET that defines
+# `const std::string_view NAME`, the files' text one after the other, in namespace diffapple, which a source of TARGET
+# declares. When a build runs, it calls this file as a script (OUTPUT, INPUTS, NAME), whenever a file has changed.
 
-function(embed_text target file name)
-  set(input "${CMAKE_CURRENT_SOURCE_DIR}/${file}")
+function(embed_text target name)
+  set(inputs ${ARGN})
+  list(TRANSFORM inputs PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/")
   set(output "${CMAKE_CURRENT_BINARY_DIR}/embedded_${name}.cpp")
+  string(REPLACE ";" "," names "${inputs}")
   add_custom_command(OUTPUT "${output}"
-    COMMAND "${CMAKE_COMMAND}" "-DOUTPUT=${output}" "-DINPUT=${input}" "-DNAME=${name}"
+    COMMAND "${CMAKE_COMMAND}" "-DOUTPUT=${output}" "-DINPUTS=${names}" "-DNAME=${name}"
             -P "${CMAKE_CURRENT_FUNCTION_LIST_FILE}"
-    DEPENDS "${input}" "${CMAKE_CURRENT_FUNCTION_LIST_FILE}"
-    COMMENT "Embedding ${file}" VERBATIM)
+    DEPENDS ${inputs} "${CMAKE_CURRENT_FUNCTION_LIST_FILE}"
+    COMMENT "Embedding ${name}" VERBATIM)
   target_sources(${target} PRIVATE "${output}")
   set_source_files_properties("${output}" PROPERTIES
     SKIP_PRECOMPILE_HEADERS ON SKIP_UNITY_BUILD_INCLUSION ON COMPILE_OPTIONS -Wno-overlength-strings)
 endfunction()
 
 if(CMAKE_SCRIPT_MODE_FILE STREQUAL CMAKE_CURRENT_LIST_FILE)
-  file(READ "${INPUT}" text)
   file(WRITE "${OUTPUT}" "// Written by cmake/EmbedText.cmake.
 #include <string_view>
 
 namespace diffapple {
 
 extern const std::string_view ${NAME};
-const std::string_view ${NAME} = R\"text(${text})text\";
+const std::string_view ${NAME} =")
+  string(REPLACE "," ";" inputs "${INPUTS}")
+  foreach(input IN LISTS inputs)
+    file(READ "${input}" text)
+    file(APPEND "${OUTPUT}" " R\"text(${text})text\"")
+  endforeach()
+  file(APPEND "${OUTPUT}" ";
 
 }  // namespace diffapple
 ")

@@ -3,7 +3,8 @@
 #
 # usage: scripts/test.sh [--full] [options of setup.sh]
 #   --full  also the full-size models, the campaign of faults, kills and long runs, clang-tidy, and the C++ tests and
-#           long fuzzing under the address and undefined-behaviour sanitizers (about two hours on 2 cores)
+#           long fuzzing under the address and undefined-behaviour sanitizers (about two hours on 2 cores); the tests of
+#           the report's page then need a browser (Debian: chromium chromium-driver), else they are skipped without one
 
 scripts=$(dirname -- "${BASH_SOURCE[0]}")
 . "$scripts/lib/common.sh"
@@ -91,6 +92,7 @@ main() {
     part build cmake --build build --parallel "$(parallel_jobs)"
     ctest_part unit release
     part fuzz fuzz build 2
+    [ "$full" = no ] || export DIFFAPPLE_BROWSER=required  # tests/python/browser.py
     pytest_part python 'not full' 2
     if [ "$full" = yes ]; then
         pytest_part python-full full 0

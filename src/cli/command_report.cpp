@@ -15,39 +15,18 @@
 #include "diffapple/io/files.h"
 #include "diffapple/sheets/picture_filter.h"
 #include "diffapple/sheets/report.h"
+#include "diffapple/sheets/report_page.h"
 
 namespace diffapple {
 namespace {
 
 struct Options {
     std::vector<std::string> places, where;
-    std::string csv, html;
+    std::string csv, html, pictures = "auto";
     bool as_json = false;
 };
 
 constexpr const char* standard_output = "-";
-
-std::string experiment_of(const PictureFacts& picture) {
-    if (!picture.recipe) return "";
-    const auto found = picture.recipe->determining.find("experiment");
-    return found != picture.recipe->determining.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-/// The pictures of each experiment, in the order in which they first appear.
-std::vector<std::vector<PictureFacts>> by_experiment(const std::vector<PictureFacts>& pictures) {
-    std::vector<std::vector<PictureFacts>> groups;
-    for (const PictureFacts& picture : pictures) {
-        if (!picture.recipe) continue;
-        const auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& other) {
-            return experiment_of(other.front()) == experiment_of(picture);
-        });
-        if (group == groups.end())
-            groups.push_back({picture});
-        else
-            group->push_back(picture);
-    }
-    return groups;
-}
 
 /// What people read of a report: no ids and digests, and what fits the terminal.
 void print_table(const Report& report, const std::string& experiment) {
@@ -80,15 +59,19 @@ void print_tables(const std::vector<PictureFacts>& pictures) {
     }
 }
 
+std::string make_page(const std::vector<PictureFacts>& pictures, const Options& options) {
+    const bool inside = options.pictures == "auto" ? fit_into_page(pictures) : options.pictures == "inside";
+    return make_report_page(pictures, std::filesystem::absolute(options.html).parent_path(), inside);
+}
+
 /// The report as files, or in place of the tables: true where it went there.
-bool write_files(const Report& report, const Options& options) {
+bool write_files(const std::vector<PictureFacts>& pictures, const Report& report, const Options& options) {
     const bool csv_to_stdout = options.csv == standard_output;
     if (csv_to_stdout && options.as_json) fail_usage("--csv - and --json: stdout holds one of them");
     for (const auto& file : {options.csv, options.html})
         if (!file.empty()) remove_stale_temporary_files(std::filesystem::absolute(file).parent_path());
     if (!options.csv.empty() && !csv_to_stdout) write_file_atomically(options.csv, to_csv(report));
-    if (!options.html.empty())
-        write_file_atomically(options.html, to_html(report, std::filesystem::absolute(options.html).parent_path()));
+    if (!options.html.empty()) write_file_atomically(options.html, make_page(pictures, options));
     if (options.as_json) {
         for (const auto& object : report.objects) print_json(object);
         return true;
@@ -106,7 +89,7 @@ void run(const Options& options) {
     PictureList list = read_picture_list(find_pictures({options.places.begin(), options.places.end()}));
     list.pictures = filter_pictures(std::move(list.pictures), options.where);
     const Report report = make_report(list.pictures);
-    if (!write_files(report, options)) print_tables(list.pictures);
+    if (!write_files(list.pictures, report, options)) print_tables(list.pictures);
     if (report.without_recipe > 0)
         print_message(concat(counted(report.without_recipe, "picture"), " without a recipe ",
                              is_or_are(report.without_recipe), " left out"));
@@ -129,8 +112,11 @@ void add_report_command(CLI::App& app) {
     with_value(
         command->add_option("--csv", options->csv, "Write all pictures' table to this file instead; - is stdout"),
         "FILE");
-    with_value(command->add_option("--html", options->html, "Write a page with the pictures to this file instead"),
+    with_value(command->add_option("--html", options->html,
+                                   "Write a page to look at and compare the pictures to this file instead"),
                "FILE");
+    add_choice_option(command, "--pictures", options->pictures, {"auto", "inside", "beside"},
+                      "Where the page has its pictures: in itself, or where they are; auto: by their size");
     command->add_flag("--json", options->as_json, "One JSON object per picture on stdout");
     add_examples(command, {"report out", "report out --where steps=4 --csv table.csv", "report out --html table.html"});
     command->callback([options] { run(*options); });

@@ -99,4 +99,43 @@ std::string printable(std::string_view text) {
     return shown;
 }
 
+namespace {
+
+/// "\033"
+std::string octal(unsigned byte) {
+    std::string text = "\\";
+    for (const unsigned digit : {byte / 64, byte / 8 % 8, byte % 8}) text += static_cast<char>('0' + digit);
+    return text;
+}
+
+/// Between $' and ': the bytes of what is not plain in octal, of which every shell reads three digits at most (a digit
+/// may follow), and "!", by which a shell may mean its history there.
+std::string with_escapes(std::string_view text) {
+    std::string escaped;
+    while (!text.empty()) {
+        const Utf8Character character = first_character(text);
+        const std::string_view bytes = text.substr(0, character.bytes);
+        text.remove_prefix(character.bytes);
+        const bool special = bytes == "'" || bytes == "\\" || bytes == "!" || bytes == "\n" || bytes == "\t";
+        if (!special && !character.malformed && !is_control(character.code_point))
+            escaped += bytes;
+        else
+            for (const char byte : bytes) escaped += octal(static_cast<unsigned char>(byte));
+    }
+    return escaped;
+}
+
+}  // namespace
+
+std::string shell_word(std::string_view text) {
+    text = text.substr(0, text.find('\0'));
+    constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:,+@%-";
+    if (!text.empty() && text.find_first_not_of(plain) == std::string_view::npos) return std::string(text);
+    if (text.find_first_of("\n\t") != std::string_view::npos || printable(text) != text)
+        return "$'" + with_escapes(text) + "'";
+    std::string word = "'";
+    for (const char c : text) word += c == '\'' ? "'\\''" : std::string(1, c);
+    return word + "'";
+}
+
 }  // namespace diffapple

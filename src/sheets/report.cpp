@@ -1,7 +1,6 @@
 #include "diffapple/sheets/report.h"
 
 #include <algorithm>
-#include <numeric>
 #include <sstream>
 
 #include "diffapple/core/csv.h"
@@ -71,19 +70,19 @@ json describe(const PictureFacts& picture, const std::map<std::string, std::stri
 
 }  // namespace
 
+std::string experiment_of(const PictureFacts& picture) {
+    if (!picture.recipe) return "";
+    const auto found = picture.recipe->determining.find("experiment");
+    return found != picture.recipe->determining.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
 Report make_report(const std::vector<PictureFacts>& pictures) {
     std::vector<const PictureFacts*> rows = with_recipe(pictures);
     Report report{.without_recipe = pictures.size() - rows.size()};
     std::vector<std::map<std::string, std::string>> settings;
     for (const auto* picture : rows) settings.push_back(setting_texts(*picture->recipe));
     const std::vector<Axis> axes = varying_settings(settings);
-    std::vector<size_t> order(rows.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-        for (const Axis& axis : axes)
-            if (axis.value_of[a] != axis.value_of[b]) return axis.value_of[a] < axis.value_of[b];
-        return false;
-    });
+    const std::vector<size_t> order = in_order_of(axes, rows.size());
     report.rows.resize(rows.size());
     const auto column = [&](const auto& value_of) {
         std::vector<std::string> values;
@@ -115,6 +114,21 @@ bool is_picture(const fs::path& path) {
 
 }  // namespace
 
+std::vector<std::vector<PictureFacts>> by_experiment(const std::vector<PictureFacts>& pictures) {
+    std::vector<std::vector<PictureFacts>> groups;
+    for (const PictureFacts& picture : pictures) {
+        if (!picture.recipe) continue;
+        const auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& other) {
+            return experiment_of(other.front()) == experiment_of(picture);
+        });
+        if (group == groups.end())
+            groups.push_back({picture});
+        else
+            group->push_back(picture);
+    }
+    return groups;
+}
+
 std::vector<fs::path> find_pictures(const std::vector<fs::path>& places) {
     std::vector<fs::path> files;
     for (const auto& place : places) {
@@ -139,49 +153,10 @@ std::vector<fs::path> find_pictures(const std::vector<fs::path>& places) {
     return files;
 }
 
-namespace {
-
-/// A path as a relative URL: everything but plain characters as %xx.
-std::string to_url(const fs::path& path) {
-    std::string url;
-    for (const char c : path.generic_string()) {
-        const bool plain =
-            std::isalnum(static_cast<unsigned char>(c)) || std::string("/._-").find(c) != std::string::npos;
-        url += plain ? std::string(1, c) : '%' + format_hex(static_cast<unsigned char>(c), 2);
-    }
-    return url;
-}
-
-constexpr const char* html_head = R"(<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>diffapple report</title><style>
-body { font: 14px/1.4 system-ui, sans-serif; margin: 2em; color: #222; background: #fff }
-table { border-collapse: collapse } th, td { padding: .3em .8em .3em 0; text-align: left; vertical-align: middle }
-thead th { position: sticky; top: 0; background: #fff; border-bottom: 1px solid #888 }
-tbody tr { border-bottom: 1px solid #ddd } td { max-width: 24em; overflow-wrap: anywhere }
-img { display: block; max-width: 128px; max-height: 128px } p { color: #666 }
-</style></head><body>
-)";
-
-}  // namespace
-
 std::string to_csv(const Report& report) {
     std::string csv = csv_line(report.header);
     for (const auto& row : report.rows) csv += csv_line(row);
     return csv;
-}
-
-std::string to_html(const Report& report, const fs::path& folder) {
-    std::string html = html_head;
-    html += "<p>" + escape_markup(report.shared) + "</p>\n<table>\n<thead><tr><th></th>";
-    for (const auto& title : report.header) html += "<th>" + escape_markup(title) + "</th>";
-    html += "</tr></thead>\n<tbody>\n";
-    for (size_t i = 0; i < report.rows.size(); ++i) {
-        const std::string url = to_url(fs::absolute(report.files[i]).lexically_relative(fs::absolute(folder)));
-        html += "<tr><td><a href=\"" + url + "\"><img loading=\"lazy\" alt=\"\" src=\"" + url + "\"></a></td>";
-        for (const auto& value : report.rows[i]) html += "<td>" + escape_markup(value) + "</td>";
-        html += "</tr>\n";
-    }
-    return html + "</tbody>\n</table>\n</body></html>\n";
 }
 
 }  // namespace diffapple

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <numeric>
 #include <optional>
 #include <set>
 
@@ -160,6 +161,23 @@ std::vector<Axis> varying_settings(const std::vector<Settings>& pictures) {
         }
     add_copies(axes, pictures.size());
     return axes;
+}
+
+std::vector<Axis> all_settings(const std::vector<Settings>& pictures) {
+    std::vector<Axis> axes;
+    for (const auto& name : names_by_speed(pictures)) axes.push_back(make_axis(name, pictures));
+    return axes;
+}
+
+std::vector<size_t> in_order_of(const std::vector<Axis>& axes, size_t pictures) {
+    std::vector<size_t> order(pictures);
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+        for (const Axis& axis : axes)
+            if (axis.value_of[a] != axis.value_of[b]) return axis.value_of[a] < axis.value_of[b];
+        return false;
+    });
+    return order;
 }
 
 std::string shared_settings(const std::vector<Settings>& pictures) {

@@ -7,6 +7,7 @@
 #include "diffapple/recipes/lists.h"
 #include "diffapple/recipes/picture_facts.h"
 #include "diffapple/recipes/recipe.h"
+#include "diffapple/recipes/recipe_command.h"
 #include "diffapple/recipes/settings.h"
 #include "fuzz/fuzz.h"
 
@@ -41,6 +42,7 @@ void read_recipe_text(const std::string& text) {
     const Recipe recipe = Recipe::from_text(forged.to_text(), "x");
     accepts([&] { describe_difference(recipe, Recipe::from_text(recipe.to_text(), "x")); });
     accepts([&] { setting_texts(recipe); });
+    accepts([&] { command_of(recipe); });
     const JsonFields determining(recipe.determining, "x");
     for (const StudyExperiment& experiment : study_experiments()) {
         accepts([&] {

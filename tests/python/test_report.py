@@ -1,13 +1,12 @@
-"""Tables of finished pictures (`diffapple report`), and texts of other programs (`diffapple show`)."""
+"""Tables of finished pictures (`diffapple report`; its page: test_report_page.py), and texts of other programs
+(`diffapple show`)."""
 
 import csv
-import html.parser
 import json
 import random
 import re
 import shlex
 from itertools import product
-from urllib.parse import unquote
 
 import pytest
 from conftest import run_on_terminal
@@ -19,22 +18,10 @@ def known(number: int) -> dict:
     return {"seconds": 1.5 + number, "it_per_s": 3.25, "peak_bytes": 250_000_000, "device_model": "Some CPU"}
 
 
-class Links(html.parser.HTMLParser):
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags, self.images = [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        if tag == "img":
-            self.images.append(unquote(dict(attributes)["src"]))
-
-
-def test_table_csv_html_and_json(diffapple):
+def test_table_csv_and_json(diffapple):
     prompts = ["a cat, <b>fat</b> & \"sly\"", "=1+1"]
     sweep = [dict(prompt=p, seed=s) for p, s in product(prompts, [2, 1])]
-    pictures = save_sweep(diffapple.folder / "out" / "a b#%", sweep, known)
+    save_sweep(diffapple.folder / "out" / "a b#%", sweep, known)
     save_picture(diffapple.folder / "out" / "plain.png")
     result = diffapple.ok("report", "out", "--csv", "r/t.csv", "--html", "r/t.html")
     assert result.out == "r/t.csv\nr/t.html\n" and result.err == "1 picture without a recipe is left out\n"
@@ -49,12 +36,6 @@ def test_table_csv_html_and_json(diffapple):
         [prompts[0], "2", "1.50", "3.25", "250", "Some CPU"],
         ["'=1+1", "1", "4.50", "3.25", "250", "Some CPU"],
         ["'=1+1", "2", "3.50", "3.25", "250", "Some CPU"],
-    ]
-    page = (diffapple.folder / "r/t.html").read_text()
-    links = Links(page)
-    assert "b" not in links.tags and "script" not in links.tags and "a cat, &lt;b&gt;fat" in page
-    assert [(diffapple.folder / "r" / image).resolve() for image in links.images] == [
-        pictures[i].resolve() for i in (1, 0, 3, 2)
     ]
     reports = diffapple.ok("report", "out", "--json").reports
     assert [(r["settings"]["prompt"], r["settings"]["seed"]) for r in reports] == [

@@ -201,6 +201,21 @@ TEST(Text, ForeignTextIsOneSafeLine) {
     EXPECT_EQ(quote(std::string(200, '\x80')), "'...'");
 }
 
+TEST(Text, WordsOfAShellAreQuoted) {
+    EXPECT_EQ(shell_word("out/a_b-1.5:x,y.png"), "out/a_b-1.5:x,y.png");
+    EXPECT_EQ(shell_word(""), "''");
+    EXPECT_EQ(shell_word("a cat; $HOME `id` !! \"x\" \\"), "'a cat; $HOME `id` !! \"x\" \\'");
+    EXPECT_EQ(shell_word("it's"), "'it'\\''s'");
+    EXPECT_EQ(shell_word("~/x"), "'~/x'");
+    EXPECT_EQ(shell_word("=x"), "'=x'");
+    EXPECT_EQ(shell_word("\u00e4 \u4e2d"), "'\u00e4 \u4e2d'");
+    EXPECT_EQ(shell_word("a\nb'!\\"), "$'a\\012b\\047\\041\\134'");
+    EXPECT_EQ(shell_word("\x1b[201~;"), "$'\\033[201~;'") << "the end of what is pasted";
+    EXPECT_EQ(shell_word("\u202ex"), "$'\\342\\200\\256x'");
+    EXPECT_EQ(shell_word("\xff"), "$'\\377'");
+    EXPECT_EQ(shell_word(std::string_view("a\0b", 3)), "a");
+}
+
 TEST(Text, WhatCouldDeceiveOnATerminalBecomesVisible) {
     EXPECT_EQ(printable("a\x1b[31mb\r\x7f\n\tc"), "a\\x1b[31mb\\x0d\\x7f\n\tc");
     EXPECT_EQ(printable("\u009b31m"), "\\x9b31m");              // escape and "[" in one, to some terminals

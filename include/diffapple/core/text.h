@@ -28,6 +28,11 @@ std::string_view trimmed(std::string_view text, std::string_view blanks);
 /// `text` with the markup characters of HTML and XML (& < > " ') as entities.
 std::string escape_markup(std::string_view text);
 
+/// One word of a shell's command line: in single quotes where that is needed. Control characters, what hides or turns
+/// the direction of writing, and bytes that are no UTF-8 are written as $'\033' (bash, zsh, ksh): what is
+/// pasted into a terminal is what is seen, and ends no paste. A NUL, which no argument can hold, ends the text.
+std::string shell_word(std::string_view text);
+
 /// The first `most` characters of UTF-8, and an ellipsis where more follow.
 std::string shorten(const std::string& utf8, size_t most);
 

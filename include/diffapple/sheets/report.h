@@ -25,15 +25,17 @@ struct Report {
 /// id and file.
 Report make_report(const std::vector<PictureFacts>& pictures);
 
+/// The name of its experiment as its recipe has it; "" without.
+std::string experiment_of(const PictureFacts& picture);
+
+/// The pictures with recipes of each experiment, in the order in which they first appear.
+std::vector<std::vector<PictureFacts>> by_experiment(const std::vector<PictureFacts>& pictures);
+
 /// Every picture (*.png, *.jpg, *.webp) below a folder, in the order of their paths, but not comparisons (*_comp.*),
 /// which show their picture once more; a name of something else stands for itself.
 std::vector<std::filesystem::path> find_pictures(const std::vector<std::filesystem::path>& places);
 
 /// As a CSV file (core/csv.h), with the header first.
 std::string to_csv(const Report& report);
-
-/// One page without scripts from elsewhere; pictures are referred to by paths relative to `folder`, where the page is
-/// to lie. Everything from recipes is escaped.
-std::string to_html(const Report& report, const std::filesystem::path& folder);
 
 }  // namespace diffapple

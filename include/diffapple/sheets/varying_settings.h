@@ -29,6 +29,12 @@ Axis make_axis(const std::string& name, const std::vector<std::map<std::string, 
 /// Pictures that no setting tells apart are numbered by a last axis "copy".
 std::vector<Axis> varying_settings(const std::vector<std::map<std::string, std::string>>& pictures);
 
+/// Every setting that any of the pictures has, in the same order.
+std::vector<Axis> all_settings(const std::vector<std::map<std::string, std::string>>& pictures);
+
+/// The pictures' places, sorted by the values of the axes: the first axis changes slowest.
+std::vector<size_t> in_order_of(const std::vector<Axis>& axes, size_t pictures);
+
 /// The settings that all pictures share, without derived ones, as "model x, steps 4, seed 0".
 std::string shared_settings(const std::vector<std::map<std::string, std::string>>& pictures);
 
