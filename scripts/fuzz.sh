@@ -10,7 +10,7 @@
 
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib/common.sh"
 
-layers="io text models recipes"
+layers="io text models recipes tools"
 minutes=10 jobs=1 keep=no
 declare -a wanted=()
 
@@ -62,14 +62,14 @@ list_targets() {
     done
 }
 
-# Makes the corpus of a target from its folder in tests, its seeds and what earlier runs found.
+# Makes the corpus of a target from its file in tests, its seeds and what earlier runs found.
 fuzz_target() { # PROGRAM TARGET
     local found=build-fuzz/corpus/$2 kept=tests/fuzz/corpus/$2 log=build-fuzz/$2.log
     local -a options=(-timeout=10 -rss_limit_mb=2048 -max_len=4096 -print_final_stats=1
         -artifact_prefix="build-fuzz/findings/$2-")
-    mkdir -p "$found" "$kept" build-fuzz/findings
-    "$1" --target="$2" --seeds="$found"
-    if ! "$1" --target="$2" "${options[@]}" -max_total_time="$seconds" "$found" "$kept" >"$log" 2>&1; then
+    mkdir -p "$found" build-fuzz/findings
+    "$1" --target="$2" --seeds="$found" --corpus="$kept"
+    if ! "$1" --target="$2" "${options[@]}" -max_total_time="$seconds" "$found" >"$log" 2>&1; then
         say "fuzz: $2: FAILED: see $log"
         return 1
     fi
@@ -78,10 +78,10 @@ fuzz_target() { # PROGRAM TARGET
 }
 
 keep_smallest() { # PROGRAM TARGET
-    local kept=tests/fuzz/corpus/$2
-    mkdir -p "$kept.new"
-    "$1" --target="$2" -set_cover_merge=1 -use_counters=0 -max_len=1024 "$kept.new" "$kept" "build-fuzz/corpus/$2" >/dev/null 2>&1
-    rm -rf "$kept" && mv "$kept.new" "$kept"
+    local smallest=build-fuzz/smallest/$2
+    rm -rf "$smallest" && mkdir -p "$smallest"
+    "$1" --target="$2" -set_cover_merge=1 -use_counters=0 -max_len=1024 "$smallest" "build-fuzz/corpus/$2" >/dev/null 2>&1
+    "$1" --target="$2" --pack="$smallest" --corpus="tests/fuzz/corpus/$2"
 }
 
 main() {

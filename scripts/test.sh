@@ -53,7 +53,7 @@ ctest_part() { # NAME PRESET
 # is found is told with it, and its input is kept.
 fuzz() { # BUILD_DIR SECONDS
     local layer
-    for layer in io text models recipes; do
+    for layer in io text models recipes tools; do
         "$1/tests/fuzz_$layer" --list | xargs -P 2 -I {} \
             "$1/tests/fuzz_$layer" {} tests/fuzz/corpus/{} "$2s" "$RANDOM" || return 1
     done

@@ -53,7 +53,7 @@ void add_convert_command(CLI::App& app) {
                       "diffusers: a folder; single: a file in the original layout")
         ->default_str(options->layout);
     with_value(command->add_option("--config", options->parts.config, "Configs of a single file [those of its kind]"),
-               "DIR");
+               "ID|DIR");
     with_value(command->add_option("--vae", options->parts.vae, "Another VAE"), "FILE|DIR");
     command->add_flag("--quiet", options->quiet, "Only errors");
     add_examples(command, {"convert v1-5-pruned.ckpt models/v1-5 --dtype fp16",

@@ -26,9 +26,9 @@ struct Options {
 
 void describe(const FetchPlan& plan) {
     const std::string licence = plan.licence.empty() ? "licence unknown" : "licence " + plan.licence;
-    print_message(concat(plan.id, " (", plan.commit.substr(0, 7), "): ", plan.files, " files, ",
-                         format_bytes(plan.bytes), ", ", licence, "; to download ", plan.missing_files, " files, ",
-                         format_bytes(plan.missing_bytes), ", of ", format_bytes(plan.free_bytes), " free in ",
+    print_message(concat(plan.id, " (", plan.commit.substr(0, 7), "): ", counted(plan.files, "file"), ", ",
+                         format_bytes(plan.bytes), ", ", licence, "; to download ", counted(plan.missing_files, "file"),
+                         ", ", format_bytes(plan.missing_bytes), ", of ", format_bytes(plan.free_bytes), " free in ",
                          plan.folder));
 }
 
@@ -85,7 +85,8 @@ void run(const Options& options) {
 void add_fetch_command(CLI::App& app) {
     CLI::App* const command = app.add_subcommand("fetch", "Download models from the Hugging Face Hub");
     const auto options = std::make_shared<Options>();
-    with_value(command->add_option("MODEL", options->names, "Hub ids, or ddpm-cat, sd15, sdxl-turbo, sd2-inpaint"),
+    with_value(command->add_option("MODEL", options->names,
+                                   "Hub ids, files of them, or ddpm-cat, sd15, sdxl-turbo, sd2-inpaint"),
                "MODEL")
         ->required();
     with_value(command->add_option("--revision", options->settings.revision, "Branch, tag or commit"), "NAME")
@@ -96,7 +97,7 @@ void add_fetch_command(CLI::App& app) {
     command->add_flag("--dry-run", options->settings.dry_run, "Only show what would be downloaded");
     command->add_flag("--quiet", options->quiet, "Only errors");
     add_examples(command, {"fetch ddpm-cat", "fetch sd15 sdxl-turbo --dtype fp16",
-                           "fetch stabilityai/sdxl-turbo --revision main --dry-run"});
+                           "fetch stabilityai/sdxl-turbo/sd_xl_turbo_1.0_fp16.safetensors --dry-run"});
     command->callback([options] { run(*options); });
 }
 

@@ -6,7 +6,6 @@
 #include "diffapple/cli/commands.h"
 #include "diffapple/cli/options.h"
 #include "diffapple/cli/output.h"
-#include "diffapple/core/dtype.h"
 #include "diffapple/core/numbers.h"
 #include "diffapple/core/text.h"
 #include "diffapple/tools/inspect.h"
@@ -25,7 +24,7 @@ struct Options {
 json tensors_to_json(const ComponentSummary& component) {
     json tensors = json::array();
     for (const auto& tensor : component.tensors)
-        tensors.push_back({{"name", tensor.name}, {"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}});
+        tensors.push_back({{"name", tensor.name}, {"dtype", tensor.dtype}, {"shape", tensor.shape}});
     return tensors;
 }
 
@@ -63,8 +62,7 @@ std::string show_shape(const std::vector<int64_t>& shape) {
 
 void print_tensors(const ComponentSummary& component) {
     std::vector<std::vector<std::string>> rows{{component.name + " tensor", "dtype", "shape"}};
-    for (const auto& tensor : component.tensors)
-        rows.push_back({tensor.name, dtype_name(tensor.dtype), show_shape(tensor.shape)});
+    for (const auto& tensor : component.tensors) rows.push_back({tensor.name, tensor.dtype, show_shape(tensor.shape)});
     print_result("\n" + format_table(rows));
 }
 
@@ -95,7 +93,7 @@ void add_inspect_command(CLI::App& app) {
     with_value(command->add_option("MODEL", options->model, "Folder, file, name under models/ or Hub id"), "MODEL")
         ->required();
     with_value(command->add_option("--config", options->parts.config, "Configs of a single file [those of its kind]"),
-               "DIR");
+               "ID|DIR");
     with_value(command->add_option("--vae", options->parts.vae, "Another VAE"), "FILE|DIR");
     add_examples(command, {"inspect stabilityai/sdxl-turbo", "inspect ddpm-cat-demo --tensors",
                            "inspect models/my-model --json"});

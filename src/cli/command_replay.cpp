@@ -80,7 +80,7 @@ void add_replay_command(CLI::App& app) {
     ReplaySettings& settings = options->settings;
     with_value(command->add_option("FILE", settings.picture, "A PNG file made by this program"), "FILE")->required();
     with_value(command->add_option("-m,--model", options->model, "Its model [as the recipe names it]"), "ID|DIR|FILE");
-    with_value(command->add_option("--config", settings.parts.config, "The configs that it was made with"), "DIR");
+    with_value(command->add_option("--config", settings.parts.config, "The configs that it was made with"), "ID|DIR");
     with_value(command->add_option("--vae", settings.parts.vae, "The other VAE that it was made with"), "FILE|DIR");
     with_value(command->add_option("--device", options->device, "Where to compute [as made, where it is here]"),
                "auto|mps|cuda|cpu");

@@ -184,6 +184,36 @@ std::optional<fs::path> find_hub_snapshot(const std::string& id) {
     return std::nullopt;
 }
 
+bool stays_inside(const std::string& path) {
+    constexpr size_t longest = 1000;
+    const bool odd =
+        std::any_of(path.begin(), path.end(), [](unsigned char c) { return c < ' ' || c == '\\' || c == 0x7f; });
+    bool climbs = path.empty() || path.size() > longest;
+    for (size_t begin = 0; begin <= path.size();) {
+        const size_t end = std::min(path.find('/', begin), path.size());
+        const std::string part = path.substr(begin, end - begin);
+        climbs = climbs || part.empty() || part == "." || part == "..";
+        begin = end + 1;
+    }
+    return !odd && !climbs;
+}
+
+std::optional<HubFileName> parse_hub_file(const std::string& text) {
+    const size_t first = text.find('/');
+    const size_t second = first == std::string::npos ? first : text.find('/', first + 1);
+    if (second == std::string::npos) return std::nullopt;
+    HubFileName name{.id = text.substr(0, second), .path = text.substr(second + 1)};
+    if (!is_hub_id(name.id.substr(0, name.id.find('@'))) || !stays_inside(name.path)) return std::nullopt;
+    return name;
+}
+
+std::optional<fs::path> find_hub_file(const std::string& name) {
+    const auto file = parse_hub_file(name);
+    const auto snapshot = file ? find_hub_snapshot(file->id) : std::nullopt;
+    if (!snapshot || !is_file(*snapshot / file->path)) return std::nullopt;
+    return *snapshot / file->path;
+}
+
 std::vector<HubModel> list_hub_models() {
     std::vector<HubModel> models;
     for (const fs::path& cache : hub_cache_folders()) {

@@ -1,7 +1,5 @@
 // Reading (by memory map) and writing of .safetensors files: 8 bytes of header size, a JSON header, then the data.
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
 
 #include <algorithm>
 #include <array>
@@ -22,6 +20,7 @@
 #include "diffapple/io/weights.h"
 #include "foreign_files.h"
 #include "mapped_file.h"
+#include "mapped_tensor.h"
 
 static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian and used as it is");
 
@@ -151,20 +150,6 @@ std::vector<Entry> read_header(const MappedFile& file, const std::string& where)
     return entries;
 }
 
-/// The tensor over the mapped pages, which stay mapped as long as it lives; a copy where its data is misaligned.
-at::Tensor read_tensor(const std::shared_ptr<MappedFile>& file, uint64_t offset, const StoredTensor& stored) {
-    const auto options = at::TensorOptions().dtype(stored.dtype);
-    if (stored.bytes == 0) return at::empty(stored.shape, options);
-    auto* data = const_cast<std::byte*>(file->data() + offset);
-    if (reinterpret_cast<uintptr_t>(data) % c10::elementSize(stored.dtype) == 0) {
-        return at::from_blob(
-            data, stored.shape, [file](void*) {}, options);
-    }
-    at::Tensor copy = allocate_tensor(stored.shape, stored.dtype, stored.file.string());
-    std::memcpy(copy.mutable_data_ptr(), data, stored.bytes);
-    return copy;
-}
-
 using NamedTensors = std::vector<std::pair<std::string, StoredTensor>>;
 
 /// The header of a file that will hold these tensors in this order, padded so that the data starts aligned.
@@ -197,18 +182,8 @@ StoredTensors open_safetensors(const std::filesystem::path& path) {
     const uint64_t data_begin = file->size() - (entries.empty() ? 0 : entries.back().end);
     StoredTensors tensors;
     for (const Entry& entry : entries) {
-        StoredTensor stored{entry.dtype, entry.shape, entry.end - entry.begin, path, {}, {}, {}};
-        const uint64_t offset = data_begin + entry.begin;
-        const auto described = std::make_shared<const StoredTensor>(stored);
-        stored.read = [file, offset, described] { return read_tensor(file, offset, *described); };
-        stored.read_into = [file, offset, described](const at::Tensor& destination) {
-            read_into(*file, offset, *described, destination);
-        };
-        stored.release = [file, offset, bytes = stored.bytes] {
-            file->require_intact();
-            file->release(offset, bytes);
-        };
-        tensors.emplace(entry.name, std::move(stored));
+        tensors.emplace(entry.name, describe_mapped(file, data_begin + entry.begin, entry.end - entry.begin,
+                                                    entry.dtype, entry.shape, path));
     }
     return tensors;
 }

@@ -141,7 +141,9 @@ std::optional<WeightFiles> find_variant(const fs::path& folder, const Stem& stem
 }
 
 StoredTensors open_file(const fs::path& path) {
-    return path.extension() == ".safetensors" ? open_safetensors(path) : open_torch_bin(path);
+    const std::string extension = lower_ascii(path.extension().string());
+    if (extension == ".gguf") return open_gguf(path);
+    return extension == ".safetensors" ? open_safetensors(path) : open_torch_bin(path);
 }
 
 void check_against_index(const StoredTensors& tensors, const fs::path& index) {

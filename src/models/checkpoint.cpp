@@ -48,16 +48,18 @@ Checkpoint open_folder(const fs::path& folder, const std::string& name) {
     return {.name = name, .folder = folder};
 }
 
-Checkpoint open_single_file(const fs::path& path) {
+/// `name`: "" for the file's own.
+Checkpoint open_single_file(const fs::path& path, const std::string& name = "") {
     if (!is_single_file_name(path))
-        fail("--model ", path.string(), ": is a file, but none of weights (.safetensors, .ckpt, .pt or .bin)");
+        fail("--model ", path.string(), ": is a file, but none of weights (", join(single_file_extensions(), ", "),
+             ")");
     const auto file = std::make_shared<const SingleFile>(path);
-    return {.name = file->name(), .folder = {}, .file = file};
+    return {.name = name.empty() ? file->name() : valid_utf8(name), .folder = {}, .file = file};
 }
 
 /// The single file of a name, which has no extension.
 std::optional<fs::path> single_file_named(const fs::path& name) {
-    for (const char* const extension : {".safetensors", ".ckpt", ".pt", ".bin"})
+    for (const std::string& extension : single_file_extensions())
         if (const fs::path file = name.string() + extension; is_file(file)) return file;
     return std::nullopt;
 }
@@ -120,8 +122,9 @@ bool holds_weights(const fs::path& folder) {
 /// How a user gives what a single file does not hold.
 std::string advice_on_missing(const std::string& component) {
     if (component == "vae") return "give one with --vae FILE (or DIR)";
-    return concat("give a file that holds it, or, with --config DIR, a folder in diffusers layout that has it in ",
-                  component, "/");
+    return concat(
+        "give a file that holds it, or, with --config, a model in diffusers layout (its folder, name or Hub id) "
+        "that has it");
 }
 
 }  // namespace
@@ -199,6 +202,15 @@ Component open_vae_folder(const fs::path& folder) {
     fail("--vae ", folder.string(), ": holds neither config.json nor vae/config.json");
 }
 
+/// What --config means: a folder, or the name of a model that is one.
+fs::path find_config_folder(const std::string& config) {
+    if (is_folder(config) && is_model_folder(config)) return config;
+    const auto named = is_folder(config) ? std::nullopt : find_named_checkpoint(config);
+    if (!named || named->file)
+        fail("--config ", config, ": is no folder in diffusers layout (with unet/config.json), and no name of one");
+    return named->folder;
+}
+
 }  // namespace
 
 Checkpoint Checkpoint::with(const OtherParts& parts) const {
@@ -206,9 +218,7 @@ Checkpoint Checkpoint::with(const OtherParts& parts) const {
     if (!parts.config.empty()) {
         if (!file)
             fail_usage("--config: is for a model in a single file; ", name, " is a folder, which has its own configs");
-        if (!is_folder(parts.config) || !is_model_folder(parts.config))
-            fail("--config ", parts.config, ": is no folder in diffusers layout (it holds no unet/config.json)");
-        result.folder = parts.config;
+        result.folder = find_config_folder(parts.config);
     }
     if (parts.vae.empty()) return result;
     if (is_folder(parts.vae)) {
@@ -343,6 +353,7 @@ std::optional<Checkpoint> find_named_checkpoint(const std::string& name) {
         if (const auto file = single_file_named(folder)) return open_single_file(*file);
     }
     if (const auto snapshot = find_hub_snapshot(name)) return open_folder(*snapshot, name);
+    if (const auto file = find_hub_file(name)) return open_single_file(*file, name);
     return std::nullopt;
 }
 
@@ -353,11 +364,26 @@ std::string describe_search() {
     return concat(" (looked in ", join(places, ", "), ")");
 }
 
+namespace {
+
+/// "org/name@revision" is one revision of a model, "org/name@revision/file" a file of it.
+std::string download_command(const std::string& hub_id) {
+    const size_t at = hub_id.find('@');
+    if (at == std::string::npos) return "diffapple fetch " + hub_id;
+    const size_t end = std::min(hub_id.find('/', at), hub_id.size());
+    return concat("diffapple fetch ", hub_id.substr(0, at), hub_id.substr(end), " --revision ",
+                  hub_id.substr(at + 1, end - at - 1));
+}
+
+}  // namespace
+
 Checkpoint require_checkpoint(const std::string& model) {
     if (auto found = find_checkpoint(model)) return *found;
-    const bool is_hub_id = std::count(model.begin(), model.end(), '/') == 1 && model.front() != '/' &&
-                           model.front() != '.' && model.back() != '/';
-    const std::string advice = is_hub_id ? how_to_get(model) : "`diffapple models` lists what is here";
+    const bool is_id = std::count(model.begin(), model.end(), '/') == 1 && model.front() != '/' &&
+                       model.front() != '.' && model.back() != '/';
+    std::string advice = is_id ? how_to_get(model) : "`diffapple models` lists what is here";
+    if (const auto file = parse_hub_file(model); file && is_single_file_name(file->path))
+        advice = concat("download it with `", download_command(model), "`");
     fail("--model ", model, ": there is no such folder, no such name under models/, and no such model in the Hub cache",
          describe_search(), "; ", advice);
 }
@@ -373,17 +399,6 @@ Checkpoint require_study_checkpoint(const StudyExperiment& experiment) {
     return require_checkpoint(experiment.model());  // says how to get it
 }
 
-namespace {
-
-/// "org/name@revision" is one revision of a model.
-std::string download_command(const std::string& hub_id) {
-    const size_t at = hub_id.find('@');
-    if (at == std::string::npos) return "diffapple fetch " + hub_id;
-    return concat("diffapple fetch ", hub_id.substr(0, at), " --revision ", hub_id.substr(at + 1));
-}
-
-}  // namespace
-
 std::string how_to_get(const std::string& hub_id) {
     const StudyExperiment* const study = find_study_of(hub_id);
     const std::string size = study ? concat(" (", format_bytes(study->download.bytes), ")") : "";
@@ -393,13 +408,15 @@ std::string how_to_get(const std::string& hub_id) {
 
 namespace {
 
-/// The checkpoints of a folder's single files; what is none of this program's models is left out.
-std::vector<Checkpoint> single_files_in(const fs::path& folder) {
+/// The checkpoints of a folder's single files; what is none of this program's models is left out. `id`: of the Hub's
+/// model whose folder it is; "": none.
+std::vector<Checkpoint> single_files_in(const fs::path& folder, const std::string& id = "") {
     std::vector<Checkpoint> found;
     std::error_code error;
     for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) try {
             if (!is_single_file_name(entry->path()) || !is_file(entry->path())) continue;
-            Checkpoint checkpoint = open_single_file(entry->path());
+            const std::string name = id.empty() ? "" : concat(id, "/", entry->path().filename().string());
+            Checkpoint checkpoint = open_single_file(entry->path(), name);
             checkpoint.file->kind();
             found.push_back(std::move(checkpoint));
         } catch (const Error&) {
@@ -432,7 +449,11 @@ std::vector<Checkpoint> list_checkpoints() {
                 add(nested, folder.filename().string() + "/" + nested.filename().string());
         }
     }
-    for (const auto& model : list_hub_models()) add(model.snapshot, model.id);
+    for (const auto& model : list_hub_models()) {
+        add(model.snapshot, model.id);
+        if (is_model_folder(model.snapshot)) continue;
+        for (auto& checkpoint : single_files_in(model.snapshot, model.id)) add_new(std::move(checkpoint));
+    }
     return found;
 }
 

@@ -57,6 +57,11 @@ const KeyRules open_clip_layer{{"ln_1.", "layer_norm1."},
                                {"mlp.c_fc.", "mlp.fc1."},
                                {"mlp.c_proj.", "mlp.fc2."}};
 
+const KeyRules clip_fused_attention{
+    {"in_proj.weight", "q_proj.weight", Take::first_third}, {"in_proj.weight", "k_proj.weight", Take::second_third},
+    {"in_proj.weight", "v_proj.weight", Take::last_third},  {"in_proj.bias", "q_proj.bias", Take::first_third},
+    {"in_proj.bias", "k_proj.bias", Take::second_third},    {"in_proj.bias", "v_proj.bias", Take::last_third}};
+
 void add_unet_layer(KeyRules& rules, const std::string& original, const std::string& block, int64_t layer) {
     add_inside(rules, original + ".0.", concat(block, ".resnets.", layer, "."), unet_resnet);
     rules.push_back({original + ".1.", concat(block, ".attentions.", layer, ".")});
@@ -121,6 +126,27 @@ KeyRules open_clip_keys(int64_t layers, bool all) {
     return rules;
 }
 
+KeyRules clip_keys(int64_t layers) {
+    KeyRules rules{{"text_model.text_projection", "text_projection.weight", Take::transposed}};
+    for (int64_t layer = 0; layer < layers; ++layer) {
+        const std::string attention = concat("text_model.encoder.layers.", layer, ".self_attn.");
+        add_inside(rules, attention, attention, clip_fused_attention);
+    }
+    return rules;
+}
+
+KeyRules flat_unet_keys(const UNet2DConditionConfig& config) {
+    const KeyRules dotted = unet_keys(config);
+    KeyRules rules;
+    for (const auto& parameter : UNet2DConditionModel(config).named_parameters()) {
+        const StoredTensors original = with_original_names({{parameter.key(), {}}}, "", dotted);
+        std::string flat = original.begin()->first;
+        std::erase(flat, '.');
+        rules.push_back({flat, parameter.key()});
+    }
+    return rules;
+}
+
 namespace {
 
 /// A third of a tensor's rows.
@@ -132,6 +158,7 @@ StoredTensor third_of(const StoredTensor& whole, int64_t number, const std::stri
     const int64_t rows = whole.shape[0] / 3;
     part.shape[0] = rows;
     part.bytes = whole.bytes / 3;
+    if (part.packing) part.packing->bytes /= 3;
     part.read_into = {};
     part.read = [read = whole.read, number, rows] { return read().narrow(0, number * rows, rows); };
     return part;
@@ -214,6 +241,7 @@ StoredTensor joined(const std::array<const StoredTensor*, 3>& parts) {
     StoredTensor whole = *parts[0];
     whole.shape[0] = 3 * parts[0]->shape[0];
     whole.bytes = 3 * parts[0]->bytes;
+    whole.packing = {};
     whole.read_into = {};
     const std::array tensors{*parts[0], *parts[1], *parts[2]};
     whole.read = [tensors] { return at::cat({tensors[0].read(), tensors[1].read(), tensors[2].read()}); };

@@ -26,9 +26,15 @@ using KeyRules = std::vector<KeyRule>;
 /// How the original code names the tensors of a network.
 KeyRules unet_keys(const UNet2DConditionConfig& config);
 KeyRules vae_keys(const AutoencoderKLConfig& config);
+/// The same names without their dots, as LDM's LitEma stores the running mean of a UNet's weights. In full: "10" may be
+/// "1.0" or "10".
+KeyRules flat_unet_keys(const UNet2DConditionConfig& config);
 /// OpenCLIP with so many layers. `all`: SDXL's second encoder; else SD v2's, which leaves out the last layer and the
 /// projection.
 KeyRules open_clip_keys(int64_t layers, bool all);
+/// The names of transformers, but for what stable-diffusion.cpp leaves of OpenCLIP's where it converts names: the
+/// projection as it was, and q, k and v in one matrix.
+KeyRules clip_keys(int64_t layers);
 
 /// The tensors of `stored` whose names begin with `prefix`, by their names in diffusers: for each, the rules with the
 /// longest beginning that fits. What no rule knows keeps its name, without the prefix.

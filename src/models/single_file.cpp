@@ -19,8 +19,8 @@ using nlohmann::json;
 
 /// Where components are in a single file.
 struct SingleFilePlace {
-    /// How it names its tensors; of clip and current, as transformers and diffusers do.
-    enum class Naming { unet, vae, clip, open_clip, second_open_clip, current };
+    /// How it names its tensors; of clip and current, as transformers and diffusers do, of flat_unet, without dots.
+    enum class Naming { unet, flat_unet, vae, clip, open_clip, second_open_clip, current };
 
     const char* component;
     const char* beginning;  ///< of its tensors' names
@@ -32,11 +32,14 @@ namespace {
 
 using Naming = SingleFilePlace::Naming;
 
-/// UNets and VAEs also stand alone in a file, without a beginning.
+/// The first that fits counts. UNets and VAEs also stand alone in a file, without a beginning. Of the means of a UNet's
+/// weights (EMA), diffusers reads none; they are read where there are no others.
 const std::vector<SingleFilePlace>& places() {
     static const std::vector<SingleFilePlace> table{
         {"unet", "model.diffusion_model.", Naming::unet, ""},
         {"unet", "", Naming::unet, "input_blocks.0.0.weight"},
+        {"unet", "", Naming::current, "up_blocks."},
+        {"unet", "model_ema.diffusion_model", Naming::flat_unet, "input_blocks00weight"},
         {"vae", "first_stage_model.", Naming::vae, ""},
         {"vae", "vae.", Naming::vae, ""},
         {"vae", "", Naming::vae, "decoder.up."},
@@ -45,6 +48,7 @@ const std::vector<SingleFilePlace>& places() {
         {"text_encoder", "cond_stage_model.model.", Naming::open_clip, ""},
         {"text_encoder", "conditioner.embedders.0.transformer.", Naming::clip, ""},
         {"text_encoder_2", "conditioner.embedders.1.model.", Naming::second_open_clip, ""},
+        {"text_encoder_2", "cond_stage_model.1.transformer.", Naming::clip, ""},  // of stable-diffusion.cpp
     };
     return table;
 }
@@ -72,6 +76,7 @@ constexpr std::array strangers{
     Stranger{"motion_modules.", "an AnimateDiff motion module"},
     Stranger{"down_blocks.", "one component of a folder in diffusers layout: give the folder that holds its config"},
     Stranger{"text_model.", "a text encoder alone"},
+    Stranger{"token_embd.", "a language model"},
 };
 
 bool contains(const std::string& text, const std::string& part) {
@@ -88,7 +93,10 @@ struct KindRow {
 };
 
 /// The configs of the repositories that diffusers takes for such files (DIFFUSERS_DEFAULT_PIPELINE_PATHS of its
-/// single_file_utils.py): v1-5, 2-1 (or 2-1-base), xl-base-1.0 (or sdxl-turbo), and their inpainting models.
+/// single_file_utils.py): v1-5, 2-1 (or 2-1-base), xl-base-1.0 (or sdxl-turbo), and their inpainting models. Of 2-1,
+/// 2-1-base and xl-base-1.0, UNet and VAE are what diffusers' create_..._diffusers_config_from_ldm makes of Stability's
+/// own yaml files (stablediffusion: v2-inference-v.yaml, v2-inference.yaml; generative-models: sd_xl_base.yaml), key by
+/// key, with the sizes of the pictures; the schedulers are SCHEDULER_DEFAULT_CONFIG there, and 2-1's in its repository.
 constexpr std::array kinds{
     KindRow{"v1", "Stable Diffusion v1", "sd15", "StableDiffusionPipeline", "{}"},
     KindRow{"v1 inpaint", "Stable Diffusion v1 inpainting", "sd15", "StableDiffusionInpaintPipeline", "{}"},
@@ -150,6 +158,7 @@ SingleFileKind make_kind(const std::string& id, int64_t in_channels) {
 }  // namespace
 
 SingleFile::SingleFile(const fs::path& path) : path_(path), tensors_(open_weights({{path}, {}})) {
+    if (tensors_.empty()) fail(path_.string(), ": holds no tensors");
     for (const auto& [name, tensor] : tensors_)
         if (is_scale(name))
             fail(path_.string(), ": holds scaled 8-bit weights (", quote(name),
@@ -188,8 +197,12 @@ KeyRules rules_of_naming(Naming naming, const JsonFields& config) {
     switch (naming) {
         case Naming::unet:
             return unet_keys(UNet2DConditionConfig::from_json(config));
+        case Naming::flat_unet:
+            return flat_unet_keys(UNet2DConditionConfig::from_json(config));
         case Naming::vae:
             return vae_keys(AutoencoderKLConfig::from_json(config));
+        case Naming::clip:
+            return clip_keys(ClipTextConfig::from_json(config).encoder.layers);
         case Naming::open_clip:
             return open_clip_keys(ClipTextConfig::from_json(config).encoder.layers, /*all=*/false);
         case Naming::second_open_clip:
@@ -209,9 +222,12 @@ StoredTensors SingleFile::tensors(const std::string& component, const json& conf
     return with_current_names(tensors_, place->beginning, rules_of_naming(place->naming, fields));
 }
 
-std::vector<int64_t> SingleFile::unet_shape(const std::string& name) const {
+std::vector<int64_t> SingleFile::unet_shape(const std::string& original, const std::string& current) const {
     const SingleFilePlace* const unet = find_place("unet");
-    const auto found = unet ? tensors_.find(unet->beginning + name) : tensors_.end();
+    if (!unet) return {};
+    std::string name = unet->naming == Naming::current ? current : original;
+    if (unet->naming == Naming::flat_unet) std::erase(name, '.');
+    const auto found = tensors_.find(unet->beginning + name);
     return found == tensors_.end() ? std::vector<int64_t>{} : found->second.shape;
 }
 
@@ -254,10 +270,12 @@ std::string kind_of_v2(const std::string& name, std::string& guessed) {
 
 SingleFileKind SingleFile::kind() const {
     constexpr int64_t mask_channels = 9, v2_width = 1024, v1_width = 768, refiner_width = 2560;
-    const auto input = unet_shape("input_blocks.0.0.weight");
-    if (input.size() != 4) refuse_stranger(path_, tensors_);
-    const auto added = unet_shape("label_emb.0.0.weight");
-    const auto text = unet_shape("input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight");
+    const std::string to_text = "transformer_blocks.0.attn2.to_k.weight";
+    const auto input = unet_shape("input_blocks.0.0.weight", "conv_in.weight");
+    const auto added = unet_shape("label_emb.0.0.weight", "add_embedding.linear_1.weight");
+    const auto text = unet_shape("input_blocks.2.1." + to_text, "down_blocks.0.attentions.1." + to_text);
+    const bool alone = find_place("unet") && find_place("unet")->naming == Naming::current;  // and perhaps of a DDPM
+    if (input.size() != 4 || (alone && added.empty() && text.empty())) refuse_stranger(path_, tensors_);
     const bool inpaints = input[1] == mask_channels;
     std::string guessed, id;
     if (!added.empty() && added.back() == refiner_width)
@@ -278,9 +296,15 @@ SingleFileKind SingleFile::kind() const {
     return kind;
 }
 
+const std::vector<std::string>& single_file_extensions() {
+    static const std::vector<std::string> extensions{".safetensors", ".ckpt", ".pt", ".bin", ".gguf"};
+    return extensions;
+}
+
 bool is_single_file_name(const fs::path& path) {
     const std::string extension = lower_ascii(path.extension().string());
-    return extension == ".safetensors" || extension == ".ckpt" || extension == ".pt" || extension == ".bin";
+    const auto& known = single_file_extensions();
+    return std::find(known.begin(), known.end(), extension) != known.end();
 }
 
 StoredTensors original_layout(const std::map<std::string, StoredTensors>& components,

@@ -101,7 +101,7 @@ void add_model_rows(std::vector<Setting>& rows) {
     rows.push_back(model);
     rows.push_back(part_row({.key = "config",
                              .option = "--config",
-                             .value = "DIR",
+                             .value = "ID|DIR",
                              .help = "Configs (and what it lacks) of a model in a single file"},
                             &BatchSettings::config));
     rows.push_back(

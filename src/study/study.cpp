@@ -16,11 +16,6 @@ std::vector<std::string> cat_prompts() {
     return {"a cat, fat, with brown fur, with short legs", "a cat, fat, with white fur, with short legs"};
 }
 
-/// What a run reads; the weights in half precision alone, which are half as long to download.
-std::vector<std::string> half_precision_files() {
-    return {"*.json", "*.txt", "*.fp16.safetensors"};
-}
-
 std::map<std::string, std::string> configs_of(const std::string& model) {
     std::map<std::string, std::string> configs;
     for (size_t i = 0; i < embedded_config_count; ++i)
@@ -29,40 +24,40 @@ std::map<std::string, std::string> configs_of(const std::string& model) {
 }
 
 StudyExperiment ddpm() {
-    return {.name = "ddpm",
-            .description = "Make unconditional pictures of cats (DDPM)",
-            .examples = {"ddpm --seed 0..3", "ddpm --steps 10,30,100 --seed 0..7", "ddpm --batch-size 4 --device cpu"},
-            .hub_ids = {{"google/ddpm-cat-256"}},
-            .download = {.bytes = 455'000'000, .licence = "apache-2.0"},
-            .demo = DemoModel{.name = "ddpm-cat-demo", .download = {.bytes = 11'000'000, .licence = "mit"}},
-            .configs = configs_of("ddpm-cat-256"),
-            .output_folder = "ddpm_cat",
-            .stem = StemStyle::index_steps,
-            .steps = 100,
-            .figures = {.memory_bytes = 0.8e9, .m2_it_per_s = 3, .rtx_a5000_it_per_s = 42},
-            .bench = {.size = 1, .picture = {256, 256}}};
+    return {
+        .name = "ddpm",
+        .description = "Make unconditional pictures of cats (DDPM)",
+        .examples = {"ddpm --seed 0..3", "ddpm --steps 10,30,100 --seed 0..7", "ddpm --batch-size 4 --device cpu"},
+        .hub_ids = {{"google/ddpm-cat-256"}},
+        .download = {.bytes = 455'000'000, .licence = "apache-2.0", .variant = ""},
+        .demo = DemoModel{.name = "ddpm-cat-demo", .download = {.bytes = 11'000'000, .licence = "mit", .variant = ""}},
+        .configs = configs_of("ddpm-cat-256"),
+        .output_folder = "ddpm_cat",
+        .stem = StemStyle::index_steps,
+        .steps = 100,
+        .figures = {.memory_bytes = 0.8e9, .m2_it_per_s = 3, .rtx_a5000_it_per_s = 42},
+        .bench = {.size = 1, .picture = {256, 256}}};
 }
 
 StudyExperiment sd15() {
-    return {
-        .name = "sd15",
-        .description = "Make pictures of prompts (Stable Diffusion v1.5, v2)",
-        .examples = {"sd15 --guidance 0,2,4,8",
-                     "sd15 --prompt 'a fat cat' --negative-prompt 'low quality' --seed random:4",
-                     "sd15 --prompt 'a fat cat' --image photo.jpg --strength 0.5,0.8"},
-        .hub_ids = {{"stable-diffusion-v1-5/stable-diffusion-v1-5"},
-                    {.id = "runwayml/stable-diffusion-v1-5", .on_hub = false}},
-        .download = {.bytes = 2'740'000'000, .licence = "creativeml-openrail-m", .patterns = half_precision_files()},
-        .configs = configs_of("sd-v1-5"),
-        .output_folder = "sdv1_5_dpmsolver",
-        .stem = StemStyle::steps_guidance,
-        .scheduler = "dpmsolver++",
-        .steps = 25,
-        .guidance = 7.5,
-        .prompts = cat_prompts(),
-        .negative_prompt = low_quality,
-        .figures = {.memory_bytes = 5e9, .m2_it_per_s = 1, .rtx_a5000_it_per_s = 12},
-        .bench = {.size = 2, .picture = {512, 512}}};
+    return {.name = "sd15",
+            .description = "Make pictures of prompts (Stable Diffusion v1.5, v2)",
+            .examples = {"sd15 --guidance 0,2,4,8",
+                         "sd15 --prompt 'a fat cat' --negative-prompt 'low quality' --seed random:4",
+                         "sd15 --prompt 'a fat cat' --image photo.jpg --strength 0.5,0.8"},
+            .hub_ids = {{"stable-diffusion-v1-5/stable-diffusion-v1-5"},
+                        {.id = "runwayml/stable-diffusion-v1-5", .on_hub = false}},
+            .download = {.bytes = 2'740'000'000, .licence = "creativeml-openrail-m", .variant = "fp16"},
+            .configs = configs_of("sd-v1-5"),
+            .output_folder = "sdv1_5_dpmsolver",
+            .stem = StemStyle::steps_guidance,
+            .scheduler = "dpmsolver++",
+            .steps = 25,
+            .guidance = 7.5,
+            .prompts = cat_prompts(),
+            .negative_prompt = low_quality,
+            .figures = {.memory_bytes = 5e9, .m2_it_per_s = 1, .rtx_a5000_it_per_s = 12},
+            .bench = {.size = 2, .picture = {512, 512}}};
 }
 
 StudyExperiment sdxl_turbo() {
@@ -71,7 +66,7 @@ StudyExperiment sdxl_turbo() {
             .examples = {"sdxl-turbo --steps 1,2,4,8,16", "sdxl-turbo --interactive",
                          "sdxl-turbo --prompt 'a fat cat' --dtype bf16 --weights int8"},
             .hub_ids = {{"stabilityai/sdxl-turbo"}},
-            .download = {.bytes = 6'940'000'000, .licence = "sai-nc-community", .patterns = half_precision_files()},
+            .download = {.bytes = 6'940'000'000, .licence = "sai-nc-community", .variant = "fp16"},
             .configs = configs_of("sdxl-turbo"),
             .output_folder = "sdxl_turbo",
             .stem = StemStyle::index_steps_guidance,
@@ -91,7 +86,7 @@ StudyExperiment sd2_inpaint() {
                          "sd2-inpaint --image photo.jpg --mask mask.png --mask-blur 8 --keep-unmasked"},
             .hub_ids = {{.id = "stabilityai/stable-diffusion-2-inpainting", .on_hub = false},
                         {"sd2-community/stable-diffusion-2-inpainting"}},
-            .download = {.bytes = 2'580'000'000, .licence = "openrail++", .patterns = half_precision_files()},
+            .download = {.bytes = 2'580'000'000, .licence = "openrail++", .variant = "fp16"},
             .configs = configs_of("sd-v2-inpainting"),
             .output_folder = "sdv2_inpaint",
             .stem = StemStyle::steps_guidance,
@@ -115,8 +110,8 @@ std::string StudyExperiment::model_folder() const {
 }
 
 std::string StudyExperiment::download_command() const {
-    const bool half = !download.patterns.empty();
-    return concat("diffapple fetch ", name == "ddpm" ? "ddpm-cat" : name, half ? " --dtype fp16" : "");
+    const std::string dtype = download.variant.empty() ? "" : " --dtype " + download.variant;
+    return concat("diffapple fetch ", name == "ddpm" ? "ddpm-cat" : name, dtype);
 }
 
 const std::string& StudyExperiment::config(const std::string& component) const {

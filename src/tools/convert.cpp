@@ -30,6 +30,7 @@ StoredTensor in_dtype(const StoredTensor& stored, c10::ScalarType dtype, const s
     if (stored.dtype == dtype) return stored;
     StoredTensor converted = stored;
     converted.dtype = dtype;
+    converted.packing = {};
     converted.bytes = stored.bytes / c10::elementSize(stored.dtype) * c10::elementSize(dtype);
     converted.read = [stored, dtype, name] {
         const at::Tensor values = stored.read(), made = values.to(dtype);

@@ -52,10 +52,12 @@ ComponentSummary inspect_component(const Component& component) {
     for (const auto& file : files.files) summary.files.push_back(file.filename().string());
     for (const auto& [name, tensor] : component.open()) {
         const int64_t elements = element_count(tensor.shape);
-        summary.dtypes[dtype_name(tensor.dtype)] += elements;
-        if (component.file) summary.bytes += tensor.bytes;  // of the file, its part
+        const std::string dtype = tensor.packing ? tensor.packing->name : dtype_name(tensor.dtype);
+        summary.dtypes[dtype] += elements;
+        if (component.file)  // of it, its part
+            summary.bytes += tensor.packing ? tensor.packing->bytes : tensor.bytes;
         if (c10::isFloatingType(tensor.dtype)) summary.parameters += elements;
-        summary.tensors.push_back({name, tensor.dtype, tensor.shape});
+        summary.tensors.push_back({name, dtype, tensor.shape});
     }
     return summary;
 }
@@ -98,6 +100,11 @@ ModelSummary inspect_model(const Checkpoint& checkpoint) {
 
 std::vector<std::string> missing_components(const Checkpoint& checkpoint) {
     std::vector<std::string> missing;
+    if (checkpoint.file)
+        for (const auto& [place, config] : checkpoint.file->kind().configs)
+            if (const std::string name = place.substr(0, place.find('/'));
+                place.ends_with("/config.json") && !checkpoint.file->has(name))
+                missing.push_back(name);
     for (const auto& name : all_components(checkpoint)) try {
             checkpoint.component(name).weights();
         } catch (const Error&) {

@@ -184,15 +184,22 @@ Removal find_removal(const std::string& name) {
                                     [&](const Checkpoint& checkpoint) { return checkpoint.name == name; });
     if (found == checkpoints.end())
         fail("--remove ", name, ": there is no model of that name; `diffapple models` lists those that are here");
-    fs::path place = found->place();
-    for (const auto& model : list_hub_models())
-        if (model.snapshot == found->place()) place = model.repository;
-    return {.name = name, .folder = place, .bytes = size_on_disk(found->place()), .is_demo = found->is_demo()};
+    Removal removal{.name = name, .folder = found->place(), .blob = {}};
+    removal.bytes = size_on_disk(found->place());
+    removal.is_demo = found->is_demo();
+    for (const auto& model : list_hub_models()) {
+        if (model.snapshot == found->place()) removal.folder = model.repository;
+        if (model.snapshot != found->place().parent_path()) continue;
+        const fs::path blob = fs::weakly_canonical(found->place());
+        if (blob.parent_path() == fs::weakly_canonical(model.repository / "blobs")) removal.blob = blob;
+    }
+    return removal;
 }
 
 void remove_model(const Removal& removal) {
     std::error_code error;
-    fs::remove_all(removal.folder, error);
+    if (!removal.blob.empty()) fs::remove(removal.blob, error);
+    if (!error) fs::remove_all(removal.folder, error);
     if (error) fail(removal.folder.string(), ": cannot be removed completely: ", error.message());
 }
 

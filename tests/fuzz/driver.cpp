@@ -1,6 +1,7 @@
 // The main of a fuzz program where there is no libFuzzer: PROGRAM TARGET CORPUS AMOUNT SEED reads the seeds and every
-// file of the folder once, then damaged copies of them, the same ones for the same seed: so many, or for so long (20s).
-// The input that something goes wrong with stays behind as fuzz-<target>-<seed> in the folder for temporary files.
+// input of the corpus once, then damaged copies of them, the same ones for the same seed: so many, or for so long
+// (20s). The input that something goes wrong with stays behind as fuzz-<target>-<seed> in the folder for temporary
+// files.
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -79,15 +80,8 @@ private:
 };
 
 std::vector<std::string> inputs(const Target& target, const fs::path& corpus) {
-    std::vector<fs::path> files;
-    if (fs::is_directory(corpus))
-        for (const auto& entry : fs::directory_iterator(corpus)) files.push_back(entry.path());
-    std::sort(files.begin(), files.end());
     std::vector<std::string> all = target.seeds;
-    for (const auto& path : files) {
-        std::ifstream file(path, std::ios::binary);
-        all.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-    }
+    for (std::string& input : read_corpus(corpus)) all.push_back(std::move(input));
     return all;
 }
 

@@ -1,5 +1,6 @@
 #include "fuzz/fuzz.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <random>
@@ -29,6 +30,31 @@ bool accepts(const std::function<void()>& read) {
         if (message.find('\n') != std::string::npos) throw std::logic_error("an error of several lines: " + message);
         if (message.size() > 4096) throw std::logic_error("an error without measure: " + message.substr(0, 200));
         return false;
+    }
+}
+
+std::vector<std::string> read_corpus(const fs::path& file) {
+    std::ifstream stream(file, std::ios::binary);
+    std::vector<std::string> inputs;
+    for (uint32_t length = 0; stream.read(reinterpret_cast<char*>(&length), sizeof length);) {
+        inputs.emplace_back(length, '\0');
+        if (!stream.read(inputs.back().data(), length)) throw std::runtime_error(file.string() + " is cut off");
+    }
+    return inputs;
+}
+
+void pack_corpus(const fs::path& folder, const fs::path& file) {
+    std::vector<std::string> inputs;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+        std::ifstream stream(entry.path(), std::ios::binary);
+        inputs.emplace_back(std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>());
+    }
+    std::sort(inputs.begin(), inputs.end());
+    std::ofstream packed(file, std::ios::binary);
+    for (const auto& input : inputs) {
+        const auto length = static_cast<uint32_t>(input.size());
+        packed.write(reinterpret_cast<const char*>(&length), sizeof length);
+        packed.write(input.data(), length);
     }
 }
 

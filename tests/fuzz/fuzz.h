@@ -3,8 +3,8 @@
 //
 // fuzz_<layer>.cpp holds the targets of a layer; its program with --list names them. With libFuzzer (scripts/fuzz.sh)
 // it is
-//   fuzz_<layer> --target=NAME [libFuzzer's options] [CORPUS...]        and --target=NAME --seeds=FOLDER writes the
-//   seeds;
+//   fuzz_<layer> --target=NAME [libFuzzer's options] [FOLDER...]        and --target=NAME --seeds=FOLDER writes the
+//   seeds, with --corpus=FILE also the inputs of a corpus; --pack=FOLDER --corpus=FILE makes one;
 // elsewhere driver.cpp gives it a main that reads seeds and corpus once, and damaged copies of them.
 #pragma once
 
@@ -52,6 +52,13 @@ const Folder& folder();
 
 /// Calls it; whether it gave no Error. Throws std::logic_error for an Error that is no line.
 bool accepts(const std::function<void()>& read);
+
+/// The inputs of a corpus: one file for a target, each input behind its length (32 bits, lowest byte first). None where
+/// there is no file.
+std::vector<std::string> read_corpus(const std::filesystem::path& file);
+
+/// Makes one of a folder's files.
+void pack_corpus(const std::filesystem::path& folder, const std::filesystem::path& file);
 
 /// Prints the names and exits, where that is what the arguments ask for.
 void list_if_asked(int count, char** arguments);

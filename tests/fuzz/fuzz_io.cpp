@@ -51,6 +51,16 @@ void read_safetensors(const std::string& bytes) {
     read_all(open_safetensors(folder().write("b.safetensors", repaired)));
 }
 
+/// A block of each of some types, with values by key in the header.
+std::vector<std::string> gguf_seeds() {
+    constexpr uint32_t f32 = 0, q8_0 = 8, q6_k = 14;
+    const std::string header = gguf_header(
+        {gguf_tensor("a", {32, 1}, q8_0, 0), gguf_tensor("b", {4}, f32, 64), gguf_tensor("c", {256}, q6_k, 96)},
+        {gguf_number("general.alignment", 32), gguf_numbers("comfy.gguf.orig_shape.b", {2, 1, 2}),
+         gguf_text("general.name") + bytes_of(uint32_t{8}) + gguf_text("x")});
+    return {header + std::string((32 - header.size() % 32) % 32, '\0') + std::string(96 + 210, 'x')};
+}
+
 std::string pickle_seed() {
     const std::string tensor = pickled_tensor(pickled_storage("FloatStorage", "0", 4), 1, {3}, {1});
     const std::string parameter = "ctorch._utils\n_rebuild_parameter\n(" + tensor + "\x88}tR";
@@ -71,6 +81,14 @@ std::string torch_archive(const std::string& pickle) {
     for (const auto& [name, content] : records) writer.writeRecord(name, content.data(), content.size());
     writer.writeEndOfFile();
     return bytes;
+}
+
+/// As before torch 1.6: a magic number, a version, the machine, the state, the keys of its storages, their elements.
+std::string legacy_file(const std::string& pickle) {
+    const auto number = [](int64_t value) { return "\x80\x02" + pickled_long(value) + "."; };
+    const std::string magic("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15);
+    return magic + number(1001) + "\x80\x02}." + pickle + "\x80\x02]" + pickled_text("0") + "a." +
+           bytes_of(uint64_t{4}) + std::string(16, 'x');
 }
 
 /// A pickle by itself, and in an archive whose checksums are right.
@@ -150,7 +168,12 @@ void read_picture(const std::string& bytes, Read read) {
 const std::map<std::string, Target>& targets() {
     static const std::map<std::string, Target> all = {
         {"safetensors", {safetensors_seeds(), read_safetensors}},
+        {"gguf",
+         {gguf_seeds(), [](const std::string& bytes) { read_all(open_gguf(folder().write("a.gguf", bytes))); }}},
         {"pickle", {{pickle_seed()}, read_pickle}},
+        {"torch_legacy",
+         {{legacy_file(pickle_seed())},
+          [](const std::string& bytes) { read_all(open_torch_bin(folder().write("a.ckpt", bytes))); }}},
         {"torch_bin",
          {{torch_archive(pickle_seed())},
           [](const std::string& bytes) { read_all(open_torch_bin(folder().write("a.bin", bytes))); }}},

@@ -10,11 +10,19 @@ namespace {
 
 const diffapple::fuzz::Target* target = nullptr;
 
-void write_seeds(const std::string& folder) {
+void write_inputs(const std::filesystem::path& folder, const std::string& kind,
+                  const std::vector<std::string>& inputs) {
     std::filesystem::create_directories(folder);
-    for (size_t i = 0; i < target->seeds.size(); ++i)
-        std::ofstream(std::filesystem::path(folder) / ("seed" + std::to_string(i)), std::ios::binary)
-            << target->seeds[i];
+    for (size_t i = 0; i < inputs.size(); ++i)
+        std::ofstream(folder / (kind + std::to_string(i)), std::ios::binary) << inputs[i];
+}
+
+/// What stands behind the option; "" where it is not given.
+std::string value_of(std::string_view option, int count, char** arguments) {
+    for (int i = 1; i < count; ++i)
+        if (const std::string_view word = arguments[i]; word.starts_with(option))
+            return std::string(word.substr(option.size()));
+    return "";
 }
 
 }  // namespace
@@ -26,17 +34,15 @@ extern "C" const char* __asan_default_options() {  // NOLINT(bugprone-reserved-i
 
 extern "C" int LLVMFuzzerInitialize(int* count, char*** arguments) {
     diffapple::fuzz::list_if_asked(*count, *arguments);
-    constexpr std::string_view target_option = "--target=", seeds_option = "--seeds=";
-    for (int i = 1; i < *count; ++i)
-        if (const std::string_view word = (*arguments)[i]; word.starts_with(target_option))
-            target = &diffapple::fuzz::find_target(std::string(word.substr(target_option.size())));
-    if (!target) diffapple::fuzz::find_target("");
-    for (int i = 1; i < *count; ++i) {
-        if (const std::string_view word = (*arguments)[i]; word.starts_with(seeds_option)) {
-            write_seeds(std::string(word.substr(seeds_option.size())));
-            std::exit(0);
-        }
+    target = &diffapple::fuzz::find_target(value_of("--target=", *count, *arguments));
+    const std::string seeds = value_of("--seeds=", *count, *arguments), pack = value_of("--pack=", *count, *arguments),
+                      corpus = value_of("--corpus=", *count, *arguments);
+    if (!pack.empty()) diffapple::fuzz::pack_corpus(pack, corpus);
+    if (!seeds.empty()) {
+        write_inputs(seeds, "seed", target->seeds);
+        write_inputs(seeds, "kept", diffapple::fuzz::read_corpus(corpus));
     }
+    if (!pack.empty() || !seeds.empty()) std::exit(0);
     return 0;
 }
 

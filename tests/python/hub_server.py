@@ -1,7 +1,11 @@
 """A local server that speaks as much of the Hugging Face Hub's HTTP as its own client and `diffapple fetch` use."""
 
 import hashlib
+import http.client
 import json
+import select
+import socket
+import ssl
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-LARGE = (".safetensors", ".bin")
+LARGE = (".safetensors", ".bin", ".gguf")
 
 
 @dataclass
@@ -53,10 +57,11 @@ class Hub:
     faults: list = field(default_factory=list)
     requests: list = field(default_factory=list)  # method, path, headers
     port: int = 0
+    scheme: str = "http"
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def add(self, name: str, folder: Path) -> None:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -142,9 +147,56 @@ class Server(ThreadingHTTPServer):
         pass  # clients are killed and hang up
 
 
-def start(hub: Hub) -> Server:
-    handler = type("HubHandler", (Handler,), {"hub": hub})
+def serve(handler: type) -> Server:
     server = Server(("127.0.0.1", 0), handler)
-    hub.port = server.server_address[1]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
+
+
+def start(hub: Hub, certificate: Path | None = None) -> Server:
+    """`certificate`: of a server that speaks https, with its key in the same file."""
+    server = serve(type("HubHandler", (Handler,), {"hub": hub}))
+    hub.port = server.server_address[1]
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        hub.scheme = "https"
+    return server
+
+
+class ProxyHandler(BaseHTTPRequestHandler):
+    """A forward proxy that takes each name for this machine. `seen`: what it was asked for."""
+
+    protocol_version = "HTTP/1.1"
+    seen: list
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.seen.append(self.path)
+        target = urlsplit(self.path)
+        connection = http.client.HTTPConnection("127.0.0.1", target.port)
+        headers = {name: value for name, value in self.headers.items() if not name.lower().startswith("proxy-")}
+        connection.request("GET", self.path.split(target.netloc, 1)[1], headers=headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_CONNECT(self):
+        self.seen.append(self.path)
+        self.close_connection = True
+        with socket.create_connection(("127.0.0.1", int(self.path.rsplit(":", 1)[1]))) as other:
+            self.send_response(200)
+            self.end_headers()
+            pairs = {self.connection: other, other: self.connection}
+            while True:
+                for source in select.select(list(pairs), [], [])[0]:
+                    if not (data := source.recv(1 << 16)):
+                        return
+                    pairs[source].sendall(data)

@@ -1,6 +1,7 @@
 """`diffapple convert`: what it writes loads in diffusers and here, and makes the picture of its source."""
 
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from original_layout import original_state, write_single_file
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from sd_checkpoints import load_pipeline, make_sd2, make_sd15, make_sdxl
-from test_single_files import states
+from test_single_files import Meta, states, write_hollow
 
 SOURCES = {
     "sd15": (make_sd15, dict(hub_names=True, storage="bin"), "sd15"),
@@ -157,6 +158,15 @@ def test_memory(diffapple):
     bytes_of_model = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
     base = peak(diffapple, "devices")
     assert peak(diffapple, "convert", folder, "made", "--dtype", "bf16") - base < 0.4 * bytes_of_model
+
+
+@pytest.mark.full
+def test_memory_of_an_sdxl(diffapple):
+    """Of full size, from one file to a folder in another type: under 1 GB, LibTorch's own and the networks' names in it."""
+    write_hollow(diffapple.folder / "xl.safetensors", original_state(Meta("sdxl-turbo")))
+    arguments = ["convert", "xl.safetensors", "made", "--dtype", "bf16", "--quiet"]
+    assert peak(diffapple, *arguments) < 1e9
+    shutil.rmtree(diffapple.folder / "made")
 
 
 def peak(diffapple, *arguments) -> int:

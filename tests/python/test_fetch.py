@@ -10,9 +10,11 @@ import time
 
 import hub_server
 import pytest
+import torch
 from conftest import leftovers, one_line_error
 from hub_server import COMMIT, Entry, Hub
-from sd_checkpoints import make_sd15
+from original_layout import UNET, original_state, write_single_file
+from sd_checkpoints import load_pipeline, make_sd15
 
 ID = "someone/cat-model"
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -248,6 +250,81 @@ def test_endless_redirects(diffapple, hub):
     one_line_error(diffapple("fetch", ID), 1, "redirected")
 
 
+# --- https and proxies
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """Of this machine, signed by itself, with its key."""
+    folder = tmp_path_factory.mktemp("certificate")
+    options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=here -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(["openssl", *options.split(), "-keyout", "key", "-out", "own"], cwd=folder, check=True)
+    (folder / "both").write_text((folder / "own").read_text() + (folder / "key").read_text())
+    return folder
+
+
+@pytest.fixture
+def secure_hub(diffapple, folder, certificate):
+    hub = Hub()
+    hub.add(ID, folder)
+    server = hub_server.start(hub, certificate / "both")
+    diffapple.environment |= {"HF_ENDPOINT": hub.endpoint, "SSL_CERT_FILE": "", "CURL_CA_BUNDLE": ""}
+    yield hub
+    server.shutdown()
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "CURL_CA_BUNDLE"])
+def test_https(diffapple, secure_hub, certificate, variable):
+    one_line_error(diffapple("fetch", ID), 1, "certificate", "SSL_CERT_FILE")
+    assert not secure_hub.requests
+    diffapple.environment[variable] = str(certificate / "own")
+    diffapple.ok("fetch", ID)
+    diffapple.environment[variable] = str(certificate / "absent")
+    one_line_error(diffapple("fetch", ID), 1, "certificate", "SSL_CERT_FILE")
+
+
+def test_redirect_to_plain_http_is_refused(diffapple, hub, secure_hub, certificate):
+    def elsewhere(handler, entry):
+        return bool(entry) and (handler.answer(302, Location=hub.endpoint + handler.path) or True)
+
+    secure_hub.faults = [elsewhere]
+    diffapple.environment |= {"SSL_CERT_FILE": str(certificate / "own"), "HF_TOKEN": "secret"}
+    one_line_error(diffapple("fetch", ID, "--quiet"), 1, "not encrypted")
+    assert secure_hub.requests and not hub.requests
+
+
+@pytest.fixture
+def proxy():
+    """What was asked of it, and its address."""
+    handler = type("Recording", (hub_server.ProxyHandler,), {"seen": []})
+    server = hub_server.serve(handler)
+    yield handler.seen, f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+
+
+def test_proxy(diffapple, hub, proxy):
+    """The server's name is known to the proxy alone."""
+    seen, address = proxy
+    diffapple.environment |= {"http_proxy": address, "no_proxy": "", "HF_ENDPOINT": f"http://hub.test:{hub.port}"}
+    diffapple.ok("fetch", ID)
+    assert seen and len(seen) == len(hub.requests)
+
+
+def test_proxy_for_https(diffapple, secure_hub, certificate, proxy):
+    """It sees nothing but the server's address."""
+    seen, address = proxy
+    diffapple.environment |= {"https_proxy": address, "no_proxy": "", "SSL_CERT_FILE": str(certificate / "own")}
+    diffapple.ok("fetch", ID)
+    assert set(seen) == {f"127.0.0.1:{secure_hub.port}"}
+
+
+def test_no_proxy(diffapple, hub, proxy):
+    seen, address = proxy
+    diffapple.environment |= {"http_proxy": address, "no_proxy": "127.0.0.1"}
+    diffapple.ok("fetch", ID)
+    assert hub.requests and not seen
+
+
 # --- connections and servers that fail
 
 
@@ -371,6 +448,41 @@ def test_nonsense_for_a_listing(diffapple, hub, body):
     hub.faults = [lambda handler, entry: handler.answer(200, body) or True]
     result = diffapple("fetch", ID)
     assert (result.code, result.out, len(result.err.splitlines())) == (1, "", 1)
+
+
+def test_one_file(diffapple, hub):
+    """Into the same cache, where --model, `models` and the Hub's client find it."""
+    folder = make_sd15(diffapple.folder / "folder", merges=200)
+    state = original_state(load_pipeline(folder))
+    file = write_single_file(diffapple.folder / "mine.safetensors", state)
+    hub.models[ID] = [Entry("README.md", b"---"), Entry("sub/mine.safetensors", file.read_bytes()), Entry("b.ckpt", b"x")]
+    name = f"{ID}/sub/mine.safetensors"
+    made = diffapple.ok("fetch", name)
+    assert made.paths == [snapshot(diffapple) / "sub" / "mine.safetensors"] and "1 file," in made.err
+    assert [path.name for path in snapshot(diffapple).rglob("*") if path.is_file()] == ["mine.safetensors"]
+    assert their_client(diffapple, local=True) == str(snapshot(diffapple))
+    run = ["sd15", "--config", folder, "--steps", 1, "--prompt", "a cat", "--model"]
+    made = diffapple.ok(*run, name).paths[0]
+    diffapple.ok("replay", made, "--config", folder)
+    one_line_error(diffapple("fetch", ID), 1, "diffusers layout", name, f"{ID}/b.ckpt")
+    one_line_error(diffapple("fetch", f"{ID}/c.ckpt"), 1, "no file", "c.ckpt", name)
+    one_line_error(diffapple("fetch", f"{ID}/README.md"), 2, "neither")
+    one_line_error(diffapple(*run, f"{ID}/c.ckpt"), 1, f"diffapple fetch {ID}/c.ckpt")
+
+
+def test_file_of_a_root(diffapple, hub):
+    """A repository of checkpoints is listed by its files, and each is removed with its blob."""
+    state = {UNET + "input_blocks.0.0.weight": torch.zeros(320, 4, 3, 3)}
+    state[UNET + "input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight"] = torch.zeros(320, 768)
+    files = [write_single_file(diffapple.folder / f"{name}.safetensors", {**state, name: torch.ones(1)}) for name in "ab"]
+    hub.models[ID] = [Entry(file.name, file.read_bytes()) for file in files]
+    for file in files:
+        diffapple.ok("fetch", f"{ID}/{file.name}")
+    listed = {m["name"]: m for m in json.loads(diffapple.ok("models", "--json").out)["models"]}
+    assert set(listed[f"{ID}/a.safetensors"]["missing"]) == {"text_encoder", "vae"}
+    diffapple.ok("models", "--remove", f"{ID}/a.safetensors", "--yes")
+    assert [path.name for path in snapshot(diffapple).iterdir()] == ["b.safetensors"]
+    assert len(list((model_folder(diffapple) / "blobs").iterdir())) == 1
 
 
 def test_model_of_another_kind(diffapple, hub):

@@ -24,15 +24,16 @@ from diffusers import (
 from oracle import assert_latents_equal, assert_pictures_equal
 from original_layout import UNET, VAE, original_state, write_single_file
 from PIL import Image
+from pictures import mask, photo
 from safetensors.torch import save_file
 from sd_checkpoints import load_pipeline, make_sd2, make_sd15, make_sdxl, random_vae, vae_shape
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 MODELS = {
     "sd15": (make_sd15, {}, StableDiffusionPipeline, "sd15"),
-    "sd15_inpainting": (make_sd15, dict(unet=dict(in_channels=9)), StableDiffusionPipeline, None),
+    "sd15_inpainting": (make_sd15, dict(unet=dict(in_channels=9)), StableDiffusionInpaintPipeline, "sd2-inpaint"),
     "sd2": (make_sd2, dict(inpainting=False, v_prediction=True), StableDiffusionPipeline, "sd15"),
-    "sd2_inpainting": (make_sd2, {}, StableDiffusionInpaintPipeline, None),
+    "sd2_inpainting": (make_sd2, {}, StableDiffusionInpaintPipeline, "sd2-inpaint"),
     "sdxl": (make_sdxl, {}, StableDiffusionXLPipeline, "sdxl-turbo"),
 }
 
@@ -80,28 +81,31 @@ def test_names_are_those_of_diffusers(diffapple, original):
     assert listed(diffapple, file, "--config", folder) == shapes(theirs)
 
 
+def inputs(diffapple, command) -> tuple[list, dict]:
+    """The pictures that a run needs, as options of the program and as arguments of diffusers' pipeline."""
+    if command != "sd2-inpaint":
+        return [], {}
+    pictures = {"image": photo(64, 64), "mask": mask("box", 64, 64)}
+    for name, picture in pictures.items():
+        picture.save(diffapple.folder / f"{name}.png")
+    return ["--image", "image.png", "--mask", "mask.png"], {"image": pictures["image"], "mask_image": pictures["mask"]}
+
+
 def test_pictures(diffapple, original):
     folder, file, kind, command = original
-    if command is None:
-        pytest.skip("an inpainting model: see test_inpainting")
     theirs = kind.from_single_file(file, config=str(folder), local_files_only=True)
     theirs.set_progress_bar_config(disable=True)
     settings = dict(steps=2, guidance=3)
-    own = {"scheduler": "dpmsolver++"} if command == "sd15" else {}
-    options = ["--config", folder]
-    sd_oracle.assert_parity(diffapple, command, file, theirs, settings, options=options, arguments=own)
+    options, arguments = inputs(diffapple, command)
+    arguments |= {"scheduler": "dpmsolver++"} if command == "sd15" else {}
+    options += ["--config", folder]
+    sd_oracle.assert_parity(diffapple, command, file, theirs, settings, options=options, arguments=arguments)
 
 
 def test_same_picture_as_the_folder(diffapple, original):
     """Also where a picture is inpainted. The file's name is the model's."""
     folder, file, _, command = original
-    options = ["--steps", 2, "--seed", 3, "--out", "a"]
-    if command is None:
-        noise = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(0)).mul(255).byte().numpy()
-        Image.fromarray(noise).save(diffapple.folder / "image.png")
-        Image.fromarray(noise).convert("L").save(diffapple.folder / "mask.png")
-        options += ["--image", "image.png", "--mask", "mask.png"]
-    command = command or "sd2-inpaint"
+    options = ["--steps", 2, "--seed", 3, "--out", "a", *inputs(diffapple, command)[0]]
     of_folder = diffapple.ok(command, "--model", folder, *options, "--sheet", "off").paths
     of_file = diffapple.ok(command, "--model", file, "--config", folder, *options, "--sheet", "off").paths
     assert len(of_file) == len(of_folder) and all("model-one.v1_config-model" in path.name for path in of_file)
@@ -190,6 +194,33 @@ def test_stored_in_few_bits(diffapple, sd15, dtype):
     again = {name: tensor.float() for name, tensor in few.items()}
     of_all = run(diffapple, write_single_file(diffapple.folder / "all.safetensors", again), "--config", folder).paths[0]
     assert pixels(diffapple.folder / of_few) == pixels(diffapple.folder / of_all)
+
+
+def means(state: dict) -> dict:
+    """A UNet's weights by the names that LDM's LitEma gives to their running means."""
+    return {"model_ema." + "".join(n.split(".")[1:]): tensor for n, tensor in state.items() if n.startswith(UNET)}
+
+
+def test_only_means(diffapple, sd15):
+    """Of a UNet: they are read where there is nothing else, and left out where there is, as diffusers leaves them out."""
+    folder, state = sd15
+    expected = pixels(diffapple.folder / run(diffapple, folder).paths[0])
+    only = {**without(state, UNET), **means(state)}
+    both = {**state, **{name: 2 * tensor for name, tensor in means(state).items()}}
+    for name, tensors in (("only", only), ("both", both)):
+        file = write_single_file(diffapple.folder / f"{name}.safetensors", tensors)
+        assert pixels(diffapple.folder / run(diffapple, file, "--config", folder).paths[0]) == expected
+
+
+def test_kind_of_only_means(diffapple):
+    names = ["input_blocks.0.0.weight", "input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight"]
+    shapes = [(320, 4, 3, 3), (320, 768)]
+    state = {UNET + name: torch.zeros(shape) for name, shape in zip(names, shapes)}
+    save_file(means(state), diffapple.folder / "m.safetensors")
+    summary = json.loads(diffapple.ok("inspect", "m.safetensors", "--tensors", "--json").out)
+    assert summary["kind"] == "Stable Diffusion v1"
+    listed = {tensor["name"] for tensor in summary["components"][0]["tensors"]}
+    assert listed == {"conv_in.weight", "down_blocks.0.attentions.1.transformer_blocks.0.attn2.to_k.weight"}
 
 
 def test_scaled_weights_are_refused(diffapple, sd15):
@@ -299,6 +330,8 @@ def test_other_files(diffapple, name, part):
 
 
 def test_file_of_no_weights(diffapple):
+    save_file({}, diffapple.folder / "m.safetensors")
+    one_line_error(diffapple("inspect", "m.safetensors"), 1, "m.safetensors", "holds no tensors")
     (diffapple.folder / "m.txt").write_text("a")
     one_line_error(run(diffapple, "m.txt", code=1), 1, "m.txt", ".safetensors")
 
@@ -407,6 +440,9 @@ def test_full_size(diffapple, model):
                 parameter += 1
     file = write_single_file(diffapple.folder / f"{model}-turbo.safetensors", original_state(whole))
     configs = shutil.copytree(PROJECT / "tests" / "data" / model, diffapple.folder / "configs")
+    index = json.loads((configs / "model_index.json").read_text())
+    index |= {name: [None, None] for name in ("safety_checker", "feature_extractor") if name in index}
+    (configs / "model_index.json").write_text(json.dumps(index))
     write_tokenizer(configs / "tokenizer", "!" if inpaints else END, 48894)
     if model == "sdxl-turbo":
         write_tokenizer(configs / "tokenizer_2", "!", 48894)

@@ -106,6 +106,20 @@ TEST_F(Hub, NothingLeadsOutOfTheCache) {
     }
 }
 
+TEST_F(Hub, FindsAFileOfAModel) {
+    const fs::path snapshot = add_snapshot(kRepository, "aaa");
+    const fs::path file = folder_.write((snapshot / "a folder" / "x.gguf").string(), "x");
+    folder_.write((snapshot.parent_path() / "outside").string(), "x");
+    EXPECT_EQ(find_hub_file("org/name/a folder/x.gguf"), file);
+    EXPECT_EQ(find_hub_file("org/name@aaa/a folder/x.gguf"), file);
+    EXPECT_EQ(parse_hub_file("org/name@v1/b/c.gguf")->id, "org/name@v1");
+    EXPECT_EQ(parse_hub_file("org/name@v1/b/c.gguf")->path, "b/c.gguf");
+    for (const char* name : {"org/name", "org/name/", "org/name/absent", "org/name/a folder", "org/name/../outside",
+                             "org/name//a folder/x.gguf", "org/name/./a folder/x.gguf", "org/na me/x", "org/../x",
+                             "org/name@bbb/a folder/x.gguf", "org/name/a folder/x.gguf\n"})
+        EXPECT_EQ(find_hub_file(name), std::nullopt) << name;
+}
+
 TEST_F(Hub, ListsEachModelOnce) {
     EXPECT_TRUE(list_hub_models().empty());
     const fs::path snapshot = add_snapshot(kRepository, "aaa");

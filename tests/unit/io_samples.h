@@ -86,4 +86,33 @@ inline std::string pickled_dict(const std::string& value) {
     return concat("\x80\x02}", pickled_text("w"), value, "s.");
 }
 
+// Pieces of a GGUF file.
+inline std::string gguf_text(const std::string& text) {
+    return bytes_of(static_cast<uint64_t>(text.size())) + text;
+}
+inline std::string gguf_number(const std::string& key, uint64_t number) {
+    return gguf_text(key) + bytes_of(uint32_t{10}) + bytes_of(number);
+}
+inline std::string gguf_numbers(const std::string& key, const std::vector<int32_t>& numbers) {
+    std::string list = gguf_text(key) + bytes_of(uint32_t{9}) + bytes_of(uint32_t{5});
+    list += bytes_of(static_cast<uint64_t>(numbers.size()));
+    for (const int32_t number : numbers) list += bytes_of(number);
+    return list;
+}
+/// `sizes` from the innermost.
+inline std::string gguf_tensor(const std::string& name, const std::vector<uint64_t>& sizes, uint32_t type,
+                               uint64_t offset) {
+    std::string info = gguf_text(name) + bytes_of(static_cast<uint32_t>(sizes.size()));
+    for (const uint64_t size : sizes) info += bytes_of(size);
+    return info + bytes_of(type) + bytes_of(offset);
+}
+/// Up to the padding before the data.
+inline std::string gguf_header(const std::vector<std::string>& tensors, const std::vector<std::string>& values) {
+    std::string header = "GGUF" + bytes_of(uint32_t{3}) + bytes_of(static_cast<uint64_t>(tensors.size())) +
+                         bytes_of(static_cast<uint64_t>(values.size()));
+    for (const auto& part : values) header += part;
+    for (const auto& part : tensors) header += part;
+    return header;
+}
+
 }  // namespace diffapple

@@ -27,6 +27,20 @@ std::string hub_folder_name(const std::string& id);
 /// refs/<revision> (default main) points to, else the only or newest snapshot. Empty when it is not there.
 std::optional<std::filesystem::path> find_hub_snapshot(const std::string& id);
 
+/// A file of a model, as its user writes it: "org/name/path", optionally "org/name@revision/path".
+struct HubFileName {
+    std::string id;    ///< with the revision
+    std::string path;  ///< inside the model; leads nowhere else
+};
+/// Absent where the text is no such name.
+std::optional<HubFileName> parse_hub_file(const std::string& text);
+
+/// Such a file in the snapshot of its model. Empty when it is not there.
+std::optional<std::filesystem::path> find_hub_file(const std::string& name);
+
+/// Whether a path stays inside the folder that it is joined to, and is plain text.
+bool stays_inside(const std::string& path);
+
 /// A snapshot of the Hub cache.
 struct HubModel {
     std::string id;  ///< org/name

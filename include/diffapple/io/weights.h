@@ -1,4 +1,5 @@
-// Tensors stored in files: safetensors (mapped into memory) and torch .bin (restricted unpickler), single or sharded.
+// Tensors stored in files: safetensors and GGUF (mapped into memory) and torch .bin (restricted unpickler), single or
+// sharded.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,20 +16,27 @@ namespace diffapple {
 
 /// One tensor of a weights file, described without reading its data.
 struct StoredTensor {
+    /// How a file holds values that become others when they are read.
+    struct Packing {
+        std::string name;  ///< ggml's: "q4_0"
+        uint64_t bytes;    ///< in the file
+    };
+
     c10::ScalarType dtype;
     std::vector<int64_t> shape;
-    uint64_t bytes = 0;  ///< of its data
+    uint64_t bytes = 0;  ///< of its data, as it is read
     std::filesystem::path file;
-    /// Reads the data: a contiguous CPU tensor in the stored dtype. It may borrow the mapped file's pages.
-    std::function<at::Tensor()> read;
+    /// Reads the data: a contiguous CPU tensor of this dtype. It may borrow the mapped file's pages.
+    std::function<at::Tensor()> read = {};
     /// Reads the data into a contiguous CPU tensor of the stored dtype and as many elements, straight from the file:
     /// no page of it is mapped, and nothing needs to be released. Throws Error where it cannot be read, or does not
     /// fit. Empty where the data does not stand in one piece.
-    std::function<void(const at::Tensor& destination)> read_into;
+    std::function<void(const at::Tensor& destination)> read_into = {};
     /// To be called when what `read` gave was used: throws Error where the file got shorter or its disk failed in
     /// between, as what was read then is not the file's. Gives the touched pages back to the system; tensors that
     /// borrow them must not be used afterwards.
-    std::function<void()> release;
+    std::function<void()> release = {};
+    std::optional<Packing> packing = {};  ///< absent: it is stored as it is read
 };
 
 /// Tensors by name, in name order.
@@ -37,6 +46,11 @@ using StoredTensors = std::map<std::string, StoredTensor>;
 /// the file's real size before anything is used (the format's rules: header at most 100 MB, no overlap, no hole, no
 /// duplicate). Throws Error naming file and tensor.
 StoredTensors open_safetensors(const std::filesystem::path& path);
+
+/// The same of a .gguf file (versions 2 and 3, little-endian: ggml's docs/gguf.md), whose tensors follow one another.
+/// Tensors in ggml's quantised blocks are read as fp32, of the values that ggml's own reference (dequantize_row_*)
+/// makes of them.
+StoredTensors open_gguf(const std::filesystem::path& path);
 
 /// Files that hold one component's weights, all named in `files`; `index` is set when they are shards.
 struct WeightFiles {

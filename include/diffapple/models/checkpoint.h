@@ -42,7 +42,8 @@ struct TokenizerSource {
 
 /// What its user has a checkpoint take from elsewhere; "": nothing.
 struct OtherParts {
-    std::string config;  ///< --config: a folder in diffusers layout, of configs and of what a single file lacks
+    std::string config;  ///< --config: a folder in diffusers layout, of configs and of what a single file lacks, or
+                         ///< the name of one
     std::string vae;     ///< --vae: a folder or a file
 };
 
@@ -88,7 +89,8 @@ std::string name_of_place(const std::filesystem::path& place);
 /// Folders searched for models by name: models/ here, beside the program's build folder, and of an installed tree.
 std::vector<std::filesystem::path> model_search_folders();
 
-/// The checkpoint meant by --model: a folder, a single file, a name under models/, or a Hub id in the local Hub cache.
+/// The checkpoint meant by --model: a folder, a single file, a name under models/, or, in the local Hub cache, a Hub id
+/// or a file of one ("org/name/file.safetensors").
 /// Absent when there is none of that name; throws Error for something that is there but is no model.
 std::optional<Checkpoint> find_checkpoint(const std::string& model);
 

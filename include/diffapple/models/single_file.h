@@ -1,10 +1,11 @@
-// A checkpoint in one file, under the names of the original code (LDM, SGM): .safetensors, .ckpt, .pt or .bin.
+// A checkpoint in one file, mostly under the names of the original code (LDM, SGM): .safetensors, .ckpt, .gguf ...
 #pragma once
 
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "diffapple/io/weights.h"
 
@@ -34,9 +35,9 @@ public:
     /// What the names of a component's tensors begin with in such files, for messages about one that is missing.
     static std::string beginning_of(const std::string& component);
 
-    /// A component's tensors by their names in diffusers; how many blocks there are, its config says. The model's EMA
-    /// weights, where both are there, are left out, as diffusers leaves them out. Throws Error where the component is
-    /// absent.
+    /// A component's tensors by their names in diffusers; how many blocks there are, its config says. Where both a
+    /// UNet's weights and their means (EMA) are there, the means are left out, as diffusers leaves them out. Throws
+    /// Error where the component is absent.
     StoredTensors tensors(const std::string& component, const nlohmann::json& config) const;
 
     /// Recognises the model by its tensors alone, as diffusers' from_single_file; where these are the same for two
@@ -47,12 +48,15 @@ public:
 private:
     const SingleFilePlace* find_place(const std::string& component) const;  ///< null: it has none
     bool has_beginning(const std::string& beginning) const;
-    /// The shape of a tensor of the UNet; empty where there is none of that name.
-    std::vector<int64_t> unet_shape(const std::string& name) const;
+    /// The shape of a tensor of the UNet, by its name in the original code and in diffusers; empty where there is none.
+    std::vector<int64_t> unet_shape(const std::string& original, const std::string& current) const;
 
     std::filesystem::path path_;
     StoredTensors tensors_;
 };
+
+/// How the names of checkpoints in one file end.
+const std::vector<std::string>& single_file_extensions();
 
 /// Whether a file's name is that of a checkpoint in one file.
 bool is_single_file_name(const std::filesystem::path& path);

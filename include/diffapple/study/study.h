@@ -27,8 +27,8 @@ struct HubId {
 /// What getting a model means.
 struct ModelDownload {
     uint64_t bytes = 0;
-    std::string licence;                ///< as model cards spell it
-    std::vector<std::string> patterns;  ///< of the files that a run needs; empty: all of the repository
+    std::string licence;  ///< as model cards spell it
+    std::string variant;  ///< of the weights that `bytes` counts: "fp16"; "": there is but one
 };
 
 /// A small checkpoint that comes with the program, in models/<name>/, and stands in for the study's model.

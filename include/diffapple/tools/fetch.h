@@ -32,8 +32,9 @@ struct FetchReport {
 };
 
 /// Downloads the files of a model that a run needs: a Hub id, or a command of the study (of its model's ids, the first
-/// that there is). Returns the snapshot's folder. What was downloaded before is kept and completed; a file gets its
-/// name once its size and its digest are right. Throws Error, in one line, for whatever is in the way.
+/// that there is); or one file of a Hub id ("org/name/file.safetensors"). Returns the snapshot's folder, or the file.
+/// What was downloaded before is kept and completed; a file gets its name once its size and its digest are right.
+/// Throws Error, in one line, for whatever is in the way.
 std::string fetch_model(const std::string& name, const FetchSettings& settings, const FetchReport& report);
 
 }  // namespace diffapple

@@ -1,8 +1,6 @@
 // What a model's folder holds, without loading its weights.
 #pragma once
 
-#include <c10/core/ScalarType.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -16,7 +14,7 @@ namespace diffapple {
 /// A tensor as its file's header describes it.
 struct TensorSummary {
     std::string name;
-    c10::ScalarType dtype;
+    std::string dtype;  ///< as it is stored: "fp16", "q4_0"
     std::vector<int64_t> shape;
 };
 
@@ -48,7 +46,8 @@ ModelSummary inspect_model(const Checkpoint& checkpoint);
 /// The class that a config names: diffusers' _class_name, else the first of transformers' architectures, else "".
 std::string config_class_name(const nlohmann::json& config);
 
-/// The components that a model lacks, or whose weights it lacks: what a download that broke off left out.
+/// The components that a model lacks, or whose weights it lacks: what a download that broke off left out, or what a
+/// single file does not hold.
 std::vector<std::string> missing_components(const Checkpoint& checkpoint);
 
 }  // namespace diffapple

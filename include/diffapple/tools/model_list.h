@@ -33,7 +33,8 @@ std::vector<ModelEntry> list_models();
 /// What removing a model would delete: its folder under models/, or the models--org--name folder of the Hub's cache.
 struct Removal {
     std::string name;
-    std::filesystem::path folder;
+    std::filesystem::path folder;  ///< or a single file
+    std::filesystem::path blob;    ///< what a single file of the Hub's cache links to; empty: nothing
     uint64_t bytes = 0;
     bool is_demo = false;  ///< comes with the program and cannot be downloaded
 };
@@ -42,7 +43,8 @@ struct Removal {
 /// taken, so nothing outside models/ and the Hub's cache can be removed.
 Removal find_removal(const std::string& name);
 
-/// Deletes the folder. Symbolic links are deleted, never followed. Throws Error naming what could not be deleted.
+/// Deletes the folder, or the file and its blob. Other symbolic links are deleted, never followed. Throws Error naming
+/// what could not be deleted.
 void remove_model(const Removal& removal);
 
 }  // namespace diffapple

@@ -12,6 +12,7 @@
 #include "diffapple/core/text.h"
 #include "diffapple/io/files.h"
 #include "diffapple/io/hub.h"
+#include "diffapple/models/single_file.h"
 #include "diffapple/study/study.h"
 #include "download.h"
 
@@ -22,21 +23,28 @@ namespace fs = std::filesystem;
 
 constexpr size_t files_at_once = 4;
 
+/// A model, or one file of it that holds a checkpoint.
+struct Wanted {
+    std::string id, file;  ///< file "": what a run needs of the model
+};
+
 /// What may stand for a name, in the order of preference.
-std::vector<std::string> ids_of(const std::string& name) {
+std::vector<Wanted> wanted_by(const std::string& name) {
     const auto names = study_experiment_names();
     const std::string command = name == "ddpm-cat" ? "ddpm" : name;
-    if (std::find(names.begin(), names.end(), command) == names.end()) {
-        if (!is_hub_id(name))
-            fail_usage("fetch ", name, ": is neither a Hub id (organisation/name) nor one of ddpm-cat, ",
-                       join(std::vector<std::string>(names.begin() + 1, names.end()), ", "));
-        return {name};
+    std::vector<Wanted> all;
+    if (std::find(names.begin(), names.end(), command) != names.end()) {
+        for (const bool on_hub : {true, false})  // one that left the Hub may have come back
+            for (const HubId& known : find_study_experiment(command).hub_ids)
+                if (known.on_hub == on_hub) all.push_back({known.id, ""});
+        return all;
     }
-    std::vector<std::string> ids;
-    for (const bool on_hub : {true, false})  // one that left the Hub may have come back
-        for (const HubId& known : find_study_experiment(command).hub_ids)
-            if (known.on_hub == on_hub) ids.push_back(known.id);
-    return ids;
+    if (is_hub_id(name)) return {{name, ""}};
+    if (const auto file = parse_hub_file(name); file && is_single_file_name(file->path) && is_hub_id(file->id))
+        return {{file->id, file->path}};
+    fail_usage("fetch ", name, ": is neither a Hub id (organisation/name), nor a checkpoint's file of one (",
+               "organisation/name/file, ", join(single_file_extensions(), ", "), "), nor one of ddpm-cat, ",
+               join(std::vector<std::string>(names.begin() + 1, names.end()), ", "));
 }
 
 CacheFolder cache_folder(const std::string& id, const std::string& commit) {
@@ -132,17 +140,35 @@ void require_revision(const std::string& revision) {
         fail_usage("--revision ", quote(revision), ": is no branch, tag or commit");
 }
 
-std::string fetch_id(const HubSite& site, const std::string& id, const FetchSettings& settings,
-                     const FetchReport& report) {
+/// What of a model's files may be asked for by itself, for messages.
+std::string describe_single_files(const std::vector<HubFile>& files, const std::string& id) {
+    constexpr size_t most_shown = 8;
+    std::vector<std::string> names;
+    for (const HubFile& file : files)
+        if (is_single_file_name(file.path) && names.size() < most_shown) names.push_back(concat(id, "/", file.path));
+    return names.empty() ? "" : "; files that may be asked for: " + join(names, ", ");
+}
+
+std::vector<HubFile> find_files(const HubListing& listing, const Wanted& wanted, bool prefer_half) {
+    auto files = wanted.file.empty() ? choose_files(listing.files, prefer_half) : listing.files;
+    if (!wanted.file.empty()) std::erase_if(files, [&](const HubFile& file) { return file.path != wanted.file; });
+    if (!files.empty()) return files;
+    const std::string others = describe_single_files(listing.files, wanted.id);
+    if (!wanted.file.empty()) fail(wanted.id, ": has no file ", quote(wanted.file), others);
+    fail(wanted.id, ": is no model in diffusers layout (none of its ", listing.files.size(),
+         " files are weights of a known component)", others);
+}
+
+std::string fetch_wanted(const HubSite& site, const Wanted& wanted, const FetchSettings& settings,
+                         const FetchReport& report) {
+    const std::string& id = wanted.id;
     const HubListing listing = list_files(site, id, settings.revision);
-    const auto files = choose_files(listing.files, settings.prefer_half);
-    if (files.empty())
-        fail(id, ": is no model in diffusers layout (none of its ", listing.files.size(),
-             " files are weights of a known component); download a single file with `hf download`");
+    const auto files = find_files(listing, wanted, settings.prefer_half);
     const CacheFolder folder = cache_folder(id, listing.commit);
     const FetchPlan plan = make_plan(id, listing, files, folder);
     report.plan(plan);
-    const std::string place = (folder.root / "snapshots" / listing.commit).string();
+    const fs::path snapshot = folder.root / "snapshots" / listing.commit;
+    const std::string place = wanted.file.empty() ? snapshot.string() : (snapshot / wanted.file).string();
     if (settings.dry_run) return place;
     if (plan.missing_bytes > plan.free_bytes)
         fail(id, ": needs ", format_bytes(plan.missing_bytes), ", but the disk of ", folder.root.string(), " has ",
@@ -160,13 +186,13 @@ std::string fetch_id(const HubSite& site, const std::string& id, const FetchSett
 
 std::string fetch_model(const std::string& name, const FetchSettings& settings, const FetchReport& report) {
     require_revision(settings.revision);
-    const auto ids = ids_of(name);
+    const auto all = wanted_by(name);
     const HubSite site = HubSite::from_environment();
     for (size_t i = 0;; ++i) try {
-            return fetch_id(site, ids[i], settings, report);
+            return fetch_wanted(site, all[i], settings, report);
         } catch (const NoSuchModel& error) {
-            if (i + 1 == ids.size()) throw;
-            report.note(concat(error.what(), "; trying ", ids[i + 1]));
+            if (i + 1 == all.size()) throw;
+            report.note(concat(error.what(), "; trying ", all[i + 1].id));
         }
 }
 

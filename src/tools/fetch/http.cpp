@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <utility>
@@ -45,14 +46,7 @@ size_t guarded(Transfer& transfer, size_t bytes, Step step) {
 size_t take_header(char* data, size_t size, size_t count, void* target) {
     auto& transfer = *static_cast<Transfer*>(target);
     const std::string_view line(data, size * count);
-    return guarded(transfer, line.size(), [&] {
-        constexpr size_t most_headers = 1000;
-        if (line.starts_with("HTTP/")) transfer.head.headers.clear();  // an interim answer came before
-        const size_t colon = line.find(':');
-        if (colon == std::string_view::npos || transfer.head.headers.size() > most_headers) return;
-        transfer.head.headers[lower_ascii(std::string(line.substr(0, colon)))] =
-            trimmed(line.substr(colon + 1), " \t\r\n\f\v");
-    });
+    return guarded(transfer, line.size(), [&] { take_header_line(transfer.head, line); });
 }
 
 void begin_body(CURL* curl, Transfer& transfer) {
@@ -98,6 +92,14 @@ std::string shown(const std::string& url) {
     return url.substr(0, url.find('?'));
 }
 
+/// The certificates that its user wants trusted in place of the system's, as the Hub's own client and curl take them;
+/// libcurl itself looks at neither name.
+std::string certificates() {
+    for (const char* const name : {"SSL_CERT_FILE", "CURL_CA_BUNDLE"})
+        if (const char* const file = std::getenv(name); file && *file) return file;
+    return "";
+}
+
 void set_options(CURL* curl, const HttpRequest& request, const std::string& url, const std::string& token,
                  Transfer& transfer, Target& target) {
     constexpr long connect_seconds = 20, idle_seconds = 30;
@@ -115,6 +117,7 @@ void set_options(CURL* curl, const HttpRequest& request, const std::string& url,
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, watch_stop);
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, concat("diffapple/", version).c_str());
+    if (const std::string file = certificates(); !file.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO, file.c_str());
     if (!token.empty()) {
         curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
         curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, token.c_str());
@@ -131,6 +134,9 @@ HttpHead get_once(const HttpRequest& request, const std::string& url, const std:
     set_options(curl.get(), request, url, token, transfer, target);
     const CURLcode code = curl_easy_perform(curl.get());
     if (transfer.failure) std::rethrow_exception(transfer.failure);
+    if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
+        fail(shown(url), ": its certificate is not trusted (", curl_easy_strerror(code),
+             "); SSL_CERT_FILE may name a file of other certificates");
     if (code != CURLE_OK) throw ConnectionError(concat(shown(url), ": ", curl_easy_strerror(code)));
     begin_body(curl.get(), transfer);  // of an empty one
     const char* redirect = nullptr;
@@ -141,6 +147,14 @@ HttpHead get_once(const HttpRequest& request, const std::string& url, const std:
 }
 
 }  // namespace
+
+void take_header_line(HttpHead& head, std::string_view line) {
+    constexpr size_t most_headers = 1000;
+    if (line.starts_with("HTTP/")) head.headers.clear();  // an interim answer came before
+    const size_t colon = line.find(':');
+    if (colon == std::string_view::npos || head.headers.size() > most_headers) return;
+    head.headers[lower_ascii(std::string(line.substr(0, colon)))] = trimmed(line.substr(colon + 1), " \t\r\n\f\v");
+}
 
 std::string HttpHead::header(const std::string& name) const {
     const auto found = headers.find(name);

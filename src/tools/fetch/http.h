@@ -26,6 +26,9 @@ struct HttpHead {
     std::string header(const std::string& name) const;
 };
 
+/// Adds a line of an answer's head; with the status line of another answer, the headers begin anew.
+void take_header_line(HttpHead& head, std::string_view line);
+
 struct HttpRequest {
     std::string url;
     std::string token;  ///< sent to the url's own host alone, and never over plain http after https; "": none

@@ -47,21 +47,6 @@ std::string escaped(const std::string& path) {
     return text;
 }
 
-/// A server's name for a file must not lead out of the folder.
-void require_inside(const std::string& path, const JsonFields& where) {
-    const bool odd =
-        std::any_of(path.begin(), path.end(), [](unsigned char c) { return c < ' ' || c == '\\' || c == 0x7f; });
-    bool climbs = path.empty() || path.front() == '/' || path.back() == '/' || path.size() > 1000;
-    for (size_t begin = 0; begin <= path.size();) {
-        const size_t end = std::min(path.find('/', begin), path.size());
-        const std::string part = path.substr(begin, end - begin);
-        climbs = climbs || part.empty() || part == "." || part == "..";
-        begin = end + 1;
-    }
-    if (odd || climbs)
-        where.reject("rfilename", concat("is ", quote(path), ", which is no name of a file inside a model"));
-}
-
 bool is_hex(const std::string& text, size_t length) {
     return text.size() == length && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
@@ -70,7 +55,8 @@ HubFile read_file_entry(const json& entry, const std::string& where) {
     constexpr int64_t largest = int64_t{1} << 50;
     const JsonFields fields(entry, where);
     HubFile file{.path = fields.text("rfilename"), .size = 0, .etag = ""};
-    require_inside(file.path, fields);
+    if (!stays_inside(file.path))
+        fields.reject("rfilename", concat("is ", quote(file.path), ", which is no name of a file inside a model"));
     const bool large = fields.has("lfs");
     const JsonFields content = large ? fields.object("lfs") : fields;
     file.size = static_cast<uint64_t>(content.integer("size", 0, largest));
@@ -168,6 +154,17 @@ HttpHead get_patiently(const HubSite& site, const std::string& id, const std::st
     }
 }
 
+HubListing parse_listing(const std::string& text, const std::string& where) {
+    const json listing = parse_json(text, where);
+    const JsonFields fields(listing, where);
+    HubListing result{.commit = fields.text("sha"), .licence = licence_in(listing), .files = {}};
+    if (!is_hex(result.commit, 40)) fields.reject("sha", "is no commit");
+    if (!fields.value("siblings").is_array()) fields.reject("siblings", "is not a list");
+    for (const auto& entry : listing.at("siblings"))
+        result.files.push_back(read_file_entry(entry, where + ": siblings"));
+    return result;
+}
+
 HubListing list_files(const HubSite& site, const std::string& id, const std::string& revision) {
     std::string reference = escaped(revision);
     for (size_t at = reference.find('/'); at != std::string::npos; at = reference.find('/', at))
@@ -179,13 +176,7 @@ HubListing list_files(const HubSite& site, const std::string& id, const std::str
         text = http_get_text(url, site.token, largest_listing, head);
         return head;
     });
-    const json listing = parse_json(text, url);
-    const JsonFields fields(listing, url);
-    HubListing result{.commit = fields.text("sha"), .licence = licence_in(listing), .files = {}};
-    if (!is_hex(result.commit, 40)) fields.reject("sha", "is no commit");
-    if (!fields.value("siblings").is_array()) fields.reject("siblings", "is not a list");
-    for (const auto& entry : listing.at("siblings")) result.files.push_back(read_file_entry(entry, url + ": siblings"));
-    return result;
+    return parse_listing(text, url);
 }
 
 }  // namespace diffapple

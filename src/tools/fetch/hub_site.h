@@ -37,6 +37,9 @@ struct HubListing {
     std::vector<HubFile> files;
 };
 
+/// What the Hub answers, as JSON text from `where`. Throws Error for what is none.
+HubListing parse_listing(const std::string& text, const std::string& where);
+
 /// Throws Error in words for what is in the way (login, licence, absence), NoSuchModel where that is the model itself.
 HubListing list_files(const HubSite& site, const std::string& id, const std::string& revision);
 
