@@ -1,5 +1,5 @@
 # `cmake --install build --prefix X` makes a folder that can be moved: bin/diffapple finds the LibTorch libraries that
-# it needs, all of them in lib/, by a relative path, and the demo checkpoint in ../share/diffapple/models.
+# it needs, all of them in lib/, by a relative path, and the demo checkpoints in ../share/diffapple/models.
 
 set(origin "$<IF:$<PLATFORM_ID:Darwin>,@loader_path,$ORIGIN>")
 set_target_properties(diffapple PROPERTIES INSTALL_RPATH "${origin}/../lib")
@@ -26,7 +26,7 @@ if(libtorch_licenses)
 endif()
 install(FILES "${sentencepiece_root}/LICENSE" DESTINATION share/diffapple/licenses/sentencepiece)
 install(FILES LICENSE THIRD_PARTY_NOTICES.md DESTINATION share/diffapple)
-install(DIRECTORY models/ddpm-cat-demo DESTINATION share/diffapple/models)
+install(DIRECTORY models/ddpm-cat-demo models/sd15-demo models/sdxl-turbo-demo DESTINATION share/diffapple/models)
 
 # What the program says of itself to shells and man, made by the program that was built; alone with --component shells.
 set(completions "${PROJECT_BINARY_DIR}/completion")

@@ -41,8 +41,8 @@ struct GroupNormKernel {
     /// Writes each channel's mean in the block to moments[0 ... channels), and its sum of squared distances from that
     /// to moments[channels ... 2 channels).
     void (*measure)(const ImageBlocks&, const void* image, float* moments, int64_t task);
-    /// result = (image - centre) scale + offset, and SiLU of that (Elfwing et al. 2018) where it is wanted. `result` may
-    /// be `image`.
+    /// result = (image - centre) scale + offset, and SiLU of that (Elfwing et al. 2018) where it is wanted. `result`
+    /// may be `image`.
     void (*normalise)(const ImageBlocks&, const void* image, const GroupNormFactors&, bool silu, void* result,
                       int64_t task);
 };

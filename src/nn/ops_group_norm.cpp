@@ -27,8 +27,8 @@ struct GroupNormLayer {
     double eps;
 };
 
-/// Of one group of an image: from the moments of its channels in each block (Chan et al. 1979) to the factors [3][batch,
-/// channels].
+/// Of one group of an image: from the moments of its channels in each block (Chan et al. 1979) to the factors
+/// [3][batch, channels].
 void find_factors(const ImageBlocks& blocks, const GroupNormLayer& layer, int64_t image, int64_t group,
                   const float* moments, at::Tensor& factors) {
     const int64_t channels = blocks.channels, size = channels / layer.groups, begin = group * size, end = begin + size;

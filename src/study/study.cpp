@@ -16,6 +16,10 @@ std::vector<std::string> cat_prompts() {
     return {"a cat, fat, with brown fur, with short legs", "a cat, fat, with white fur, with short legs"};
 }
 
+DemoModel demo(const std::string& name, uint64_t bytes) {
+    return {.name = name, .download = {.bytes = bytes, .licence = "mit", .variant = ""}};
+}
+
 std::map<std::string, std::string> configs_of(const std::string& model) {
     std::map<std::string, std::string> configs;
     for (size_t i = 0; i < embedded_config_count; ++i)
@@ -24,19 +28,18 @@ std::map<std::string, std::string> configs_of(const std::string& model) {
 }
 
 StudyExperiment ddpm() {
-    return {
-        .name = "ddpm",
-        .description = "Make unconditional pictures of cats (DDPM)",
-        .examples = {"ddpm --seed 0..3", "ddpm --steps 10,30,100 --seed 0..7", "ddpm --batch-size 4 --device cpu"},
-        .hub_ids = {{"google/ddpm-cat-256"}},
-        .download = {.bytes = 455'000'000, .licence = "apache-2.0", .variant = ""},
-        .demo = DemoModel{.name = "ddpm-cat-demo", .download = {.bytes = 11'000'000, .licence = "mit", .variant = ""}},
-        .configs = configs_of("ddpm-cat-256"),
-        .output_folder = "ddpm_cat",
-        .stem = StemStyle::index_steps,
-        .steps = 100,
-        .figures = {.memory_bytes = 0.8e9, .m2_it_per_s = 3, .rtx_a5000_it_per_s = 42},
-        .bench = {.size = 1, .picture = {256, 256}}};
+    return {.name = "ddpm",
+            .description = "Make unconditional pictures of cats (DDPM)",
+            .examples = {"ddpm --seed 0..3", "ddpm --steps 10,30,100 --seed 0..7", "ddpm --batch-size 4 --device cpu"},
+            .hub_ids = {{"google/ddpm-cat-256"}},
+            .download = {.bytes = 455'000'000, .licence = "apache-2.0", .variant = ""},
+            .demo = demo("ddpm-cat-demo", 11'000'000),
+            .configs = configs_of("ddpm-cat-256"),
+            .output_folder = "ddpm_cat",
+            .stem = StemStyle::index_steps,
+            .steps = 100,
+            .figures = {.memory_bytes = 0.8e9, .m2_it_per_s = 3, .rtx_a5000_it_per_s = 42},
+            .bench = {.size = 1, .picture = {256, 256}}};
 }
 
 StudyExperiment sd15() {
@@ -48,6 +51,7 @@ StudyExperiment sd15() {
             .hub_ids = {{"stable-diffusion-v1-5/stable-diffusion-v1-5"},
                         {.id = "runwayml/stable-diffusion-v1-5", .on_hub = false}},
             .download = {.bytes = 2'740'000'000, .licence = "creativeml-openrail-m", .variant = "fp16"},
+            .demo = demo("sd15-demo", 5'000'000),
             .configs = configs_of("sd-v1-5"),
             .output_folder = "sdv1_5_dpmsolver",
             .stem = StemStyle::steps_guidance,
@@ -67,6 +71,7 @@ StudyExperiment sdxl_turbo() {
                          "sdxl-turbo --prompt 'a fat cat' --dtype bf16 --weights int8"},
             .hub_ids = {{"stabilityai/sdxl-turbo"}},
             .download = {.bytes = 6'940'000'000, .licence = "sai-nc-community", .variant = "fp16"},
+            .demo = demo("sdxl-turbo-demo", 6'000'000),
             .configs = configs_of("sdxl-turbo"),
             .output_folder = "sdxl_turbo",
             .stem = StemStyle::index_steps_guidance,

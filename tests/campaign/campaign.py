@@ -186,21 +186,31 @@ def recovers(place: Place, task: Task) -> bool:
 
 
 class Counts:
-    """Outcomes, with the first runs of each that must not be."""
+    """Outcomes, with the first runs of each that must not be. They are printed now and then, for one who stops it."""
+
+    every_minutes = 10
 
     def __init__(self, title: str):
         self.title, self.counter, self.began = title, Counter(), time.monotonic()
+        self.printed_minutes = 0.0
+
+    def minutes(self) -> float:
+        return (time.monotonic() - self.began) / 60
 
     def add(self, outcome: str, what: str, detail: str = "") -> None:
         self.counter[outcome] += 1
         if outcome not in GOOD and self.counter[outcome] <= 50:
             print(f"{self.title}: {outcome}: {what}: {' | '.join(filter(None, detail.splitlines()[-3:]))[:300]}", flush=True)
+        if self.minutes() - self.printed_minutes > self.every_minutes:
+            self.printed_minutes = self.minutes()
+            print(f"{self.title}: so far {self.texts()}", flush=True)
+
+    def texts(self) -> str:
+        return ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.counter.items()))
 
     def report(self, of: int) -> bool:
         """Prints the counts; whether all is well."""
-        parts = [f"{count} {outcome}" for outcome, count in sorted(self.counter.items())]
-        minutes = (time.monotonic() - self.began) / 60
-        print(f"{self.title}: {self.counter.total()} of {of}: {', '.join(parts)} ({minutes:.1f} min)", flush=True)
+        print(f"{self.title}: {self.counter.total()} of {of}: {self.texts()} ({self.minutes():.1f} min)", flush=True)
         return all(outcome in GOOD for outcome in self.counter)
 
 

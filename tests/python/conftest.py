@@ -15,6 +15,7 @@ PROJECT = Path(__file__).parents[2]
 PROGRAM = Path(os.environ.get("DIFFAPPLE", PROJECT / "build" / "diffapple"))
 STANDIN_MPS = Path(os.environ.get("DIFFAPPLE_STANDIN_MPS", PROGRAM.with_name("diffapple_standin_mps")))
 os.environ["HF_HUB_OFFLINE"] = "1"  # the oracle reads local folders only
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the oracle's threads and the program's would wait for each other
 pytest.register_assert_rewrite("refusals")  # its failures show values, as those of a test file
 
 needs_standin_mps = pytest.mark.skipif(

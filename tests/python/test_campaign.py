@@ -21,6 +21,7 @@ def test_system_calls():
     assert system_calls.run(slice_of(10), names=("ddpm",))
 
 
+@pytest.mark.full
 def test_allocations():
     import allocations
 

@@ -163,6 +163,7 @@ def test_only_sheets_are_replaced(diffapple):
     sheet_of(diffapple, "--out", precious, *pictures)
 
 
+@pytest.mark.full
 def test_hundreds_of_pictures_keep_to_the_limit(diffapple):
     pictures = save_sweep(diffapple.folder / "many", [dict(seed=s) for s in range(400)], size=(512, 512))
     result = diffapple.ok("grid", *pictures)

@@ -125,6 +125,7 @@ def test_show_takes_other_programs_texts_apart(diffapple):
 WELL_QUOTED = re.compile(r'(?:[^"]|: "a, b"(?=,|$))*')
 
 
+@pytest.mark.full
 def test_show_finds_what_a1111s_expression_finds(diffapple):
     rng = random.Random(0)
     pieces = [

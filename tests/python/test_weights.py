@@ -159,6 +159,7 @@ def test_surplus_tensors_are_left_out_with_a_note(diffapple, checkpoint):
     assert np.array_equal(*pictures)
 
 
+@pytest.mark.full
 def test_300_000_surplus_tensors_take_little_time(diffapple, checkpoint):
     surplus = {f"optimizer.state.{i}.exp_avg": torch.zeros(1) for i in range(300_000)}
     write_state(checkpoint, read_state(checkpoint) | surplus)

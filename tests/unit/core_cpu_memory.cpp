@@ -1,12 +1,12 @@
 // The allocator that keeps large blocks for the next tensors.
-#include "diffapple/core/cpu_memory.h"
-
 #include <gtest/gtest.h>
 
 #include <cstdint>
 #include <cstring>
 #include <thread>
 #include <vector>
+
+#include "diffapple/core/cpu_memory.h"
 
 namespace diffapple {
 namespace {

@@ -95,8 +95,8 @@ TEST(FusedGroupNorm, WhatIsNoNumberStaysNoneAndLargeValuesStayFinite) {
             const auto result = ops::group_norm(as_image(x, type), 2, one, zero, eps, Activation::silu);
             EXPECT_TRUE(result.slice(1, 0, 16).isnan().all().item<bool>()) << type;
             EXPECT_FALSE(result.slice(1, 16).isnan().any().item<bool>()) << type;
-            const auto large = ops::group_norm(as_image(random({1, 32, 8, 8}, 9), type), 2, one.mul(1e4), zero, eps,
-                                               Activation::silu);
+            const auto large =
+                ops::group_norm(as_image(random({1, 32, 8, 8}, 9), type), 2, one.mul(1e4), zero, eps, Activation::silu);
             EXPECT_TRUE(large.isfinite().all().item<bool>()) << type;
             EXPECT_TRUE((large >= -0.3).all().item<bool>()) << type;  // the least value of SiLU is -0.278
         }

@@ -11,8 +11,8 @@
 
 namespace diffapple {
 
-/// LibTorch's allocator, behind which blocks of `smallest_kept` bytes and more are kept when they are freed and given to
-/// the next tensor of the same size. What is used and what is kept are together never more than was used at once
+/// LibTorch's allocator, behind which blocks of `smallest_kept` bytes and more are kept when they are freed and given
+/// to the next tensor of the same size. What is used and what is kept are together never more than was used at once
 /// before: the process' peak stays. May be called from any thread.
 class ReusingAllocator final : public c10::Allocator {
 public:

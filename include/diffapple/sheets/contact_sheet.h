@@ -41,8 +41,8 @@ struct WrittenSheet {
 /// Makes the contact sheet of these picture files and writes it as a PNG whose `diffapple` text holds the pictures' ids
 /// and file names. Its own id is a hash of its pictures' ids, so the same pictures give the same name. Files that
 /// cannot be read are left out and listed; contact sheets among them are left out too. The sheet replaces an older
-/// sheet, but nothing else unless `force`. Throws Error when no picture is left, one cannot be read and `all` are wanted, or
-/// they are too many for one sheet; Interrupted.
+/// sheet, but nothing else unless `force`. Throws Error when no picture is left, one cannot be read and `all` are
+/// wanted, or they are too many for one sheet; Interrupted.
 WrittenSheet write_contact_sheet(const std::vector<std::filesystem::path>& files, const SheetOptions& options);
 
 /// The cells of a sheet that is drawn: pixels of picture `index`, at any size; empty when it cannot be had.
