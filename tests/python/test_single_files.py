@@ -391,7 +391,7 @@ KINDS = {  # file name: model, what is different of its UNet, kind, scheduler, s
 }
 
 
-SLOW_KINDS = {"sd_xl_base_1.0", "xl-inpaint"}  # as sd_xl_turbo_1.0, but for name and channels
+SLOW_KINDS = {"sd_xl_base_1.0", "xl-inpaint", "sd_xl_turbo_1.0"}  # the slowest
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.full) if n in SLOW_KINDS else n for n in KINDS])
