@@ -3,14 +3,13 @@
 # declares. When a build runs, it calls this file as a script (OUTPUT, INPUTS, NAME), whenever a file has changed.
 
 function(embed_text target name)
-  set(inputs ${ARGN})
-  list(TRANSFORM inputs PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/")
   set(output "${CMAKE_CURRENT_BINARY_DIR}/embedded_${name}.cpp")
-  string(REPLACE ";" "," names "${inputs}")
+  string(REPLACE ";" "," inputs "${ARGN}")
   add_custom_command(OUTPUT "${output}"
-    COMMAND "${CMAKE_COMMAND}" "-DOUTPUT=${output}" "-DINPUTS=${names}" "-DNAME=${name}"
+    COMMAND "${CMAKE_COMMAND}" "-DOUTPUT=${output}" "-DINPUTS=${inputs}" "-DNAME=${name}"
             -P "${CMAKE_CURRENT_FUNCTION_LIST_FILE}"
-    DEPENDS ${inputs} "${CMAKE_CURRENT_FUNCTION_LIST_FILE}"
+    WORKING_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}"  # a comma in that folder's own name does no harm
+    DEPENDS ${ARGN} "${CMAKE_CURRENT_FUNCTION_LIST_FILE}"
     COMMENT "Embedding ${name}" VERBATIM)
   target_sources(${target} PRIVATE "${output}")
   set_source_files_properties("${output}" PROPERTIES

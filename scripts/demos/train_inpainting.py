@@ -8,7 +8,6 @@ latents of the picture with a grey hole.
 """
 import copy
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ import data
 import emoji
 from tokenizer import load_tokenizer
 from train_text_to_image import SCHEDULE, TextToImage, draw_captions, make_unet, noised, sampler
-from training import argument_parser, goes_on_from_weights, save_pipeline, train
+from training import argument_parser_of_descendant, goes_on_from_weights, save_pipeline, train
 
 
 @dataclasses.dataclass
@@ -100,10 +99,7 @@ def widened(unet):
 
 
 def main():
-    parser = argument_parser(__doc__, steps=3000, batch_size=16, lr=1e-3)
-    parser.add_argument("--base", type=Path, required=True, help="folder of train_text_to_image.py")
-    parser.add_argument("--pictures", type=int, default=5000)
-    args = parser.parse_args()
+    args = argument_parser_of_descendant(__doc__, pictures=5000).parse_args()
     base = StableDiffusionPipeline.from_pretrained(args.base, dtype=torch.float32)
     vocabulary = args.base / "tokenizer"
     tokenizer = load_tokenizer(vocabulary)

@@ -8,7 +8,6 @@ is no teacher: a caption all but says what its picture is, so the prediction fro
 the training is spent, is a picture already.
 """
 import copy
-from pathlib import Path
 
 import torch
 from diffusers import (DDPMScheduler, EulerAncestralDiscreteScheduler, StableDiffusionPipeline,
@@ -19,7 +18,7 @@ import data
 import emoji
 from tokenizer import load_tokenizer
 from train_text_to_image import SCHEDULE, TEXT_WIDTH, draw_captions, make_text_encoder, make_unet, noised, sampler
-from training import argument_parser, goes_on_from_weights, save_pipeline, train
+from training import argument_parser_of_descendant, goes_on_from_weights, save_pipeline, train
 
 POOLED, TIME_WIDTH = 64, 16
 TIME_IDS = (emoji.SIZE, emoji.SIZE, 0, 0, emoji.SIZE, emoji.SIZE)  # original size, crop, target size
@@ -69,10 +68,7 @@ def with_projection(text_encoder, tokenizer):
 
 
 def main():
-    parser = argument_parser(__doc__, steps=3000, batch_size=16, lr=1e-3)
-    parser.add_argument("--base", type=Path, required=True, help="folder of train_text_to_image.py")
-    parser.add_argument("--pictures", type=int, default=4000)
-    args = parser.parse_args()
+    args = argument_parser_of_descendant(__doc__, pictures=4000).parse_args()
     base = StableDiffusionPipeline.from_pretrained(args.base, dtype=torch.float32)
     vocabulary = args.base / "tokenizer"
     tokenizer, tokenizer_2 = load_tokenizer(vocabulary), load_tokenizer(vocabulary, pad="!")

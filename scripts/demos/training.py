@@ -29,6 +29,14 @@ def argument_parser(description, steps, batch_size, lr):
     return parser
 
 
+def argument_parser_of_descendant(description, pictures):
+    """Of what begins with the weights of the text-to-image model, and draws so many pictures."""
+    parser = argument_parser(description, steps=3000, batch_size=16, lr=1e-3)
+    parser.add_argument("--base", type=Path, required=True, help="folder of train_text_to_image.py")
+    parser.add_argument("--pictures", type=int, default=pictures)
+    return parser
+
+
 def state_file(args):
     return args.state or args.out.with_name(args.out.name + ".state.pt")
 

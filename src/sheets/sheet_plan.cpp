@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <set>
 
 #include "diffapple/core/error.h"
@@ -96,13 +95,7 @@ SheetPlan captioned(const std::vector<SheetPicture>& pictures, const std::vector
     plan.columns = std::clamp<size_t>(square, 1, std::min(max_columns, count));
     plan.rows = (count + plan.columns - 1) / plan.columns;
     plan.cells.resize(plan.rows * plan.columns);
-    std::vector<size_t> order(count);
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-        for (const Axis& axis : axes)
-            if (axis.value_of[a] != axis.value_of[b]) return axis.value_of[a] < axis.value_of[b];
-        return false;
-    });
+    const std::vector<size_t> order = in_order_of(axes, count);
     for (size_t place = 0; place < count; ++place) {
         const size_t i = order[place];
         plan.cells[place] = i;

@@ -333,19 +333,25 @@ def assert_fetched(diffapple, content: bytes):
     assert (snapshot(diffapple) / "diffusion_pytorch_model.safetensors").read_bytes() == content
 
 
+def begin_answer(handler, entry) -> bytes:
+    """Sends the head of what was asked for; returns what is to follow."""
+    begin = int(handler.headers.get("Range", "bytes=0-").split("=")[1].split("-")[0])
+    rest = entry.content[begin:]
+    handler.send_response(206 if begin else 200)
+    if begin:
+        handler.send_header("Content-Range", f"bytes {begin}-{len(entry.content) - 1}/{len(entry.content)}")
+    handler.send_header("Content-Length", str(len(rest)))
+    handler.end_headers()
+    return rest
+
+
 def test_cut_connections_are_resumed(diffapple, hub, big):
     """Each answer ends after a part of what it promised."""
 
     def cut(handler, entry):
         if not entry or not entry.large:
             return False
-        begin = int(handler.headers.get("Range", "bytes=0-").split("=")[1].split("-")[0])
-        rest = entry.content[begin:]
-        handler.send_response(206 if begin else 200)
-        if begin:
-            handler.send_header("Content-Range", f"bytes {begin}-{len(entry.content) - 1}/{len(entry.content)}")
-        handler.send_header("Content-Length", str(len(rest)))
-        handler.end_headers()
+        rest = begin_answer(handler, entry)
         handler.wfile.write(rest[: 1 << 20])
         handler.wfile.flush()
         handler.close_connection = True
@@ -494,13 +500,7 @@ def slowly(handler, entry):
     """Sends a large file in pieces."""
     if not entry or not entry.large:
         return False
-    begin = int(handler.headers.get("Range", "bytes=0-").split("=")[1].split("-")[0])
-    rest = entry.content[begin:]
-    handler.send_response(206 if begin else 200)
-    if begin:
-        handler.send_header("Content-Range", f"bytes {begin}-{len(entry.content) - 1}/{len(entry.content)}")
-    handler.send_header("Content-Length", str(len(rest)))
-    handler.end_headers()
+    rest = begin_answer(handler, entry)
     for at in range(0, len(rest), 1 << 17):
         handler.wfile.write(rest[at : at + (1 << 17)])
         time.sleep(0.01)

@@ -35,6 +35,13 @@ function makeChoice(options, chosen, onchoose) {
   );
 }
 
+/** The same in `group`, where the button that has the focus keeps it. */
+function redrawChoice(group, options, chosen, onchoose) {
+  const focused = [...group.children].indexOf(document.activeElement);
+  group.replaceChildren(...makeChoice(options, chosen, onchoose));
+  group.children[focused]?.focus();
+}
+
 /** A labelled list to choose from. */
 function makeSelect(label, options, chosen, onchoose) {
   const select = make("select", { onchange: () => onchoose(select.value) });

@@ -71,9 +71,7 @@ function drawExperiments() {
     ["", `All ${pictures.length}`],
     ...facts.experiments.map((each) => [each.name, `${each.name} ${each.pictures}`]),
   ];
-  const focused = [...nav.children].indexOf(document.activeElement);
-  nav.replaceChildren(...makeChoice(options, state.experiment, chooseExperiment));
-  nav.children[focused]?.focus();
+  redrawChoice(nav, options, state.experiment, chooseExperiment);
 }
 
 function chooseExperiment(name) {
@@ -83,10 +81,7 @@ function chooseExperiment(name) {
 }
 
 function drawViews() {
-  const group = byId("views");
-  const focused = [...group.children].indexOf(document.activeElement);
-  group.replaceChildren(...makeChoice(VIEWS, state.view, chooseView));
-  group.children[focused]?.focus();
+  redrawChoice(byId("views"), VIEWS, state.view, chooseView);
 }
 
 function chooseView(view) {
