@@ -17,16 +17,16 @@ function(compile_for_instruction_sets avx512_bf16)
     INCLUDE_DIRECTORIES "${CMAKE_CURRENT_SOURCE_DIR}/src/nn")
   set(flags -mavx512f -mavx512vl -mavx512bw -mavx512dq -mavx512cd -mavx512bf16 -mavx2 -mfma -mbmi -mbmi2 -mf16c
     -maes -mpclmul)
+  # Some compilers know the flags and do not survive the instructions: clang 16 with the sanitizers.
   include(CheckCXXSourceCompiles)
-  list(JOIN flags " " CMAKE_REQUIRED_FLAGS)
-  string(APPEND CMAKE_REQUIRED_FLAGS " -O2")
-  check_cxx_source_compiles([[  // clang 16 knows the flags, and crashes
-    #include <immintrin.h>
-    __m512 f(__m512 s, __m512 a, __m512 b) { return _mm512_dpbf16_ps(s, (__m512bh)a, (__m512bh)b); }
-    __m512i g(__m512 a, __m512 b) { return (__m512i)_mm512_cvtne2ps_pbh(a, b); }
-    int main() {}
-  ]] has_avx512_bf16)
-  if(has_avx512_bf16)
+  get_target_property(options diffapple_settings INTERFACE_COMPILE_OPTIONS)
+  list(JOIN options " " CMAKE_REQUIRED_FLAGS)
+  list(JOIN flags " " joined)
+  string(APPEND CMAKE_REQUIRED_FLAGS " -std=c++20 -O3 ${joined}")
+  set(CMAKE_REQUIRED_INCLUDES "${CMAKE_CURRENT_SOURCE_DIR}/src/nn" "${HIGHWAY_INCLUDE_DIR}")
+  set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+  check_cxx_source_compiles("#include \"${CMAKE_CURRENT_SOURCE_DIR}/${avx512_bf16}\"" compiles_avx512_bf16)
+  if(compiles_avx512_bf16)
     set_source_files_properties(${avx512_bf16} PROPERTIES COMPILE_OPTIONS "-O3;${flags}")
   endif()
 endfunction()

@@ -26,7 +26,8 @@ if(libtorch_licenses)
 endif()
 install(FILES "${sentencepiece_root}/LICENSE" DESTINATION share/diffapple/licenses/sentencepiece)
 install(FILES LICENSE THIRD_PARTY_NOTICES.md DESTINATION share/diffapple)
-install(DIRECTORY models/ddpm-cat-demo models/sd15-demo models/sdxl-turbo-demo DESTINATION share/diffapple/models)
+file(GLOB demos LIST_DIRECTORIES true models/*-demo)
+install(DIRECTORY ${demos} DESTINATION share/diffapple/models)
 
 # What the program says of itself to shells and man, made by the program that was built; alone with --component shells.
 set(completions "${PROJECT_BINARY_DIR}/completion")

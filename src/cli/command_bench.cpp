@@ -118,11 +118,38 @@ std::vector<std::string> to_row(const BenchResult& result, const Columns& column
     return row;
 }
 
+/// Those that take a hundredth of the time or more, and all others together.
+void print_operators(const std::string& title, const std::vector<OperatorTime>& operators) {
+    double all = 0, others = 0;
+    int64_t calls_of_others = 0;
+    for (const auto& time : operators) all += time.seconds;
+    std::vector<std::vector<std::string>> rows{{title, "calls", "ms", "share"}};
+    const auto add = [&](const std::string& name, int64_t calls, double seconds) {
+        rows.push_back({name, calls > 0 ? std::to_string(calls) : "-", format_fixed(1e3 * seconds, 1),
+                        format_percent(seconds / all)});
+    };
+    for (const auto& [name, calls, seconds] : operators) {
+        if (seconds >= all / 100) {
+            add(name.empty() ? "(outside of operators)" : name, calls, seconds);
+        } else {
+            others += seconds;
+            calls_of_others += calls;
+        }
+    }
+    add("(others)", calls_of_others, others);
+    print_result("\n" + format_table(rows));
+}
+
 void print_table(const BenchReport& report) {
     const Columns columns(report.results);
     std::vector<std::vector<std::string>> rows{header_row(columns)};
     for (const auto& result : report.results) rows.push_back(to_row(result, columns));
     print_result(format_table(rows));
+    for (const auto& result : report.results) {
+        if (result.step_operators.empty()) continue;
+        print_operators(result.title() + ": a step", result.step_operators);
+        print_operators(result.title() + ": decoding", result.decode_operators);
+    }
     if (columns.quoted)
         print_result("* quoted from the study (it/s on a MacBook M2 16 GB and on an RTX A5000), not measured here");
     const BenchMachine& machine = report.machine;
@@ -228,6 +255,7 @@ void add_bench_command(CLI::App& app) {
     add("--steps", options->steps, "N", "Steps in one timing")->default_str(options->steps);
     add("--repeats", options->repeats, "N", "Timings of each configuration, in turns")->default_str(options->repeats);
     command->add_flag("--random", settings.random, "Random weights, also where the real ones are on this machine");
+    command->add_flag("--operators", settings.operators, "Also the time of each operator, in a step and in decoding");
     add_choice_option(command, "--preset", options->preset, {"study"}, "Its settings, its figures beside the measured");
     add_number_option(
         command, "--sustained", [&settings](double minutes) { settings.sustained_minutes = minutes; }, 0, 1440,

@@ -32,6 +32,7 @@ HeadsView view_heads(const at::Tensor& x) {
 /// Fills the kernel's buffers and runs its tasks on LibTorch's threads.
 at::Tensor attend_by_flash(const FlashKernel& kernel, const at::Tensor& query, const at::Tensor& key,
                            const at::Tensor& value, int64_t heads, const at::Tensor& mask) {
+    RECORD_FUNCTION("diffapple::flash_attention", std::vector<c10::IValue>());  // bench shows its time
     const auto dense = [](const at::Tensor& x) { return x.stride(2) == 1 ? x : x.contiguous(); };
     const auto buffer = [](size_t floats) { return at::empty({static_cast<int64_t>(floats)}, at::kFloat); };
     const auto q = dense(query), k = dense(key), v = dense(value);

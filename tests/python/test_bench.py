@@ -56,6 +56,17 @@ def test_json_of_a_run(measured):
     assert rows["cpu", "bf16"]["peak_bytes"] < 5 * 113_673_219, "the other model's memory was counted"
 
 
+def test_time_of_each_operator(diffapple):
+    result = diffapple.ok("bench", *SMALL, "--repeats", 1, "--dtypes", "fp32", "--operators", "--json", "b.json")
+    assert "ddpm cpu fp32 32x32 batch 1: a step" in result.out and "32x32 batch 1: decoding" in result.out
+    (row,) = json.loads((diffapple.folder / "b.json").read_text())["results"]
+    times = {time["name"]: time for time in row["step_operators"]}
+    assert times["mkldnn::_convolution_pointwise"]["calls"] > 50
+    assert times["diffapple::flash_attention"]["calls"] == 6 and times["diffapple::group_norm"]["calls"] > 30
+    assert 0.2 * row["ms_per_step"] < sum(time["ms"] for time in times.values()) < 20 * row["ms_per_step"]
+    assert "mkldnn::_convolution_pointwise" in result.out
+
+
 def test_what_cannot_run_is_a_row(measured):
     report = json.loads((measured[1].folder / "a.json").read_text())
     rows = {(row["device"].split(":")[0], row["dtype"]): row for row in report["results"]}

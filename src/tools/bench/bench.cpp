@@ -44,11 +44,6 @@ struct Group {
     uint64_t bytes() const { return static_cast<uint64_t>(experiment->parameters) * c10::elementSize(placement.dtype); }
 };
 
-std::string describe(const BenchResult& row) {
-    return concat(row.experiment, ' ', row.device, ' ', row.dtype, ' ', row.shape.size.width, 'x',
-                  row.shape.size.height, " batch ", row.shape.batch_size);
-}
-
 std::string minutes(double seconds) {
     return seconds < 100 ? format_fixed(seconds, 0) + " s" : format_fixed(seconds / 60, 1) + " min";
 }
@@ -78,6 +73,7 @@ private:
     void warm_up(Group& group, Row& row, MemoryMeter& meter);
     void repeat(Group& group, Row& row);
     void sustain(Group& group, Row& row);
+    void profile(Group& group, Row& row);
 
     /// Runs `work`, which is expected to take so long, unless it does not fit into what is left of the time. An
     /// exception fails the row and no other. True when the work is done.
@@ -199,7 +195,7 @@ bool BenchRun::attempt(BenchResult& row, double expected_seconds, Work work) {
         row.note = first_line(error);
     }
     row.status = BenchStatus::failed;
-    tell_(describe(row) + ": failed: " + row.note);
+    tell_(row.title() + ": failed: " + row.note);
     return false;
 }
 
@@ -223,8 +219,10 @@ void BenchRun::run_round(const std::vector<Group*>& round) {
         tell_(concat("repeat ", number, " of ", settings_.repeats, " done after ", minutes(budget_.elapsed())));
     }
     for (Group* group : round)
-        for (Row& row : group->rows)
+        for (Row& row : group->rows) {
             if (row.ready && settings_.sustained_minutes > 0) sustain(*group, row);
+            if (row.ready && settings_.operators) profile(*group, row);
+        }
     for (Group* group : round) {
         group->model.reset();
         empty_cache(group->placement.device);
@@ -275,7 +273,7 @@ void BenchRun::warm_up(Group& group, Row& row, MemoryMeter& meter) {
         model.decode(result.shape);
         result.decode_seconds = seconds_of([&] { model.decode(result.shape); });
         result.memory = meter.use();
-        tell_(describe(result) + ": warmed up, " + minutes(budget_.elapsed()) + " so far");
+        tell_(result.title() + ": warmed up, " + minutes(budget_.elapsed()) + " so far");
     });
 }
 
@@ -296,7 +294,7 @@ void BenchRun::sustain(Group& group, Row& row) {
     BenchResult& result = *row.result;
     const double total = 60 * settings_.sustained_minutes;
     attempt(result, total / Budget::margin, [&] {
-        tell_(describe(result) + ": " + minutes(total) + " without a pause");
+        tell_(result.title() + ": " + minutes(total) + " without a pause");
         group.model->encode(result.shape);
         std::vector<Stretch> stretches;
         const auto start = Clock::now();
@@ -305,6 +303,17 @@ void BenchRun::sustain(Group& group, Row& row) {
             stretches.push_back({seconds_since(start), seconds, result.steps});
         }
         result.sustained = first_and_last_minute(stretches);
+    });
+}
+
+void BenchRun::profile(Group& group, Row& row) {
+    BenchResult& result = *row.result;
+    const double expected = row.step_seconds + result.encode_seconds.value_or(0) + result.decode_seconds.value_or(0);
+    attempt(result, expected, [&] {
+        const c10::Device device = group.placement.device;
+        group.model->encode(result.shape);
+        result.step_operators = measure_operators(device, [&] { group.model->denoise(result.shape, 1); });
+        result.decode_operators = measure_operators(device, [&] { group.model->decode(result.shape); });
     });
 }
 

@@ -53,6 +53,11 @@ std::string status_name(BenchStatus status) {
     return "";
 }
 
+std::string BenchResult::title() const {
+    return concat(experiment, ' ', device, ' ', dtype, ' ', shape.size.width, 'x', shape.size.height, " batch ",
+                  shape.batch_size);
+}
+
 double BenchResult::gemm_share() const {
     return flop_per_step / summarize(step_seconds).best / gemm_flop_per_second;
 }
@@ -135,6 +140,13 @@ ordered_json to_json(const BenchResult& result) {
     return object;
 }
 
+ordered_json to_json(const std::vector<OperatorTime>& operators) {
+    ordered_json list = ordered_json::array();
+    for (const auto& [name, calls, seconds] : operators)
+        list.push_back({{"name", nullable(name)}, {"calls", calls}, {"ms", milliseconds * seconds}});
+    return list;
+}
+
 ordered_json to_json(const BenchMachine& machine) {
     return {{"cpu", machine.cpu},          {"gpu", nullable(machine.gpu)},         {"cores", machine.cores},
             {"threads", machine.threads},  {"memory_bytes", machine.memory_bytes}, {"os", machine.os},
@@ -150,7 +162,12 @@ std::string csv_text(const ordered_json& value) {
 
 nlohmann::ordered_json to_json(const BenchReport& report) {
     ordered_json results = ordered_json::array();
-    for (const auto& result : report.results) results.push_back(to_json(result));
+    for (const auto& result : report.results) {
+        results.push_back(to_json(result));
+        if (result.step_operators.empty()) continue;
+        results.back()["step_operators"] = to_json(result.step_operators);
+        results.back()["decode_operators"] = to_json(result.decode_operators);
+    }
     return {{"schema", bench_schema},
             {"program", std::string("diffapple ") + version},
             {"machine", to_json(report.machine)},

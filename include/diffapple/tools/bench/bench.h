@@ -21,8 +21,9 @@ struct BenchSettings {
     std::vector<int64_t> sizes;            ///< width = height; the study's
     int64_t steps = 2;                     ///< turns of the loop in one timing
     int64_t repeats = 5;
-    bool random = false;  ///< random weights also where the checkpoint is on this machine
-    bool study = false;   ///< the study's figures beside the measured ones
+    bool random = false;     ///< random weights also where the checkpoint is on this machine
+    bool study = false;      ///< the study's figures beside the measured ones
+    bool operators = false;  ///< also the time of each operator in a step and in decoding
     double sustained_minutes = 0;
     std::optional<double> max_minutes;
 };

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "diffapple/core/operator_times.h"
 #include "diffapple/tools/bench/model.h"
 
 namespace diffapple {
@@ -62,8 +63,10 @@ struct BenchResult {
     double flop_per_step = 0;
     double gemm_flop_per_second = 0;  ///< the best seen in this run, in this dtype on this device
     std::optional<Sustained> sustained;
+    std::vector<OperatorTime> step_operators, decode_operators;  ///< of one step, of decoding; only where asked for
     std::optional<StudyFigures> quoted;
 
+    std::string title() const;  ///< "sd15 cpu bf16 512x512 batch 1"
     /// Part of the GEMM peak that the step's floating-point operations reach: best step against best GEMM. It can
     /// exceed 1, since some convolutions are faster than a matrix product.
     double gemm_share() const;
