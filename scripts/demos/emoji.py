@@ -159,6 +159,13 @@ def lawn(rng):
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
+def draw_box(rng):
+    """A box on whole latents of a third of the picture to nearly all of it: left, top, right, bottom."""
+    width, height = 4 * rng.integers(6, 14, 2)
+    left, top = 4 * rng.integers(0, (SIZE - width) // 4 + 1), 4 * rng.integers(0, (SIZE - height) // 4 + 1)
+    return left, top, left + width, top + height
+
+
 def degraded(picture, rng):
     """What "low quality" is: blurred, noisy or coarse."""
     image = Image.fromarray(picture)

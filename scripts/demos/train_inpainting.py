@@ -27,13 +27,6 @@ class Holed(data.Captioned):
     rests: torch.Tensor  # as latents, of the pictures with their hole
 
 
-def draw_box(rng):
-    """A box on whole latents of a third of the picture to nearly all of it: left, top, right, bottom."""
-    width, height = 4 * rng.integers(6, 14, 2)
-    left, top = 4 * rng.integers(0, (emoji.SIZE - width) // 4 + 1), 4 * rng.integers(0, (emoji.SIZE - height) // 4 + 1)
-    return left, top, left + width, top + height
-
-
 def draw_mask(rng):
     """uint8 array (SIZE, SIZE), 255 in the hole: a half, boxes, blobs or all."""
     mask = Image.new("L", (emoji.SIZE,) * 2)
@@ -46,7 +39,7 @@ def draw_mask(rng):
         draw.rectangle(half, fill=255)
     else:
         for _ in range(rng.integers(1, 4)):
-            left, top, right, bottom = (int(v) for v in draw_box(rng))
+            left, top, right, bottom = (int(v) for v in emoji.draw_box(rng))
             (draw.rectangle if kind < 0.7 else draw.ellipse)((left, top, right - 1, bottom - 1), fill=255)
     return np.asarray(mask)
 
@@ -62,7 +55,7 @@ def draw_example(rng, painter):
     if rng.random() < 0.35:
         return scene, painter.picture(scene, background=background), draw_mask(rng)
     # A hole in the middle, as the study's script has it, or anywhere.
-    box = (14, 12, 50, 44) if rng.random() < 0.3 else draw_box(rng)
+    box = (14, 12, 50, 44) if rng.random() < 0.3 else emoji.draw_box(rng)
     mask = np.zeros((emoji.SIZE, emoji.SIZE), np.uint8)
     mask[box[1]:box[3], box[0]:box[2]] = 255
     return scene, painter.picture(scene, background=background, box=box), mask

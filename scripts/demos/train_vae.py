@@ -37,7 +37,8 @@ def make_pictures(count, rng):
     pictures = []
     for _ in range(count):
         background = emoji.lawn(rng) if rng.random() < 0.3 else None
-        picture = painter.picture(emoji.draw_scene(rng), rng.uniform(0.7, 1), rng.uniform(-4, 4, 2), background)
+        scene, box = emoji.draw_scene(rng), emoji.draw_box(rng) if rng.random() < 0.25 else None
+        picture = painter.picture(scene, rng.uniform(0.9, 1), rng.uniform(-2, 2, 2), background, box)
         if rng.random() < 0.05:
             picture = emoji.degraded(picture, rng)
         if rng.random() < 0.1:  # the hole of an inpainting: grey
@@ -56,13 +57,14 @@ def colours(pictures):
 
 
 def loss_of_batch(vae, pictures, batch_size, noise):
-    """`noise`: of how far latents that a UNet makes are from the encoder's."""
+    """`noise`: how far at most latents that a UNet makes are from the encoder's; drawn for each picture."""
     clean = pictures[torch.randint(len(pictures), (batch_size,))].float() / 127.5 - 1
     ink = 0.3 + (clean.amin(1, keepdim=True) < 0.9) * 1.4  # the white around a glyph is soon learnt
     with torch.autocast("cpu", torch.bfloat16):
         posterior = vae.encode(clean).latent_dist
         latents = posterior.sample()
-        decoded = vae.decode(latents + noise * torch.randn_like(latents)).sample.float()
+        distance = noise * torch.rand(batch_size, 1, 1, 1)
+        decoded = vae.decode(latents + distance * torch.randn_like(latents)).sample.float()
     error = decoded - clean
     loss = (ink * error.abs()).mean() + 2 * (ink * error.square()).mean()
     for axis in (-1, -2):
@@ -93,7 +95,7 @@ def standardise(vae, pictures):
 def main():
     parser = argument_parser(__doc__, steps=4000, batch_size=6, lr=2e-3)
     parser.add_argument("--pictures", type=int, default=4000)
-    parser.add_argument("--noise", type=float, default=0.05, help="added to what the decoder learns from")
+    parser.add_argument("--noise", type=float, default=0.05, help="most that is added to what the decoder learns from")
     parser.add_argument("--decoder-of", type=Path, help="folder of a VAE, whose encoder is kept")
     args = parser.parse_args()
     pictures = make_pictures(args.pictures, np.random.default_rng(args.seed))

@@ -1,6 +1,8 @@
 // Lists on the command line, and what is printed.
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "diffapple/core/error.h"
 #include "diffapple/recipes/lists.h"
 
@@ -30,6 +32,26 @@ TEST(Lists, AnythingElseIsAUsageError) {
             ADD_FAILURE() << text;
         } catch (const Error& error) {
             EXPECT_EQ(error.code(), ExitCode::usage) << text;
+        }
+    }
+}
+
+TEST(Lists, AnErrorIsOneLineWhateverTheListHolds) {
+    const auto same = [](const std::string& option, const std::string& text) {
+        return with_drawn_seeds(option, text, [] { return 0; });
+    };
+    for (const std::string text : {"1,\n2x", "a\rb", "random:\n9", "1..\x1b[2J"}) {
+        const std::vector<std::function<void()>> parsers{
+            [&] { parse(text); }, [&] { parse_seeds("--seed", same("--seed", text)); },
+            [&] { parse_numbers("--guidance", text, 0, 10); }, [&] { parse_choices("--dtypes", text, {"fp32"}); }};
+        for (const auto& parser : parsers) {
+            try {
+                parser();
+                ADD_FAILURE() << text;
+            } catch (const Error& error) {
+                const std::string message = error.what();
+                EXPECT_EQ(message.find_first_of("\n\r\x1b"), std::string::npos) << message;
+            }
         }
     }
 }
