@@ -31,7 +31,8 @@ void read_head(const std::string& lines) {
     }
     retry_after(head, 1);
     const HubSite site{.endpoint = "https://h.test", .token = "t", .token_from = "HF_TOKEN"};
-    for (head.status = 400; head.status < 505; ++head.status) accepts([&] { fail_for(site, "a/b", "main", head); });
+    head.status = 400 + static_cast<long>(lines.size() % 105);  // any error, one an input: exceptions are slow
+    accepts([&] { fail_for(site, "a/b", "main", head); });
 }
 
 }  // namespace
