@@ -210,17 +210,21 @@ BenchSettings read_settings(const Options& options) {
     return settings;
 }
 
-/// Before an hour of measuring, not after it.
-void require_writable(const std::string& file) {
+/// Before an hour of measuring, not after it: the file of an option, which will begin so.
+void require_writable(const std::string& option, const std::string& file, std::string_view beginning) {
     if (file.empty() || file == standard_output) return;
     namespace fs = std::filesystem;
     const fs::path path = file, folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
     if (fs::is_directory(path) || !fs::is_directory(folder) || access(folder.c_str(), W_OK | X_OK) != 0)
         fail(file, ": cannot be written; name a file in a folder that exists and is writable");
+    require_same_kind(option, file, beginning);
 }
 
 void measure(const Options& options) {
-    for (const auto& file : {options.json_file, options.csv_file}) require_writable(file);
+    require_writable("--json", options.json_file, "{\n  \"schema\"");
+    require_writable("--csv", options.csv_file, "cpu,gpu,os");
+    if (!options.json_file.empty() && options.json_file == options.csv_file)
+        fail_usage("--json and --csv: two files need two names");
     const Tell tell = [&](const std::string& line) {
         if (!options.quiet) print_message("bench: " + line);
     };
@@ -234,7 +238,9 @@ void measure(const Options& options) {
 void compare(const Options& options) {
     const BenchComparison comparison = compare_benches(options.compared);
     print_result(format_table(comparison.table()));
-    write_file_atomically(options.svg_file, comparison.svg());
+    const std::string picture = comparison.svg();
+    require_same_kind("--svg", options.svg_file, std::string_view(picture).substr(0, 4));
+    write_file_atomically(options.svg_file, picture);
     print_path(options.svg_file);
 }
 

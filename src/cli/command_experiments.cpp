@@ -32,22 +32,6 @@ struct Options {
     Verbosity verbosity;
 };
 
-/// Says which options were given for nothing: a setting that no batch of the run uses.
-void explain_unused(const std::vector<GivenOption>& given, const Experiment& experiment, Reporter& reporter) {
-    for (const GivenOption& option : given) {
-        const Setting& row = *option.setting;
-        if (!row.has_no_effect) continue;
-        bool used = false;
-        try {
-            for (size_t number = 0; number < experiment.batch_count() && !used; ++number)
-                used = !row.has_no_effect(experiment.batch(number));
-        } catch (const Error&) {
-            return;  // of a batch that cannot be made, the run tells
-        }
-        if (!used) reporter.note(concat(row.option, " has no effect here: it needs ", row.needs));
-    }
-}
-
 /// The jobs of a file of prompts, or of prompts with lists in them.
 void read_jobs(const StudyExperiment& study, const std::vector<GivenOption>& given, RunSettings& settings) {
     if (settings.prompts_file) {
@@ -72,7 +56,7 @@ void run(const Options& options) {
     read_jobs(options.study, given, settings);
     Experiment experiment(options.study, std::move(settings));
     experiment.explain_model(reporter);
-    explain_unused(given, experiment, reporter);
+    experiment.explain_unused(given, reporter);
     if (experiment.run().interactive)
         run_interactive(experiment, reporter);
     else

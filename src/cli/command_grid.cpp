@@ -22,6 +22,8 @@ struct Options {
 };
 
 void run(const Options& options) {
+    if (options.rows && options.rows == options.columns)
+        fail_usage("--rows and --columns: ", *options.rows, " cannot be both");
     const auto files = find_pictures({options.places.begin(), options.places.end()});
     const WrittenSheet sheet = write_contact_sheet(files, {.out = options.out,
                                                            .where = options.where,
@@ -43,7 +45,7 @@ void add_grid_command(CLI::App& app) {
     CLI::App* const command =
         app.add_subcommand("grid", "Make a contact sheet: pictures in rows and columns, labelled from their recipes");
     const auto options = std::make_shared<Options>();
-    with_value(command->add_option("PLACES", options->places, "Pictures, and folders of PNG files"), "PLACES")
+    with_value(command->add_option("PLACES", options->places, "Pictures, and folders of them"), "PLACES")
         ->required();
     add_where_option(command, options->where);
     with_value(command->add_option("--rows", options->rows, "Setting of the rows, as seed [chosen from what varies]"),

@@ -78,7 +78,7 @@ void add_replay_command(CLI::App& app) {
     CLI::App* const command = app.add_subcommand("replay", "Make a picture again from its recipe, and compare");
     const auto options = std::make_shared<Options>();
     ReplaySettings& settings = options->settings;
-    with_value(command->add_option("FILE", settings.picture, "A PNG file made by this program"), "FILE")->required();
+    with_value(command->add_option("FILE", settings.picture, "A picture made by this program"), "FILE")->required();
     with_value(command->add_option("-m,--model", options->model, "Its model [as the recipe names it]"), "ID|DIR|FILE");
     with_value(command->add_option("--config", settings.parts.config, "The configs that it was made with"), "ID|DIR");
     with_value(command->add_option("--vae", settings.parts.vae, "The other VAE that it was made with"), "FILE|DIR");
@@ -88,7 +88,7 @@ void add_replay_command(CLI::App& app) {
     with_value(command->add_option("-i,--image", settings.image, "The picture that it was made from"), "FILE");
     with_value(command->add_option("--mask", settings.mask, "The mask that it was made with"), "FILE");
     with_value(command->add_option("--latents", settings.latents, "The start noise that it was made from"), "FILE");
-    with_value(command->add_option("--save", options->save, "Where the new picture goes (PNG)"), "FILE");
+    with_value(command->add_option("--save", options->save, "Where the new picture goes"), "FILE");
     Variation& variation = options->variation;
     with_value(command->add_option("--set", variation.changes, "Make it with this changed, as guidance=4; repeatable"),
                "NAME=VALUE")

@@ -64,14 +64,20 @@ std::string make_page(const std::vector<PictureFacts>& pictures, const Options& 
     return make_report_page(pictures, std::filesystem::absolute(options.html).parent_path(), inside);
 }
 
+/// Replaces an earlier report, and nothing else.
+void write_report(const std::string& option, const std::string& file, const std::string& content) {
+    constexpr size_t beginning = 12;
+    require_same_kind(option, file, std::string_view(content).substr(0, beginning));
+    remove_stale_temporary_files(std::filesystem::absolute(file).parent_path());
+    write_file_atomically(file, content);
+}
+
 /// The report as files, or in place of the tables: true where it went there.
 bool write_files(const std::vector<PictureFacts>& pictures, const Report& report, const Options& options) {
     const bool csv_to_stdout = options.csv == standard_output;
     if (csv_to_stdout && options.as_json) fail_usage("--csv - and --json: stdout holds one of them");
-    for (const auto& file : {options.csv, options.html})
-        if (!file.empty()) remove_stale_temporary_files(std::filesystem::absolute(file).parent_path());
-    if (!options.csv.empty() && !csv_to_stdout) write_file_atomically(options.csv, to_csv(report));
-    if (!options.html.empty()) write_file_atomically(options.html, make_page(pictures, options));
+    if (!options.csv.empty() && !csv_to_stdout) write_report("--csv", options.csv, to_csv(report));
+    if (!options.html.empty()) write_report("--html", options.html, make_page(pictures, options));
     if (options.as_json) {
         for (const auto& object : report.objects) print_json(object);
         return true;
@@ -106,7 +112,7 @@ void add_report_command(CLI::App& app) {
     CLI::App* const command =
         app.add_subcommand("report", "Compare pictures in a table: settings that vary, time, memory, device");
     const auto options = std::make_shared<Options>();
-    with_value(command->add_option("PLACES", options->places, "Pictures, and folders of PNG files"), "PLACES")
+    with_value(command->add_option("PLACES", options->places, "Pictures, and folders of them"), "PLACES")
         ->required();
     add_where_option(command, options->where);
     with_value(

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <optional>
+#include <set>
 
 #include "diffapple/cli/command_line.h"
 #include "diffapple/core/error.h"
@@ -41,15 +42,20 @@ std::vector<std::string> keys_of(const CLI::App& command) {
     return keys;
 }
 
+/// What is said of a switch.
+bool is_on(const std::vector<std::string>& values, const std::string& where) {
+    static const std::set<std::string> on{"true", "1", "yes", "on"}, off{"false", "0", "no", "off"};
+    const std::string value = values.size() == 1 ? lower_ascii(values.front()) : "";
+    if (!on.contains(value) && !off.contains(value)) fail_usage(where, ": is a switch: true or false");
+    return on.contains(value);
+}
+
 /// What a file or the environment says of an option, as words: of a switch only whether it is on, of a list its
 /// values with commas between them.
 std::optional<Default> make_default(const CLI::App& command, const CLI::Option& option, std::vector<std::string> values,
                                     const std::string& source) {
     Default made{.command = command.get_name(), .option = option_name(option), .source = source};
-    if (!takes_value(option)) {
-        if (values != std::vector<std::string>{"true"}) return std::nullopt;
-        return made;
-    }
+    if (!takes_value(option)) return is_on(values, concat(source, ": ", made.option)) ? std::optional(made) : std::nullopt;
     if (option.get_option_text() == "LIST") values = {join(values, ",")};
     made.values = std::move(values);
     return made;
@@ -69,7 +75,7 @@ void add_environment(const CLI::App& app, std::vector<Default>& defaults) {
         for (const CLI::Option* option : named_options(*command)) {
             const std::string variable = variable_of(*option);
             const char* const value = std::getenv(variable.c_str());
-            if (!value || *value == '\0' || !takes_value(*option)) continue;
+            if (!value || *value == '\0' || option_name(*option) == "--help") continue;
             if (auto made = make_default(*command, *option, {value}, variable)) defaults.push_back(*made);
         }
     }
@@ -79,7 +85,10 @@ std::vector<CLI::ConfigItem> read_items(const fs::path& file) {
     try {
         std::ifstream stream(file);
         if (!stream) fail_usage(file.string(), ": cannot be read");
-        return CLI::ConfigTOML().from_config(stream);
+        auto items = CLI::ConfigTOML().from_config(stream);
+        for (auto& item : items)
+            for (auto& table : item.parents) table = trimmed(table, " ");  // [ sd15 ]
+        return items;
     } catch (const CLI::Error&) {
         fail_usage(file.string(), ": cannot be read as TOML");
     }
@@ -125,8 +134,13 @@ std::vector<Default> find_defaults(const CLI::App& app) {
     auto items = read_items(file);
     // A table of a command comes before what stands above all tables.
     std::stable_partition(items.begin(), items.end(), [](const auto& item) { return !item.parents.empty(); });
+    std::set<std::string> seen;
     for (const auto& item : items)
-        if (item.name != "++" && item.name != "--") add_item(app, item, file.string(), defaults);
+        if (item.name != "++" && item.name != "--") {
+            if (!seen.insert(item.fullname()).second)
+                fail_usage(file.string(), ": ", item.fullname(), " is given twice");
+            add_item(app, item, file.string(), defaults);
+        }
     return defaults;
 }
 

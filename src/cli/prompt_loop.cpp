@@ -19,6 +19,7 @@
 #include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
 #include "diffapple/io/files.h"
+#include "diffapple/recipes/jobs.h"
 #include "line_editor.h"
 
 namespace diffapple {
@@ -131,6 +132,9 @@ bool run_typed_line(const std::string& line, Experiment& experiment, PromptRuns&
 void run_piped_lines(Experiment& experiment, PromptRuns& runs) {
     while (const auto line = next_line(std::cin)) {
         if (*line == "q") return;
+        if (line->starts_with('#')) continue;  // as in a file of prompts
+        if (begins_as_job(*line))
+            fail_usage("--interactive: ", quote(*line), " is a line with settings of its own; --prompts - reads those");
         if (line->starts_with(':')) {
             if (!obey(*line, experiment)) return;
         } else if (!is_blank(*line)) {

@@ -82,6 +82,16 @@ void Experiment::explain_demo(Reporter& reporter) const {
                          " is used; for the study's model, ", how_to_get(study_model)));
 }
 
+namespace {
+
+/// Whether the experiment is made for models of such a form; every one with prompts takes all of them.
+bool is_for(const StudyExperiment& study, const ModelTraits& traits) {
+    if (study.has_prompts() != traits.has_prompts || study.is_xl() != traits.is_xl) return false;
+    return traits.is_xl || study.inpaints == traits.reads_mask;
+}
+
+}  // namespace
+
 void Experiment::explain_model(Reporter& reporter) const {
     if (checkpoint_.file && checkpoint_.folder.empty())
         if (const auto guessed = checkpoint_.file->kind().guessed; !guessed.empty())
@@ -89,15 +99,30 @@ void Experiment::explain_model(Reporter& reporter) const {
     const StudyExperiment& study = circumstances_.experiment;
     const StudyExperiment* meant = nullptr;
     for (const StudyExperiment& other : study_experiments()) {
-        const bool same_kind =
-            other.is_xl() == circumstances_.traits.is_xl && other.has_prompts() == study.has_prompts();
         const bool named = other.has_hub_id(checkpoint_.name) || other.model_folder() == checkpoint_.name;
-        if (named || (!meant && same_kind && study.is_xl() != circumstances_.traits.is_xl)) meant = &other;
+        if (named || (!meant && is_for(other, circumstances_.traits) && !is_for(study, circumstances_.traits)))
+            meant = &other;
     }
     if (!meant || meant->name == study.name) return;
-    if (meant->inpaints && run_.batch.mask.given()) return;
     reporter.note(concat("the model ", checkpoint_.name, " is one for `diffapple ", meant->name,
                          "`; the steps, guidance ", "and sampler that were not given are those of ", study.name));
+}
+
+void Experiment::explain_unused(const std::vector<GivenOption>& given, Reporter& reporter) const {
+    for (const GivenOption& option : given) {
+        const Setting& row = *option.setting;
+        try {
+            const bool of_noise = row.key == "seed" && start_latents_ && !run_.batch.image.given();
+            if (of_noise && new_scheduler(batch(0))->draws() == 0)
+                reporter.note("--seed has no effect here: the noise is that of --latents, and this sampler draws none");
+            if (!row.has_no_effect) continue;
+            bool used = false;
+            for (size_t number = 0; number < batch_count() && !used; ++number) used = !row.has_no_effect(batch(number));
+            if (!used) reporter.note(concat(row.option, " has no effect here: it needs ", row.needs));
+        } catch (const Error&) {
+            return;  // of a batch that cannot be made, the run tells
+        }
+    }
 }
 
 void Experiment::explain_inputs(Reporter& reporter) const {

@@ -216,15 +216,26 @@ Replay replay_picture(const ReplaySettings& wanted, Reporter& reporter) {
 
 namespace {
 
-void apply_change(RecipeRun& found, const std::string& text, FileDigests& digests) {
-    const GivenOption change = read_change(text, found.study);
+void apply_change(RecipeRun& found, const GivenOption& change, FileDigests& digests) {
     BatchSettings& settings = found.run.batch;
     if (change.setting->option == "--prompt") {  // its own; the others of its batch stay, and so does its noise
         settings.prompts.at(static_cast<size_t>(found.index / settings.batch_size)) = change.texts.front();
         return;
     }
+    if (change.setting->option == "--size") settings.width = settings.height = std::nullopt;
     apply_options(found.run, {change}, digests);
     identify_inputs(found.run, digests);
+}
+
+std::vector<GivenOption> read_changes(const std::vector<std::string>& texts, const StudyExperiment& study) {
+    std::vector<GivenOption> changes;
+    for (const std::string& text : texts) {
+        changes.push_back(read_change(text, study));
+        const Setting* const last = changes.back().setting;
+        for (size_t i = 0; i + 1 < changes.size(); ++i)
+            if (changes[i].setting == last) fail_usage("--set ", text, ": ", last->option, " is given twice");
+    }
+    return changes;
 }
 
 void require_same_weights(const Recipe& original, const Recipe& made, const std::string& where) {
@@ -242,7 +253,8 @@ void make_variation(const ReplaySettings& wanted, const Variation& variation, Re
     if (!original) fail(where, ": has no recipe; only pictures made by this program can be made again");
     RecipeRun found = read_recipe_run(*original, where + ": recipe");
     FileDigests digests;
-    for (const std::string& change : variation.changes) apply_change(found, change, digests);
+    const std::vector<GivenOption> changes = read_changes(variation.changes, found.study);
+    for (const GivenOption& change : changes) apply_change(found, change, digests);
     BatchSettings& settings = found.run.batch;
     for (const auto& [option, given, file] : {std::tuple{"--image", &wanted.image, &settings.image},
                                               {"--mask", &wanted.mask, &settings.mask},
@@ -256,6 +268,7 @@ void make_variation(const ReplaySettings& wanted, const Variation& variation, Re
     Experiment experiment(found.study, std::move(found.run));
     experiment.keep_recorded_scheduler(recorded_scheduler_config(*original));
     require_same_weights(*original, experiment.recipe(experiment.batch(0), found.index), where);
+    experiment.explain_unused(changes, reporter);
     run_experiment(experiment, reporter);
 }
 

@@ -156,6 +156,28 @@ fs::path folder_of(const fs::path& file) {
     return file.has_parent_path() ? file.parent_path() : fs::path(".");
 }
 
+/// Whether a file is one that --save-latents wrote.
+bool holds_latents_alone(const fs::path& file) {
+    try {
+        const StoredTensors tensors = open_safetensors(file);
+        return tensors.size() == 1 && tensors.contains("latents");
+    } catch (const Error&) {
+        return false;
+    }
+}
+
+/// Throws Error where --save-latents would replace anything but earlier latents: a model, a photo, a picture to be made.
+void require_place_of_latents(const fs::path& file, const Plan& plan) {
+    if (is_folder(file)) fail(file.string(), ": is a folder, and a file of this name is to be written");
+    if (is_file(file) && fs::file_size(file) > 0 && !holds_latents_alone(file))
+        fail("--save-latents ", file.string(), ": a file of another kind has this name; give another, or remove it");
+    const auto place = [](const fs::path& path) { return fs::absolute(path).lexically_normal(); };
+    for (const PlannedBatch& batch : plan)
+        for (const PlannedPicture& picture : batch.pictures)
+            if (place(picture.path) == place(file))
+                fail_usage("--save-latents ", file.string(), ": is the name of the picture; give another");
+}
+
 /// Makes the folders, and removes what runs that were killed left in them.
 void prepare_folders(const Plan& plan, const fs::path& save_latents) {
     std::set<fs::path> written, seen;
@@ -166,8 +188,7 @@ void prepare_folders(const Plan& plan, const fs::path& save_latents) {
             seen.insert({folder, folder.parent_path()});
         }
     if (!save_latents.empty()) {
-        if (is_folder(save_latents))
-            fail(save_latents.string(), ": is a folder, and a file of this name is to be written");
+        require_place_of_latents(save_latents, plan);
         written.insert(folder_of(save_latents));
     }
     for (const fs::path& folder : written) require_writable(folder);
@@ -405,7 +426,11 @@ void run_experiment(Experiment& experiment, Reporter& reporter) {
     experiment.keep_tiling_of_made(reporter);
     Planner planner(experiment);
     Plan plan = planner.make();
-    prepare_folders(plan, experiment.run().save_latents);
+    const RunSettings& run = experiment.run();
+    if (!run.save_latents.empty() && is_there(run.save_latents) && !run.batch.latents.path.empty() &&
+        fs::equivalent(run.save_latents, run.batch.latents.path))
+        fail_usage("--save-latents ", run.save_latents.string(), ": is the file of --latents; give another name");
+    prepare_folders(plan, run.save_latents);
     experiment.explain_demo(reporter);
     experiment.explain_inputs(reporter);
     experiment.explain_prompts(reporter);

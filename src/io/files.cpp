@@ -187,6 +187,15 @@ bool is_there(const fs::path& path) {
     return type_of(path) != fs::file_type::not_found;
 }
 
+void require_same_kind(const std::string& option, const fs::path& path, std::string_view beginning) {
+    if (!is_file(path)) return;
+    const FileDescriptor file = FileDescriptor::open_for_reading(path);
+    std::string begins(beginning.size(), '\0');
+    begins.resize(file.read(begins.data(), begins.size(), path));
+    if (!begins.empty() && begins != beginning)
+        fail(option, ' ', path.string(), ": a file of another kind has this name; give another, or remove it");
+}
+
 std::string read_file(const fs::path& path, uintmax_t limit) {
     const FileDescriptor file = FileDescriptor::open_for_reading(path);
     std::string content;

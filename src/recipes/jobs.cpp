@@ -1,9 +1,11 @@
 #include "diffapple/recipes/jobs.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "diffapple/core/nearest.h"
 #include "diffapple/core/text.h"
 #include "diffapple/core/utf8.h"
 #include "diffapple/io/json_fields.h"
@@ -25,10 +27,12 @@ std::vector<PromptLine> find_prompt_lines(const std::string& content, const std:
         rest.remove_prefix(std::min(end + 1, rest.size()));
         if (line.find('\0') != std::string_view::npos)
             fail(where, ": line ", number, " holds a NUL; prompts are text in UTF-8");
+        if (valid_utf8(line) != line)
+            fail(where, ": line ", number, " is not UTF-8; save the file as UTF-8 (from Latin-1: iconv -f L1 -t UTF-8)");
         if (line.ends_with('\r')) line.remove_suffix(1);
         const size_t first = line.find_first_not_of(blanks);
         if (first == std::string_view::npos || line.front() == '#') continue;
-        lines.push_back({.place = concat("line ", number), .text = valid_utf8(line)});
+        lines.push_back({.place = concat("line ", number), .text = std::string(line)});
     }
     if (lines.empty()) fail(where, ": holds no prompts");
     return lines;
@@ -59,17 +63,34 @@ const Setting& prompt_row() {
     return setting("batch");
 }
 
-/// The row that a line's key names. Only what belongs to a batch, and its folder, may differ from line to line.
-const Setting& row_of(const std::string& key, const StudyExperiment& experiment) {
+bool is_named(const Setting& row, const std::string& name) {
+    return (row.key == name && &row != &prompt_row()) || plain_name(row.option) == name ||
+           std::any_of(row.aliases.begin(), row.aliases.end(),
+                       [&](const auto& alias) { return alias.starts_with("--") && plain_name(alias) == name; });
+}
+
+/// Only what belongs to a batch, and its folder, may differ from line to line.
+bool may_differ(const Setting& row) {
+    return (row.write && !row.once && row.key != "latents") || row.option == "--out" || row.option == "--size";
+}
+
+/// The row that a key names. `otherwise`: of one that names what belongs to a whole run.
+const Setting& row_of(const std::string& key, const StudyExperiment& experiment,
+                      const std::function<std::string(const Setting&)>& otherwise) {
     const std::string name = plain_name(key);
+    std::vector<std::string> names;
     for (const Setting& row : settings()) {
-        const bool named = (row.key == name && &row != &prompt_row()) || plain_name(row.option) == name;
-        if (!named || !row.applies_to(experiment)) continue;
-        const bool of_a_line = (row.write && !row.once && row.key != "latents") || row.option == "--out";
-        if (!of_a_line) fail_usage(quote(key), ": is one for a whole run; give it as ", row.option);
+        if (!row.applies_to(experiment)) continue;
+        if (may_differ(row)) names.push_back(plain_name(row.option));
+        if (!is_named(row, name)) continue;
+        if (!may_differ(row)) fail_usage(quote(key), ": ", otherwise(row));
         return row;
     }
-    fail_usage(quote(key), ": is no setting of `diffapple ", experiment.name, "`");
+    fail_usage(quote(key), ": is no setting of `diffapple ", experiment.name, "`", did_you_mean(name, names));
+}
+
+bool is_size(const Setting& row) {
+    return row.option == "--size" || row.option == "--width" || row.option == "--height";
 }
 
 std::string text_of(const std::string& key, const json& value) {
@@ -94,12 +115,16 @@ std::optional<std::vector<std::string>> texts_of(const Setting& row, const std::
     return std::vector<std::string>{join(texts, ",")};
 }
 
-bool begins_as_object(const std::string& line) {
+}  // namespace
+
+bool begins_as_job(const std::string& line) {
     const size_t brace = line.find_first_not_of(" \t");
     if (brace == std::string::npos || line[brace] != '{') return false;
     const size_t next = line.find_first_not_of(" \t", brace + 1);
     return next != std::string::npos && (line[next] == '"' || line[next] == '}');
 }
+
+namespace {
 
 json parse_object(const std::string& line) {
     try {
@@ -112,10 +137,17 @@ json parse_object(const std::string& line) {
 void apply_object(const std::string& line, const StudyExperiment& experiment, Given& given) {
     const json object = parse_object(line);
     for (const auto& [key, value] : object.items()) {
-        const Setting& row = row_of(key, experiment);
+        const Setting& row = row_of(key, experiment, [](const Setting& of_run) {
+            return "is one for a whole run; give it as " + of_run.option;
+        });
         const auto texts = texts_of(row, key, value);
         if (!texts) continue;
         given.erase(&row);
+        // Another way to say it, from the command line.
+        std::erase_if(given, [&](const auto& other) {
+            const bool both = row.option == "--size" || other.first->option == "--size";
+            return is_size(row) && is_size(*other.first) && both && !object.contains(other.first->option.substr(2));
+        });
         if (!texts->empty()) given[&row] = *texts;
     }
     if (!given.contains(&prompt_row())) fail_usage("has no \"prompt\"");
@@ -148,7 +180,8 @@ std::vector<std::vector<std::string>> expand_all(const std::vector<std::string>&
 GivenOption read_change(const std::string& text, const StudyExperiment& experiment) {
     const size_t sign = text.find('=');
     if (sign == std::string::npos || sign == 0) fail_usage(quote(text), ": must be NAME=VALUE, as guidance=4");
-    const Setting& row = row_of(text.substr(0, sign), experiment);
+    const Setting& row = row_of(text.substr(0, sign), experiment,
+                                [](const Setting&) { return "is nothing that a picture's recipe holds"; });
     const std::string value = text.substr(sign + 1);
     if (row.value.empty() && value != "true") fail_usage(quote(text), ": can be set to true only");
     return {&row, {value}};
@@ -171,7 +204,7 @@ public:
 
     void add(const PromptLine& line) {
         Given given = given_;
-        if (begins_as_object(line.text))
+        if (begins_as_job(line.text))
             apply_object(line.text, experiment_, given);
         else
             given[&prompt_row()] = {line.text};

@@ -20,21 +20,41 @@ Task task_of(const BatchSettings& batch) {
 
 namespace fs = std::filesystem;
 
-bool is_picture_name(const fs::path& path) {
-    static const std::set<std::string> endings{".png", ".jpg", ".jpeg", ".webp", ".bmp"};
+enum class PictureName { readable, foreign, none };
+
+/// What a file of a folder is by its name. Those that --image cannot read are photos of a camera or a phone, too.
+PictureName kind_of_name(const fs::path& path) {
+    static const std::set<std::string> readable{".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp"};
+    static const std::set<std::string> foreign{".gif",  ".tif",  ".tiff", ".heic", ".heif", ".avif",
+                                               ".jp2",  ".jxl",  ".psd",  ".svg",  ".dng",  ".cr2",
+                                               ".cr3",  ".nef",  ".arw",  ".raf",  ".orf",  ".rw2"};
     const std::string ending = lower_ascii(path.extension().string());
-    const std::string name = path.filename().string();
-    return endings.contains(ending) && !name.starts_with('.') && !path.stem().string().ends_with("_comp");
+    if (path.filename().string().starts_with('.') || path.stem().string().ends_with("_comp")) return PictureName::none;
+    if (readable.contains(ending)) return PictureName::readable;
+    return foreign.contains(ending) ? PictureName::foreign : PictureName::none;
 }
 
+/// Throws Error for a folder with pictures that cannot be read: its user would take all of them for done.
 std::vector<fs::path> pictures_of_folder(const fs::path& folder) {
-    std::vector<fs::path> found;
+    std::vector<fs::path> found, foreign;
     std::error_code error;
-    for (const auto& entry : fs::directory_iterator(folder, error))
-        if (is_picture_name(entry.path()) && is_file(entry.path())) found.push_back(entry.path());
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+        const PictureName kind = kind_of_name(entry.path());
+        if (kind == PictureName::none || !is_file(entry.path())) continue;
+        (kind == PictureName::readable ? found : foreign).push_back(entry.path());
+    }
     if (error) fail("--image ", folder.string(), ": ", error.message());
-    if (found.empty()) fail("--image ", folder.string(), ": holds no PNG, JPEG, WebP or BMP files");
     std::sort(found.begin(), found.end());
+    std::erase_if(foreign, [&](const fs::path& photo) {  // a camera's raw file beside its JPEG
+        return std::any_of(found.begin(), found.end(), [&](const fs::path& other) { return other.stem() == photo.stem(); });
+    });
+    std::sort(foreign.begin(), foreign.end());
+    if (!foreign.empty())
+        fail("--image ", folder.string(), ": ", counted(foreign.size(), "picture"), " there, as ",
+             quote(foreign.front().filename().string()), ", cannot be read; convert to PNG (macOS: sips -s format png "
+             "FILE --out FILE.png; elsewhere: magick FILE FILE.png), or give those that can by a pattern: --image ",
+             folder.string(), "/*", found.empty() ? ".png" : found.front().extension().string());
+    if (found.empty()) fail("--image ", folder.string(), ": holds no PNG, JPEG, WebP or BMP files");
     return found;
 }
 

@@ -1,6 +1,7 @@
 #include "diffapple/sheets/report.h"
 
 #include <algorithm>
+#include <set>
 #include <sstream>
 
 #include "diffapple/core/csv.h"
@@ -131,10 +132,16 @@ std::vector<std::vector<PictureFacts>> by_experiment(const std::vector<PictureFa
 
 std::vector<fs::path> find_pictures(const std::vector<fs::path>& places) {
     std::vector<fs::path> files;
+    std::set<fs::path> known;
+    const auto add = [&](const fs::path& file) {  // places overlap: each file once
+        std::error_code error;
+        const fs::path same = fs::weakly_canonical(file, error);
+        if (known.insert(error ? file : same).second) files.push_back(file);
+    };
     for (const auto& place : places) {
         std::error_code error;
         if (!fs::is_directory(place, error)) {
-            files.push_back(place);
+            add(place);
             continue;
         }
         std::vector<fs::path> found;
@@ -148,7 +155,7 @@ std::vector<fs::path> find_pictures(const std::vector<fs::path>& places) {
         }
         std::sort(found.begin(), found.end(),
                   [](const fs::path& a, const fs::path& b) { return natural_less(a.string(), b.string()); });
-        files.insert(files.end(), found.begin(), found.end());
+        for (const auto& file : found) add(file);
     }
     return files;
 }

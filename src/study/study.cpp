@@ -92,6 +92,7 @@ StudyExperiment sd2_inpaint() {
             .hub_ids = {{.id = "stabilityai/stable-diffusion-2-inpainting", .on_hub = false},
                         {"sd2-community/stable-diffusion-2-inpainting"}},
             .download = {.bytes = 2'580'000'000, .licence = "openrail++", .variant = "fp16"},
+            .demo = demo("sd2-inpaint-demo", 5'000'000),
             .configs = configs_of("sd-v2-inpainting"),
             .output_folder = "sdv2_inpaint",
             .stem = StemStyle::steps_guidance,

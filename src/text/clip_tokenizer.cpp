@@ -202,7 +202,9 @@ std::string ClipTokenizer::decode(const std::vector<int64_t>& ids) const {
 }
 
 void ClipTokenizer::save_model(const std::filesystem::path& file) const {
-    write_file_atomically(file, state_->bpe.serialized());
+    const std::string model = state_->bpe.serialized();
+    require_same_kind("--save-model", file, std::string_view(model).substr(0, 1));
+    write_file_atomically(file, model);
 }
 
 int64_t ClipTokenizer::max_length() const {

@@ -204,7 +204,7 @@ Vocabulary find_vocabulary(const Folder& folder, const std::optional<json>& toke
              vocabulary ? "vocab.json" : "merges.txt", "; download the model again, or give another --model");
     fail(folder.path.string(),
          ": is no tokenizer folder (no vocab.json with merges.txt, no tokenizer.json, no "
-         "tokenizer.model); download the model again, or give another --model");
+         "tokenizer.model); a complete model with prompts has one, SDXL two");
 }
 
 TokenizerFiles read_folder(const Folder& folder) {

@@ -209,6 +209,8 @@ def test_without_defaults_devices_says_so(diffapple):
         ("stepz = 3\n", ["config.toml", "stepz is no option", "did you mean steps?"]),
         ("[sd14]\nsteps = 3\n", ["[sd14] is no command", "did you mean sd15?"]),
         ("[ddpm]\nprompt = 'x'\n", ["ddpm.prompt is no option"]),
+        ("steps = 1\nseed = 3\nsteps = 2\n", ["steps is given twice"]),
+        ("keep_loaded = 7\n", ["--keep-loaded: is a switch"]),
         ("steps = many\n", ["--steps 'many'", "defaults in use: --steps from", "config.toml"]),
     ],
 )

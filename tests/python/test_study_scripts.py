@@ -99,6 +99,17 @@ def test_arguments_replace_what_the_script_says(tmp_path, name, arguments, count
     assert not sheet or result.stderr.rstrip().endswith(sheet.name), "the script ends with it"
 
 
+def test_all_four_with_the_demos(tmp_path):
+    """The sheet and the page of the README's first screen."""
+    result = run_script(tmp_path, "all", "--steps", 2, SEED="3,4", DEVICE="cpu", OUT="results")
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == pictures(tmp_path / "results") - 1 == 2 * 7
+    assert Image.open(tmp_path / "results/all.png").width > 2 * 96
+    assert (tmp_path / "results/report.html").read_text().count("demo") >= 4
+    assert run_script(tmp_path, "all", "--steps=2", "-o", "results", SEED="3,4", DEVICE="cpu").returncode == 0, "again"
+    assert not (tmp_path / "out").exists()
+
+
 def test_example_of_the_inpainting_script(tmp_path):
     """Its own image and mask, as Pillow reads them."""
     run_script(tmp_path, "sd2_inpaint", DIFFAPPLE="true")

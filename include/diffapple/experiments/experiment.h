@@ -76,6 +76,8 @@ public:
     void explain_demo(Reporter& reporter) const;
     /// Says that another command has this model's defaults, where it is another experiment's.
     void explain_model(Reporter& reporter) const;
+    /// Says which options were given for nothing: settings that no batch of the run uses.
+    void explain_unused(const std::vector<GivenOption>& given, Reporter& reporter) const;
     /// Says what of the pictures to start from will surprise: squeezed, too large, masks that are empty.
     void explain_inputs(Reporter& reporter) const;
     /// Says that what looks like a weight in a prompt is none.

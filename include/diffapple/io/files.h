@@ -7,6 +7,7 @@
 #include <iosfwd>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace diffapple {
 
@@ -29,6 +30,11 @@ bool is_file(const std::filesystem::path& path);
 bool is_folder(const std::filesystem::path& path);
 /// Whether anything has this name.
 bool is_there(const std::filesystem::path& path);
+
+/// Throws Error where what `path` names, to be written for an option, is a file of another kind: one that begins
+/// otherwise than the new one will. It was named by mistake, as by a shell that filled in the names of pictures. An empty
+/// file is in nobody's way.
+void require_same_kind(const std::string& option, const std::filesystem::path& path, std::string_view beginning);
 
 /// The whole of a file; throws Error when it cannot be read or is larger than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, uintmax_t limit);

@@ -20,6 +20,9 @@ struct PromptLine {
 /// where there are none, and for what is no UTF-8 text: UTF-16, or a NUL.
 std::vector<PromptLine> find_prompt_lines(const std::string& content, const std::string& where);
 
+/// Whether a line is a JSON object: a prompt with settings of its own.
+bool begins_as_job(const std::string& line);
+
 /// Every text that a prompt with lists stands for: {a|b} is a or b, __name__ is a line of name.txt in the folder; lists
 /// may stand in lists. In the order of the lists, the last changing fastest. Throws Error for a missing file, and where
 /// there are more than max_pictures_of_run.

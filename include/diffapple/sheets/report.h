@@ -32,7 +32,8 @@ std::string experiment_of(const PictureFacts& picture);
 std::vector<std::vector<PictureFacts>> by_experiment(const std::vector<PictureFacts>& pictures);
 
 /// Every picture (*.png, *.jpg, *.webp) below a folder, in the order of their paths, but not comparisons (*_comp.*),
-/// which show their picture once more; a name of something else stands for itself.
+/// which show their picture once more; a name of something else stands for itself. Each file once, also where places
+/// overlap.
 std::vector<std::filesystem::path> find_pictures(const std::vector<std::filesystem::path>& places);
 
 /// As a CSV file (core/csv.h), with the header first.
