@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All four experiments side by side: a row of seeds of each, the contact sheet of all of them (OUT/all.png) and the page
-# of `report` (OUT/report.html). Where the study's models are absent, the demos that come with the program take two or
-# three minutes on two cores.
+# of `report` (OUT/report.html). Where the study's models are absent, the demos that come with the program take a minute
+# on two cores.
 # Settings: DEVICE DTYPE SEED OUT (see common.sh; here SEED is 0..5 and OUT out/all where they are not set).
 unset MODEL # each experiment has its own
 SEED=${SEED:-0..5}

@@ -50,7 +50,8 @@ void run(const Options& options) {
                        });
     print_path(settings.destination);
     if (settings.single_file && !is_known_alone(settings.destination))
-        print_message(concat(settings.destination.string(), ": is of no size that single files are known by: to run it, add ",
+        print_message(concat(settings.destination.string(),
+                             ": is of no size that single files are known by: to run it, add ",
                              "--config with a folder of the source's configs"));
 }
 

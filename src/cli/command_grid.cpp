@@ -45,8 +45,7 @@ void add_grid_command(CLI::App& app) {
     CLI::App* const command =
         app.add_subcommand("grid", "Make a contact sheet: pictures in rows and columns, labelled from their recipes");
     const auto options = std::make_shared<Options>();
-    with_value(command->add_option("PLACES", options->places, "Pictures, and folders of them"), "PLACES")
-        ->required();
+    with_value(command->add_option("PLACES", options->places, "Pictures, and folders of them"), "PLACES")->required();
     add_where_option(command, options->where);
     with_value(command->add_option("--rows", options->rows, "Setting of the rows, as seed [chosen from what varies]"),
                "SETTING");

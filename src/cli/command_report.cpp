@@ -112,8 +112,7 @@ void add_report_command(CLI::App& app) {
     CLI::App* const command =
         app.add_subcommand("report", "Compare pictures in a table: settings that vary, time, memory, device");
     const auto options = std::make_shared<Options>();
-    with_value(command->add_option("PLACES", options->places, "Pictures, and folders of them"), "PLACES")
-        ->required();
+    with_value(command->add_option("PLACES", options->places, "Pictures, and folders of them"), "PLACES")->required();
     add_where_option(command, options->where);
     with_value(
         command->add_option("--csv", options->csv, "Write all pictures' table to this file instead; - is stdout"),

@@ -55,7 +55,8 @@ bool is_on(const std::vector<std::string>& values, const std::string& where) {
 std::optional<Default> make_default(const CLI::App& command, const CLI::Option& option, std::vector<std::string> values,
                                     const std::string& source) {
     Default made{.command = command.get_name(), .option = option_name(option), .source = source};
-    if (!takes_value(option)) return is_on(values, concat(source, ": ", made.option)) ? std::optional(made) : std::nullopt;
+    if (!takes_value(option))
+        return is_on(values, concat(source, ": ", made.option)) ? std::optional(made) : std::nullopt;
     if (option.get_option_text() == "LIST") values = {join(values, ",")};
     made.values = std::move(values);
     return made;

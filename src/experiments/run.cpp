@@ -166,7 +166,8 @@ bool holds_latents_alone(const fs::path& file) {
     }
 }
 
-/// Throws Error where --save-latents would replace anything but earlier latents: a model, a photo, a picture to be made.
+/// Throws Error where --save-latents would replace anything but earlier latents: a model, a photo, a picture to be
+/// made.
 void require_place_of_latents(const fs::path& file, const Plan& plan) {
     if (is_folder(file)) fail(file.string(), ": is a folder, and a file of this name is to be written");
     if (is_file(file) && fs::file_size(file) > 0 && !holds_latents_alone(file))

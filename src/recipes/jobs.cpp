@@ -28,7 +28,8 @@ std::vector<PromptLine> find_prompt_lines(const std::string& content, const std:
         if (line.find('\0') != std::string_view::npos)
             fail(where, ": line ", number, " holds a NUL; prompts are text in UTF-8");
         if (valid_utf8(line) != line)
-            fail(where, ": line ", number, " is not UTF-8; save the file as UTF-8 (from Latin-1: iconv -f L1 -t UTF-8)");
+            fail(where, ": line ", number,
+                 " is not UTF-8; save the file as UTF-8 (from Latin-1: iconv -f L1 -t UTF-8)");
         if (line.ends_with('\r')) line.remove_suffix(1);
         const size_t first = line.find_first_not_of(blanks);
         if (first == std::string_view::npos || line.front() == '#') continue;

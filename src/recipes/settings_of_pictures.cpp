@@ -25,9 +25,9 @@ enum class PictureName { readable, foreign, none };
 /// What a file of a folder is by its name. Those that --image cannot read are photos of a camera or a phone, too.
 PictureName kind_of_name(const fs::path& path) {
     static const std::set<std::string> readable{".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp"};
-    static const std::set<std::string> foreign{".gif",  ".tif",  ".tiff", ".heic", ".heif", ".avif",
-                                               ".jp2",  ".jxl",  ".psd",  ".svg",  ".dng",  ".cr2",
-                                               ".cr3",  ".nef",  ".arw",  ".raf",  ".orf",  ".rw2"};
+    static const std::set<std::string> foreign{".gif", ".tif", ".tiff", ".heic", ".heif", ".avif",
+                                               ".jp2", ".jxl", ".psd",  ".svg",  ".dng",  ".cr2",
+                                               ".cr3", ".nef", ".arw",  ".raf",  ".orf",  ".rw2"};
     const std::string ending = lower_ascii(path.extension().string());
     if (path.filename().string().starts_with('.') || path.stem().string().ends_with("_comp")) return PictureName::none;
     if (readable.contains(ending)) return PictureName::readable;
@@ -46,12 +46,14 @@ std::vector<fs::path> pictures_of_folder(const fs::path& folder) {
     if (error) fail("--image ", folder.string(), ": ", error.message());
     std::sort(found.begin(), found.end());
     std::erase_if(foreign, [&](const fs::path& photo) {  // a camera's raw file beside its JPEG
-        return std::any_of(found.begin(), found.end(), [&](const fs::path& other) { return other.stem() == photo.stem(); });
+        return std::any_of(found.begin(), found.end(),
+                           [&](const fs::path& other) { return other.stem() == photo.stem(); });
     });
     std::sort(foreign.begin(), foreign.end());
     if (!foreign.empty())
         fail("--image ", folder.string(), ": ", counted(foreign.size(), "picture"), " there, as ",
-             quote(foreign.front().filename().string()), ", cannot be read; convert to PNG (macOS: sips -s format png "
+             quote(foreign.front().filename().string()),
+             ", cannot be read; convert to PNG (macOS: sips -s format png "
              "FILE --out FILE.png; elsewhere: magick FILE FILE.png), or give those that can by a pattern: --image ",
              folder.string(), "/*", found.empty() ? ".png" : found.front().extension().string());
     if (found.empty()) fail("--image ", folder.string(), ": holds no PNG, JPEG, WebP or BMP files");

@@ -32,8 +32,8 @@ bool is_folder(const std::filesystem::path& path);
 bool is_there(const std::filesystem::path& path);
 
 /// Throws Error where what `path` names, to be written for an option, is a file of another kind: one that begins
-/// otherwise than the new one will. It was named by mistake, as by a shell that filled in the names of pictures. An empty
-/// file is in nobody's way.
+/// otherwise than the new one will. It was named by mistake, as by a shell that filled in the names of pictures. An
+/// empty file is in nobody's way.
 void require_same_kind(const std::string& option, const std::filesystem::path& path, std::string_view beginning);
 
 /// The whole of a file; throws Error when it cannot be read or is larger than `limit` bytes.
