@@ -181,8 +181,12 @@ std::vector<std::vector<std::string>> expand_all(const std::vector<std::string>&
 GivenOption read_change(const std::string& text, const StudyExperiment& experiment) {
     const size_t sign = text.find('=');
     if (sign == std::string::npos || sign == 0) fail_usage(quote(text), ": must be NAME=VALUE, as guidance=4");
-    const Setting& row = row_of(text.substr(0, sign), experiment,
-                                [](const Setting&) { return "is nothing that a picture's recipe holds"; });
+    const Setting& row = row_of(text.substr(0, sign), experiment, [](const Setting& other) -> std::string {
+        static const std::set<std::string> of_replay{"--model",  "--config", "--vae",
+                                                     "--device", "--dtype",  "--latents"};
+        if (of_replay.contains(other.option)) return "is no change of the recipe; give it as " + other.option;
+        return "is nothing that a picture's recipe holds";
+    });
     const std::string value = text.substr(sign + 1);
     if (row.value.empty() && value != "true") fail_usage(quote(text), ": can be set to true only");
     return {&row, {value}};
