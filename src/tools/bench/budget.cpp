@@ -11,7 +11,7 @@ constexpr double seconds_per_minute = 60;
 }  // namespace
 
 double guess_seconds(double flop, double flop_per_second) {
-    constexpr double part_of_peak = 0.4;
+    constexpr double part_of_peak = 0.5;
     return flop / (part_of_peak * flop_per_second);
 }
 
